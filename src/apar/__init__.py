@@ -1,0 +1,45 @@
+"""APAR: language models that answer faster by decoding the parts of an answer in parallel.
+
+The names below are the public interface. They are imported when first used, so that `import apar` stays
+quick and needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apar.assemble import Assembler
+    from apar.engine.llm import LLM, Answer
+    from apar.engine.params import SamplingParams
+    from apar.errors import AparError, UserError
+    from apar.events import Delta, Event, Finished, Forked, Started
+    from apar.tokens import CHILD, FORK, ControlTokens
+    from apar.tree import Node, ParagraphTree
+
+_HOMES = {
+    "Assembler": "apar.assemble",
+    "LLM": "apar.engine.llm",
+    "Answer": "apar.engine.llm",
+    "SamplingParams": "apar.engine.params",
+    "AparError": "apar.errors",
+    "UserError": "apar.errors",
+    "Delta": "apar.events",
+    "Event": "apar.events",
+    "Finished": "apar.events",
+    "Forked": "apar.events",
+    "Started": "apar.events",
+    "CHILD": "apar.tokens",
+    "FORK": "apar.tokens",
+    "ControlTokens": "apar.tokens",
+    "Node": "apar.tree",
+    "ParagraphTree": "apar.tree",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'apar' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,69 @@
+"""The command line: `apar COMMAND`. Commands are imported when they run, so that `apar --help` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from apar.errors import AparError
+
+# name: (module, one line of help). The module holds a click command called `command`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("apar.cli.demo", "Watch the shipped model answer questions in parallel threads."),
+    "generate": ("apar.cli.generate", "Answer a prompt, decoding the answer's parts in parallel."),
+    "extract": ("apar.cli.extract", "Turn chats into paragraph trees."),
+    "show": ("apar.cli.show", "Draw a paragraph tree in the terminal."),
+    "train": ("apar.cli.train", "Train a model to fork, from a recipe."),
+    "evaluate": ("apar.cli.evaluate", "Measure a model on held-out prompts, forked against sequential."),
+    "plot": ("apar.cli.plot", "Draw the threads of a trace over its steps as SVG."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="apar-llm", prog_name="apar")
+def cli() -> None:
+    """APAR: language models that answer faster by decoding the parts of an answer in parallel."""
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one line on standard error and exit code 2."""
+    try:
+        cli(prog_name="apar", standalone_mode=False)
+    except AparError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(f"cannot read or write{where}: {error.strerror or error}", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"apar: {message}", err=True)
+    sys.exit(code)

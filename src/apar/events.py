@@ -1,0 +1,128 @@
+"""What an engine tells about an answer while it is decoded, and the trace file made of it.
+
+An answer is one stream of events, whatever engine makes it: assembly, the live view, the timeline, the
+statistics and the server read nothing else. `step` counts the forward passes of this answer from 0 (the one
+that reads the prompt and gives the first token).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path as FilePath
+from typing import Any, Literal, TextIO
+
+from apar.errors import UserError
+from apar.tree import Node, ParagraphTree, Path
+
+FinishReason = Literal["eos", "stop", "length", "cancelled"]
+"""Why a thread ended: it sampled end-of-sequence, a stop string was hit, the budget or the context was
+spent, or the request was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A thread exists. The root starts at step 0; a child at the step after its parent sampled `[Fork]`."""
+
+    thread: Path
+    parent: Path | None
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A thread sampled tokens at `step`. `text` may be empty: control tokens, or part of a character."""
+
+    thread: Path
+    step: int
+    token_ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """`thread` sampled `[Fork]` at `step`; `child` will give the detail, `thread` goes on with the next."""
+
+    thread: Path
+    child: Path
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A thread ended at `step` and its own KV is free."""
+
+    thread: Path
+    step: int
+    reason: FinishReason
+
+
+Event = Started | Delta | Forked | Finished
+_KINDS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in (Started, Delta, Forked, Finished)}
+
+
+def to_json(event: Event) -> str:
+    """One event as one line of JSON: `{"event": "delta", "thread": [0, 1], "step": 7, …}`."""
+    return json.dumps({"event": type(event).__name__.lower(), **asdict(event)}, ensure_ascii=False)
+
+
+def from_json(line: str) -> Event:
+    """The inverse of `to_json`; raises ValueError, KeyError or TypeError where the form is wrong."""
+    data: dict[str, Any] = json.loads(line)
+    kind = _KINDS[data.pop("event")]
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+
+def write_trace(events: Iterable[Event], file: TextIO) -> None:
+    for event in events:
+        file.write(to_json(event) + "\n")
+
+
+def read_trace(path: FilePath) -> Iterator[Event]:
+    """The events of a trace file; raises UserError with the number of a broken line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read the trace {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a trace: it is not UTF-8 text") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield from_json(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}, line {number} is not an event of a trace written by `apar generate --trace`") from error
+
+
+def replay(tree: ParagraphTree) -> Iterator[Event]:
+    """The events of an engine that decodes `tree` with a row for every thread, step by step.
+
+    Every token of a node, the `[Fork]` after it and the end of a thread take a step each, as in a real engine.
+    A tree that is not encoded is split at white space, a word a step; its deltas carry no token ids.
+    """
+    steps: dict[int, list[Event]] = {}
+    starts: dict[Path, int] = {}
+    for thread in tree.threads():
+        step = starts.pop(thread.path, 0)
+        steps.setdefault(step, []).append(Started(thread.path, thread.parent, step))
+        children = 0
+        for node in thread.nodes:
+            for ids, text in _pieces(node):
+                steps.setdefault(step, []).append(Delta(thread.path, step, ids, text))
+                step += 1
+            if node.forks:
+                child = (*thread.path, children)
+                steps.setdefault(step, []).append(Forked(thread.path, child, step))
+                step, children = step + 1, children + 1
+                starts[child] = step
+        steps.setdefault(step, []).append(Finished(thread.path, step, "eos"))
+    for step in sorted(steps):
+        yield from steps[step]
+
+
+def _pieces(node: Node) -> list[tuple[tuple[int, ...], str]]:
+    """What each step of a node yields. The node's text comes with its first token: replay has no tokenizer."""
+    if node.tokens is None:
+        return [((), piece) for piece in re.findall(r"\s*\S+\s*$|\s*\S+|\s+", node.text)]
+    return [((token,), node.text if k == 0 else "") for k, token in enumerate(node.tokens)]

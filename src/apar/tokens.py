@@ -1,0 +1,82 @@
+"""The control tokens `[Fork]` and `[Child]`: adding them to a tokenizer and looking their ids up.
+
+Ids are never written as numbers anywhere. Text that comes from a user never becomes a control token: the
+literal text `[Fork]` in a question or an answer is encoded as ordinary text by `encode_text` and
+`encode_prompt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apar.errors import ModelError
+
+FORK = "[Fork]"
+CHILD = "[Child]"
+
+Message = dict[str, str]
+"""One turn of a chat: `{"role": "user" | "assistant" | "system", "content": text}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTokens:
+    """The ids that steer decoding. `fork` is sampled by the model, `child` is appended by the engine."""
+
+    fork: int
+    child: int
+    eos: frozenset[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any, extra_eos: Iterable[int] = ()) -> ControlTokens:
+        """Look the ids up in a Hugging Face tokenizer; raise ModelError where they are missing.
+
+        `extra_eos` are further ids that end a thread (a model's generation config may name several).
+        """
+        vocabulary = tokenizer.get_added_vocab()
+        missing = [token for token in (FORK, CHILD) if token not in vocabulary]
+        if missing:
+            raise ModelError(
+                f"the tokenizer has no control token {' or '.join(missing)}: this model was not trained to fork; "
+                "train it with `apar train`, or decode it with --sequential"
+            )
+        return cls(vocabulary[FORK], vocabulary[CHILD], end_tokens(tokenizer, extra_eos))
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """Ids that are no part of the visible answer."""
+        return self.eos | {self.fork, self.child}
+
+
+def end_tokens(tokenizer: Any, extra_eos: Iterable[int] = ()) -> frozenset[int]:
+    """The ids that end a thread; raise ModelError if there are none."""
+    eos = frozenset(extra_eos)
+    if tokenizer.eos_token_id is not None:
+        eos |= {int(tokenizer.eos_token_id)}
+    if not eos:
+        raise ModelError("the tokenizer names no end-of-sequence token; set eos_token in tokenizer_config.json")
+    return eos
+
+
+def add_control_tokens(tokenizer: Any) -> int:
+    """Add `[Fork]` and `[Child]` as special tokens; return how many were new."""
+    return int(tokenizer.add_special_tokens({"additional_special_tokens": [FORK, CHILD]}, replace_extra_special_tokens=False))
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """The ids of ordinary text: no special token is added, and none is recognised in the text."""
+    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """The ids of a chat up to where the assistant's answer begins, by the tokenizer's chat template.
+
+    The template's own special tokens are kept; a control token can only have come from the messages' text
+    and is put back to ordinary text.
+    """
+    rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    ids = tokenizer.encode(rendered, add_special_tokens=False)
+    vocabulary = tokenizer.get_added_vocab()
+    literal = {vocabulary[t]: encode_text(tokenizer, t) for t in (FORK, CHILD) if t in vocabulary}
+    return [piece for token in ids for piece in literal.get(token, (token,))]
