@@ -1,8 +1,12 @@
 """What an engine tells about an answer while it is decoded, and the trace file made of it.
 
 An answer is one stream of events, whatever engine makes it: assembly, the live view, the timeline, the
-statistics and the server read nothing else. `step` counts the forward passes of this answer from 0 (the one
-that reads the prompt and gives the first token).
+statistics and the server read nothing else.
+
+`step` is logical: it counts from 0 (the pass that reads the prompt and gives the first token), and in every
+step each live thread samples one token. It does not depend on load: an engine that is short of rows or blocks
+needs several forward passes for one step, and tells the same events. The answer's critical path is its number
+of steps.
 """
 
 from __future__ import annotations
@@ -33,7 +37,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A thread sampled tokens at `step`. `text` may be empty: control tokens, or part of a character."""
+    """A thread sampled visible tokens at `step`; `text` may be empty where a character is not complete.
+
+    `[Fork]` and end-of-sequence are no deltas: `Forked` and `Finished` tell of them.
+    """
 
     thread: Path
     step: int
@@ -52,7 +59,10 @@ class Forked:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A thread ended at `step` and its own KV is free."""
+    """A thread ended at `step`, and the KV that is its own is free from then on.
+
+    An end-of-sequence takes a step of its own; `stop`, `length` and `cancelled` come with the last delta's step.
+    """
 
     thread: Path
     step: int
