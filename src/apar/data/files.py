@@ -1,0 +1,53 @@
+"""Writing files so that nothing half-written is ever left behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from apar.errors import RunError, UserError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[TextIO]:
+    """A UTF-8 text file that appears at `path` only when the block ends without an exception.
+
+    The text goes to a hidden file in the same folder, which is made where it is missing. On success the file
+    is flushed to the disk and renamed over `path`; on any exception, Ctrl-C included, it is removed and an
+    earlier `path` stays as it was. Raises UserError where the folder cannot be written, RunError where
+    the disk is full.
+    """
+    path = Path(path)
+    temporary = _temporary_beside(path)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        # An error that names another file came out of the block: it is not about this write.
+        if error.filename not in (None, str(temporary)):
+            raise
+        raise RunError(f"cannot write {path}: {error.strerror or error}; nothing was left of it") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    """An empty new file in the folder of `path`, with the access rights of an ordinary new file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise UserError(f"cannot write into the folder {path.parent}: {error.strerror or error}") from error
+    # mkstemp gives rights to the owner alone; a result should be as readable as any other new file.
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(handle, 0o666 & ~mask)
+    os.close(handle)
+    return Path(name)
