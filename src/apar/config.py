@@ -1,0 +1,78 @@
+"""Reading configuration files: YAML checked against a pydantic model, with errors that name the mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from apar.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of a configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def load_config(path: Path, kind: type[SectionType], overrides: Sequence[str] = ()) -> SectionType:
+    """Read `path` as a `kind`; `overrides` are `key.subkey=value` with values in YAML.
+
+    Raises ConfigError naming the file, the key, and for an unknown key the nearest known one.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds no keys; a config is a mapping of keys to values")
+    for override in overrides:
+        _override(data, override)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(_explain(kind, e) for e in error.errors())}") from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write it as key=value, for example --set steps=100")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML") from error
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = data.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a section")
+        data = below
+    data[last] = parsed
+
+
+def _explain(kind: type[Section], error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"]) or "the config"
+    if error["type"] != "extra_forbidden":
+        return f"{place}: {error['msg'].removeprefix('Value error, ')}"
+    nearest = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(kind, error["loc"][:-1]), n=1, cutoff=0)
+    return f"unknown key {place}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _known_keys(kind: type[Section], parents: Sequence[str | int]) -> list[str]:
+    for parent in parents:
+        below = kind.model_fields[str(parent)].annotation if str(parent) in kind.model_fields else None
+        sections = [t for t in (below, *getattr(below, "__args__", ())) if isinstance(t, type) and issubclass(t, Section)]
+        if not sections:
+            return []
+        kind = sections[0]
+    return list(kind.model_fields)

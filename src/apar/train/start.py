@@ -1,0 +1,88 @@
+"""What a training starts from: an existing chat model, or random weights and a tokenizer of our own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apar.data.mix import Example
+from apar.data.tokenizer import train_tokenizer
+from apar.errors import ConfigError, ModelError
+from apar.tokens import CHILD, FORK, add_control_tokens
+from apar.train.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A causal language model in float32 and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer as Hugging Face files; weights in bfloat16, which halves the files."""
+        half = copy.deepcopy(self.model).to(torch.bfloat16)
+        half.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def prepare(recipe: Recipe, examples: Sequence[Example]) -> Start:
+    """Load or make the model; for forked training, see that it has control tokens."""
+    torch.manual_seed(recipe.seed)
+    start = _from_scratch(recipe, examples) if recipe.start.model is None else _from_model(recipe.start.model)
+    if recipe.mode == "forked":
+        add_control_rows(start.model, start.tokenizer)
+    return start
+
+
+def _from_model(name: str) -> Start:
+    from apar.engine.load import load
+
+    model, tokenizer = load(name, dtype="float32", device="cpu")
+    if tokenizer.chat_template is None:
+        raise ModelError(f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template")
+    return Start(model, tokenizer)
+
+
+def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> Start:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = train_tokenizer(_texts(examples), recipe.start.vocab_size)
+    try:
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=tokenizer.eos_token_id, **(recipe.start.shape or {})
+        )
+        model = LlamaForCausalLM(config)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"start.shape does not make a Llama model: {error}") from error
+    return Start(model, tokenizer)
+
+
+def _texts(examples: Sequence[Example]) -> Iterable[str]:
+    for example in examples:
+        yield from (message["content"] for message in example.messages)
+        yield example.tree.text
+
+
+def add_control_rows(model: Any, tokenizer: Any) -> None:
+    """Give `[Fork]` and `[Child]` a row in the embeddings, started at the mean of all rows.
+
+    The mean makes the new tokens improbable but possible before training. Rows are added only where the
+    model has none to spare.
+    """
+    if not add_control_tokens(tokenizer):
+        return
+    embedding = model.get_input_embeddings()
+    if len(tokenizer) > embedding.weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    new = tokenizer.convert_tokens_to_ids([FORK, CHILD])
+    for layer in {model.get_input_embeddings(), model.get_output_embeddings()}:
+        with torch.no_grad():
+            others = torch.ones(layer.weight.shape[0], dtype=torch.bool)
+            others[new] = False
+            layer.weight[new] = layer.weight[others].mean(0)

@@ -1,0 +1,81 @@
+"""From chosen examples to batches of tensors, endlessly and in an order that only the recipe decides."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apar.data.mix import Example, endless
+from apar.tokens import ControlTokens, encode_prompt, encode_text
+from apar.train.recipe import Recipe
+from apar.train.samples import IGNORE, Sample, pack, sequential_sample, tree_sample
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packs of one length: every tensor is [packs, length]."""
+
+    ids: Tensor
+    positions: Tensor
+    labels: Tensor
+    subtree_end: Tensor
+    is_text: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, item.name).to(device) for item in fields(self)))
+
+
+class Encoder:
+    """Makes samples of examples: forked (a tree) or sequential (plain text), by the recipe's mode."""
+
+    def __init__(self, tokenizer: Any, recipe: Recipe) -> None:
+        self.tokenizer = tokenizer
+        self.control = ControlTokens.of(tokenizer) if recipe.mode == "forked" else None
+        self.loss_on_prompt = recipe.loss_on_prompt
+        self.max_length = recipe.max_length
+        self.left_out: Counter[str] = Counter()
+
+    def sample(self, example: Example) -> Sample:
+        """Encode node by node, so that forked and sequential training see the same tokens of the text."""
+        prompt = encode_prompt(self.tokenizer, example.messages)
+        tree = example.tree.encode(lambda text: encode_text(self.tokenizer, text))
+        eos = int(self.tokenizer.eos_token_id)
+        if self.control is None:
+            return sequential_sample(prompt, tree, eos, loss_on_prompt=self.loss_on_prompt)
+        return tree_sample(prompt, tree, self.control, eos, loss_on_prompt=self.loss_on_prompt)
+
+    def samples(self, examples: Iterable[Example]) -> Iterator[Sample]:
+        """The samples that fit into a pack; the others are counted."""
+        for example in examples:
+            sample = self.sample(example)
+            if len(sample) > self.max_length:
+                self.left_out["longer than max_length"] += 1
+            else:
+                yield sample
+
+
+def batches(examples: Sequence[Example], encoder: Encoder, recipe: Recipe) -> Iterator[Batch]:
+    """Training batches without end, each of `batch_tokens` tokens."""
+    order = endless(examples, recipe.mix.structured, recipe.seed)
+    packs = pack(encoder.samples(order), recipe.max_length)
+    while True:
+        yield collate(list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length)
+
+
+def collate(packs: Sequence[Sample], length: int) -> Batch:
+    """Stack packs, filled up to `length` with tokens that see only themselves and predict nothing."""
+    rows = {item.name: [] for item in fields(Batch)}  # type: dict[str, list[list[int]]]
+    for sample in packs:
+        missing = range(len(sample), length)
+        rows["ids"].append(sample.ids + [0] * len(missing))
+        rows["positions"].append(sample.positions + [0] * len(missing))
+        rows["labels"].append(sample.labels + [IGNORE] * len(missing))
+        rows["subtree_end"].append(sample.subtree_end + [index + 1 for index in missing])
+        rows["is_text"].append([int(flag) for flag in sample.is_text] + [0] * len(missing))
+    return Batch(**{name: torch.tensor(values) for name, values in rows.items()})
