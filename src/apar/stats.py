@@ -1,0 +1,202 @@
+"""What a paragraph tree saves: steps, attended tokens and KV cache, forked against sequential.
+
+All figures are counts of tokens and steps. They follow from the tree alone, so they are what an engine with a
+row for every thread and one token per thread and step reaches; wall-clock time is measured elsewhere.
+
+A *step* is one pass of the model: step 0 reads the prompt, and in every step each live thread samples one
+token: visible text, `[Fork]`, or end-of-sequence. A thread's first token comes in the step after its parent
+sampled `[Fork]`. A token sampled in one step is read, and its keys and values stored, in the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from apar.assemble import Recording, ThreadRecord
+from apar.events import Event
+from apar.tree import ParagraphTree, Path
+
+
+@dataclass(frozen=True, slots=True)
+class KvUse:
+    """Tokens whose keys and values are held: the `peak` over the steps, and the `sum` in tokens x steps."""
+
+    peak: int
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeStats:
+    """Figures of one answer. Both sides of a comparison count the same visible text."""
+
+    tokens: int
+    """Visible tokens; control tokens and end-of-sequence are not counted."""
+    threads: int
+    """Threads in all, the root included."""
+    depth: int
+    """Length of the longest thread path; 1 without forks."""
+    sequential_steps: int
+    """Steps that sequential decoding takes: a step per visible token and one for end-of-sequence."""
+    critical_path: int
+    """Steps that forked decoding takes: visible tokens, `[Fork]`s and end-of-sequence on the longest path."""
+    attended_forked: int
+    """Tokens attended to: the sum, over all sampled tokens, of the path they are sampled from (prompt,
+    ancestors and own thread with their control tokens)."""
+    attended_sequential: int
+    """The same sum for sequential decoding, where the path is all text before."""
+    kv_forked: KvUse
+    """KV held in each step while forking: shared prefixes once, and a token's KV until the last thread that
+    sees it has ended."""
+    kv_sequential: KvUse
+    """KV held in each step of sequential decoding: everything, until the end."""
+    threads_per_step: tuple[int, ...]
+    """Threads that sample a token in each step."""
+
+    @property
+    def forks(self) -> int:
+        return self.threads - 1
+
+    @property
+    def speedup(self) -> float:
+        """The ideal speed-up: visible tokens per step of the critical path. What a step costs is left out."""
+        return self.tokens / self.critical_path
+
+    @property
+    def peak_threads(self) -> int:
+        """The largest number of threads alive in one step."""
+        return max(self.threads_per_step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """When one thread sampled what.
+
+    `nodes` has for each node the steps of its visible tokens, `forks` the step of the `[Fork]` closing it.
+    """
+
+    path: Path
+    start: int
+    end: int
+    nodes: tuple[Sequence[int], ...]
+    forks: tuple[int, ...]
+    ends_in_eos: bool
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.nodes))
+
+    @property
+    def sampled(self) -> int:
+        """Tokens sampled: visible ones, forks, end-of-sequence."""
+        return self.tokens + len(self.forks) + self.ends_in_eos
+
+
+def tree_stats(tree: ParagraphTree, count: Callable[[str], int], prompt_tokens: int = 0) -> TreeStats:
+    """The figures of a tree; `count` gives the tokens of a node's text.
+
+    `prompt_tokens` are added to what is attended to and held; without them the figures are the answer's own.
+    """
+    starts: dict[Path, int] = {}
+    spans: list[_Span] = []
+    for thread in tree.threads():
+        start = step = starts.pop(thread.path, 0)
+        nodes: list[Sequence[int]] = []
+        forks: list[int] = []
+        for node in thread.nodes:
+            nodes.append(range(step, step + count(node.text)))
+            step += len(nodes[-1])
+            if node.forks:
+                starts[(*thread.path, len(forks))] = step + 1
+                forks.append(step)
+                step += 1
+        spans.append(_Span(thread.path, start, step, tuple(nodes), tuple(forks), True))
+    return _stats(spans, prompt_tokens)
+
+
+def event_stats(events: Iterable[Event], prompt_tokens: int = 0) -> TreeStats:
+    """The figures of an answer as it was decoded, from its events; the same as its tree's if it was not cut.
+
+    A delta without token ids (a replay of a tree that is not encoded) counts as one token. Raises TreeError
+    where the events do not fit together or there are none.
+    """
+    recording = Recording.of(events)
+    recording.check_started()
+    return _stats([_span(record) for record in recording.threads.values()], prompt_tokens)
+
+
+def _span(record: ThreadRecord) -> _Span:
+    nodes = tuple(
+        [delta.step for delta in deltas for _ in range(len(delta.token_ids) or 1)] for deltas in record.nodes
+    )
+    forks = tuple(fork.step for fork in record.forks)
+    ends_in_eos = record.finished is not None and record.finished.reason == "eos"
+    return _Span(record.path, record.start, record.last_step, nodes, forks, ends_in_eos)
+
+
+def _stats(spans: Sequence[_Span], prompt: int) -> TreeStats:
+    """The figures of an answer's threads, parents before children."""
+    tokens = sum(span.tokens for span in spans)
+    sequential_steps = tokens + all(span.ends_in_eos for span in spans)
+    critical_path = max(span.end for span in spans) + 1
+    attended_sequential = _attended(prompt, sequential_steps)
+    alive = [0] * (critical_path + 1)
+    for span in spans:
+        alive[span.start] += 1
+        alive[span.end + 1] -= 1
+    return TreeStats(
+        tokens=tokens,
+        threads=len(spans),
+        depth=max(len(span.path) for span in spans),
+        sequential_steps=sequential_steps,
+        critical_path=critical_path,
+        attended_forked=_attended_by_threads(spans, prompt),
+        attended_sequential=attended_sequential,
+        kv_forked=_kv_of_threads(spans, prompt, critical_path),
+        # One thread attends in each step to just what is held then.
+        kv_sequential=KvUse(prompt + max(sequential_steps - 1, 0), attended_sequential),
+        threads_per_step=tuple(accumulate(alive[:-1])),
+    )
+
+
+def _attended(path: int, sampled: int) -> int:
+    """Tokens attended to by a thread that samples `sampled` tokens, the first of them after `path` tokens."""
+    return sampled * path + sampled * (sampled - 1) // 2
+
+
+def _attended_by_threads(spans: Iterable[_Span], prompt: int) -> int:
+    before: dict[Path, int] = {}
+    total = 0
+    for span in spans:
+        own = path = before.pop(span.path, prompt)
+        for k in range(len(span.forks)):
+            path += len(span.nodes[k]) + 1
+            before[(*span.path, k)] = path + 1  # [Child]
+        total += _attended(own, span.sampled)
+    return total
+
+
+def _kv_of_threads(spans: Sequence[_Span], prompt: int, steps: int) -> KvUse:
+    """KV held: every token from the step that reads it to the end of the last thread that sees it."""
+    change = [0] * (steps + 1)
+    subtree_end: dict[Path, int] = {}
+    for span in reversed(spans):  # children before parents
+        until = span.end
+        for k in reversed(range(len(span.nodes))):
+            until = max(until, subtree_end.pop((*span.path, k), 0))
+            forked = span.forks[k : k + 1]
+            _hold(change, (step + 1 for step in (*span.nodes[k], *forked)), until)
+        if len(span.path) > 1:
+            _hold(change, (span.start,), until)  # [Child]
+        subtree_end[span.path] = until
+    held = [prompt + tokens for tokens in accumulate(change[:-1])]
+    return KvUse(max(held), sum(held))
+
+
+def _hold(change: list[int], steps: Iterable[int], until: int) -> None:
+    """Note tokens held from each of `steps` to `until`; a token sampled last of all is never read."""
+    for step in steps:
+        if step <= until:
+            change[step] += 1
+            change[until + 1] -= 1
