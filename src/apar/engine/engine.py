@@ -1,0 +1,153 @@
+"""The engine: takes requests, and steps until they are answered."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from apar.engine.blocks import BlockPool
+from apar.engine.detokenize import Decode, Detokenizer
+from apar.engine.lockstep import complete_step
+from apar.engine.params import SamplingParams
+from apar.engine.runner import Runner
+from apar.engine.sampler import Sampler
+from apar.engine.scheduler import Pass, Row, Scheduler
+from apar.engine.sequence import Choice, Group, Thread
+from apar.errors import AparError, RequestError, RunError
+from apar.tokens import ControlTokens
+from apar.tree import ROOT
+
+MAX_PASS_TOKENS = 4096
+"""Tokens fed in one pass, which bounds the memory of prompts that come together."""
+
+_SEED_BITS = 32
+
+
+class Engine:
+    """Decodes many answers at once, each in as many threads as it forks into.
+
+    One `step` is one forward pass: schedule, run, take over. A group's logical step is complete, and its
+    events are told, when all its live threads have sampled; short of rows or blocks, that takes several
+    passes. Not for use from several threads of the host program at once.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        decode: Decode,
+        eos: frozenset[int],
+        control: ControlTokens | None,
+        pool: BlockPool,
+        max_rows: int,
+    ) -> None:
+        self.pool = pool
+        self.context = min(int(model.config.max_position_embeddings), pool.num_blocks * pool.block_size)
+        self.scheduler = Scheduler(pool, max_rows, MAX_PASS_TOKENS)
+        self.groups: list[Group] = []
+        self._runner = Runner(model, pool)
+        self._decode, self._eos, self._control = decode, eos, control
+        self._sampler = Sampler(control, eos)
+        self._arrived = 0
+        # Groups that were in a pass that failed: each is run alone, to see which of them it was.
+        self._suspects: list[Group] = []
+
+    def add(self, prompt: Sequence[int], params: SamplingParams) -> Group:
+        """Queue a request; `prompt` are token ids. Raises RequestError where it can never be served."""
+        self.check_prompt(prompt)
+        seed = secrets.randbits(_SEED_BITS) if params.seed is None else params.seed
+        root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(self._decode))
+        group = Group(
+            self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root]
+        )
+        self._arrived += 1
+        self.groups.append(group)
+        return group
+
+    def check_prompt(self, prompt: Sequence[int]) -> None:
+        """Raise RequestError if the prompt is empty or leaves no room for an answer."""
+        if not prompt:
+            raise RequestError("the prompt has no tokens")
+        if len(prompt) >= self.context:
+            raise RequestError(
+                f"the prompt has {len(prompt)} tokens, and the context of {self.context} tokens must also "
+                "hold the answer; shorten the prompt"
+            )
+
+    def step(self) -> None:
+        """Run one forward pass, if there is anything to run. A group that fails carries its error."""
+        if not self.groups:
+            return
+        work = self._plan()
+        try:
+            rows, choices = self._run(work)
+        except Exception as error:
+            self._recover(work, error)
+            return
+        self.scheduler.commit(work)
+        for row, choice in zip(rows, choices, strict=True):
+            row.thread.choice = choice
+            if choice is None:
+                self._fail(row.group, "the model's logits are not numbers")
+        for group in work.groups():
+            self._take_over(group)
+
+    def cancel(self, group: Group, error: AparError | None = None) -> None:
+        """End a group now and free its blocks; nothing more is told of it. A finished one stays as it is."""
+        if group.done:
+            return
+        group.error = error
+        for thread in group.threads:
+            self.scheduler.release(group, thread)
+        group.threads = []
+        self.groups.remove(group)
+
+    def check(self) -> None:
+        """Raise RunError unless every block is free or held by exactly the threads that count it."""
+        tables = [thread.blocks for group in self.groups for thread in group.threads]
+        self.pool.check(tables)
+        for group in self.groups:
+            held = {block for thread in group.threads for block in thread.blocks}
+            if len(held) != group.blocks:
+                raise RunError(f"{group.name} holds {len(held)} blocks and counts {group.blocks}")
+
+    def _plan(self) -> Pass:
+        """The next pass; while a failure is being traced, one of a single group."""
+        while self._suspects:
+            suspect = self._suspects.pop()
+            if not suspect.done:
+                others = [group for group in self.groups if group is not suspect]
+                return self.scheduler.plan([suspect, *others], alone=True)
+        return self.scheduler.plan(self.groups)
+
+    def _run(self, work: Pass) -> tuple[list[Row], list[Choice | None]]:
+        rows, logits = self._runner.run(work)
+        return rows, self._sampler.choose(rows, logits)
+
+    def _take_over(self, group: Group) -> None:
+        """Complete the group's logical step if all its threads have sampled."""
+        if group.error or any(group.waiting()):
+            return
+        try:
+            ended = complete_step(group)
+        except Exception as error:
+            self._fail(group, f"{type(error).__name__}: {error}")
+            return
+        for thread in ended:
+            self.scheduler.release(group, thread)
+        if group.done:
+            group.ended = time.perf_counter()
+            self.groups.remove(group)
+
+    def _fail(self, group: Group, reason: str) -> None:
+        self.cancel(group, RunError(f"{group.name} failed: {reason}"))
+
+    def _recover(self, work: Pass, error: Exception) -> None:
+        """Fail the group of a failed pass; where there were several, find out which by running each alone."""
+        self.scheduler.abandon(work)
+        groups = work.groups()
+        if len(groups) == 1:
+            self._fail(groups[0], f"{type(error).__name__}: {error}")
+        else:
+            self._suspects = groups

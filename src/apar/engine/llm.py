@@ -1,0 +1,185 @@
+"""The engine for users: prompts in, answers or events out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from typing import Any, Self
+
+from apar.engine.answer import Answer
+from apar.engine.blocks import BlockPool
+from apar.engine.engine import Engine
+from apar.engine.load import check_supported, default_num_blocks, load
+from apar.engine.params import Prompt, SamplingParams
+from apar.engine.sequence import Group
+from apar.errors import ModelError, RequestError, RunError
+from apar.events import Event
+from apar.tokens import CHILD, FORK, ControlTokens, encode_prompt, end_tokens
+
+__all__ = ["LLM", "Answer", "BatchError"]
+
+
+class BatchError(RunError):
+    """Some prompts of a batch failed while running; `answers` holds the others', and None for those."""
+
+    def __init__(self, message: str, answers: list[Answer | None]) -> None:
+        super().__init__(message)
+        self.answers = answers
+
+
+class LLM:
+    """A model that answers, decoding the parts of an answer in parallel.
+
+    `model` is a folder, a hub id, or `demo`. `dtype` `auto` is float32 on the CPU and the checkpoint's on a
+    GPU. The cache has `num_blocks` blocks of `block_size` tokens (None: 2 GiB on the CPU, 80 % of the free
+    memory on a GPU, and never more than `max_rows` contexts need). A path is as long as the model's positions
+    and the whole cache allow, at most. At most `max_rows` threads share a forward pass. Apart from the length
+    of a path, none of this changes what is answered, only how fast.
+
+    Raises ModelError where the model is missing, unsupported, or cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        dtype: str = "auto",
+        device: str = "auto",
+        block_size: int = 16,
+        num_blocks: int | None = None,
+        max_rows: int = 64,
+    ) -> None:
+        loaded, tokenizer = load(model, dtype, device)
+        self._set_up(loaded, tokenizer, str(model), block_size, num_blocks, max_rows)
+
+    @classmethod
+    def from_parts(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        *,
+        block_size: int = 16,
+        num_blocks: int | None = None,
+        max_rows: int = 64,
+    ) -> Self:
+        """An LLM of a Hugging Face model and tokenizer that are loaded already.
+
+        The model's attention is replaced: it is of no other use from then on.
+        """
+        self = cls.__new__(cls)
+        self._set_up(model, tokenizer, type(model).__name__, block_size, num_blocks, max_rows)
+        return self
+
+    def _set_up(
+        self, model: Any, tokenizer: Any, name: str, block_size: int, num_blocks: int | None, max_rows: int
+    ) -> None:
+        for setting, value in (
+            ("block_size", block_size),
+            ("num_blocks", num_blocks),
+            ("max_rows", max_rows),
+        ):
+            if value is not None and value < 1:
+                raise RequestError(f"{setting} is {value}; it must be at least 1")
+        check_supported(model.config, name)
+        self.tokenizer = tokenizer
+        extra_eos = _generation_eos(model)
+        eos = end_tokens(tokenizer, extra_eos)
+        forks = {FORK, CHILD} <= set(tokenizer.get_added_vocab())
+        control = ControlTokens.of(tokenizer, extra_eos) if forks else None
+        if control and max(control.fork, control.child) >= model.config.vocab_size:
+            raise ModelError(f"the tokenizer of {name} has control tokens that the model has no rows for")
+        pool = BlockPool(num_blocks or default_num_blocks(model, block_size, max_rows), block_size)
+        self.engine = Engine(model, self._decode, eos, control, pool, max_rows)
+
+    @property
+    def context(self) -> int:
+        """How many tokens a path may have, the prompt included."""
+        return self.engine.context
+
+    def generate(
+        self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
+    ) -> list[Answer]:
+        """Answer all prompts, decoded together; `params` are one for all or one for each.
+
+        Raises RequestError before anything runs where a prompt cannot be served, ModelError where forking is
+        asked of a model that was not trained to, and BatchError with the other answers where some fail.
+        """
+        if isinstance(prompts, str):
+            raise RequestError("prompts is one string; give a list of prompts")
+        each = _params_for_each(len(prompts), params)
+        encoded = [self._encode(prompt, wanted) for prompt, wanted in zip(prompts, each, strict=True)]
+        groups = [self.engine.add(ids, wanted) for ids, wanted in zip(encoded, each, strict=True)]
+        try:
+            while not all(group.done for group in groups):
+                self.engine.step()
+        finally:
+            for group in groups:
+                self.engine.cancel(group)
+        return _answers(groups)
+
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Generator[Event, None, Answer]:
+        """The events of one answer as they happen; the generator returns the answer.
+
+        Events are raw, and go on to the step in which a stop string was found: to show text, feed them to an
+        `Assembler(params.stop)`, which holds back what a stop string may begin with. Closing the generator
+        cancels the answer and frees its blocks. Raises as `generate` does, a request's errors at once.
+        """
+        wanted = params or SamplingParams()
+        return self._events(self._encode(prompt, wanted), wanted)
+
+    def _events(self, ids: list[int], params: SamplingParams) -> Generator[Event, None, Answer]:
+        group = self.engine.add(ids, params)
+        told = 0
+        try:
+            # Another stream may have stepped the engine meanwhile, and may even have finished this answer.
+            while told < len(group.events) or not group.done:
+                if told == len(group.events):
+                    self.engine.step()
+                news = group.events[told:]
+                told += len(news)
+                yield from news
+        finally:
+            self.engine.cancel(group)
+        return _answers([group])[0]
+
+    def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
+        if params.fork:
+            ControlTokens.of(self.tokenizer)
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        ids = encode_prompt(self.tokenizer, messages)
+        self.engine.check_prompt(ids)
+        return ids
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+
+def _params_for_each(
+    count: int, params: SamplingParams | Sequence[SamplingParams] | None
+) -> Sequence[SamplingParams]:
+    if params is None or isinstance(params, SamplingParams):
+        return [params or SamplingParams()] * count
+    if len(params) != count:
+        raise RequestError(
+            f"there are {count} prompts and {len(params)} params; give one for all or one for each"
+        )
+    return params
+
+
+def _answers(groups: Sequence[Group]) -> list[Answer]:
+    """The finished groups' answers; raises what a single one failed with, or BatchError for some of many."""
+    failed = [group.error for group in groups if group.error]
+    if not failed:
+        return [Answer.of(group) for group in groups]
+    if len(groups) == 1:
+        raise failed[0]
+    answers = [None if group.error else Answer.of(group) for group in groups]
+    raise BatchError(f"{len(failed)} of {len(groups)} prompts failed: {failed[0]}", answers) from failed[0]
+
+
+def _generation_eos(model: Any) -> list[int]:
+    """The end-of-sequence ids that the model's generation config names."""
+    config = getattr(model, "generation_config", None)
+    eos = getattr(config, "eos_token_id", None)
+    return [eos] if isinstance(eos, int) else list(eos or ())

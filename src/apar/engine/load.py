@@ -1,0 +1,111 @@
+"""Finding and loading a model, and deciding how much memory its cache takes."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from apar.engine.runner import CacheShape
+from apar.errors import ModelError
+
+DEMO = "demo"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_GPU_SHARE = 0.8
+"""Of the memory that is free once the model is loaded; the rest is for what a pass computes."""
+
+_CPU_BYTES = 2 << 30
+"""Host memory is shared with everything else, and it is only touched as far as it is used."""
+
+
+def load(model: str | os.PathLike[str], dtype: str, device: str) -> tuple[Any, Any]:
+    """The model, on its device and ready to decode, and its tokenizer.
+
+    `model` is a folder, a hub id, or `demo`. Raises ModelError with what is missing or does not fit.
+    """
+    source = _source(model)
+    place = _device(device)
+    try:
+        config = AutoConfig.from_pretrained(source)
+        check_supported(config, str(model))
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=_dtype(dtype, place))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot load the model {model}: {reason}") from error
+    return loaded.to(place).eval(), tokenizer
+
+
+def check_supported(config: Any, name: str) -> None:
+    """Raise ModelError if the model's attention is not plain causal attention over the whole path."""
+    if not hasattr(config, "num_attention_heads") or not hasattr(config, "max_position_embeddings"):
+        raise ModelError(
+            f"{name} ({config.model_type}) is no decoder of the Llama family, and no other is supported"
+        )
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    if kinds or window:
+        found = ", ".join(sorted(kinds)) or f"a sliding window of {window} tokens"
+        raise ModelError(f"{name} has {found} in its attention; only full attention is supported")
+
+
+def default_num_blocks(model: Any, block_size: int, max_rows: int) -> int:
+    """Blocks for the cache: what the memory allows, and never more than `max_rows` whole contexts.
+
+    On a GPU that is 80 % of the memory that is free after loading, on the CPU 2 GiB; at least one context.
+    """
+    config = model.config
+    free = (
+        torch.cuda.mem_get_info(model.device)[0] * _GPU_SHARE if model.device.type == "cuda" else _CPU_BYTES
+    )
+    block_bytes = CacheShape.of(config).bytes_per_token(model.dtype) * block_size
+    context: int = -(-config.max_position_embeddings // block_size)
+    return max(context, min(int(free) // block_bytes, context * max_rows))
+
+
+def _source(model: str | os.PathLike[str]) -> str:
+    if model == DEMO:
+        return _demo()
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"the folder {folder} holds no model: it has no config.json")
+        return str(folder)
+    # A hub id is `name` or `owner/name`; anything that looks like a place in the file system is one.
+    if isinstance(model, os.PathLike) or folder.is_absolute() or folder.exists() or model.count("/") > 1:
+        raise ModelError(f"there is no model folder {folder}")
+    return model
+
+
+def _demo() -> str:
+    folder = Path(str(resources.files("apar"))) / "demo" / "model"
+    if not (folder / "config.json").is_file():
+        raise ModelError("the demo model is not in this installation; install the package again")
+    return str(folder)
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
+    return place
+
+
+def _dtype(dtype: str, device: torch.device) -> torch.dtype | str:
+    """`auto` is the checkpoint's on a GPU and float32 on the CPU, where smaller types are slower."""
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype is {dtype!r}; it must be auto, {', '.join(DTYPES)}")
+    return DTYPES[dtype]

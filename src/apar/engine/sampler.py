@@ -1,0 +1,134 @@
+"""From logits to tokens. The same logits always give the same token, whatever else is in the pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apar.engine.fork import may_end, may_fork
+from apar.engine.params import SamplingParams
+from apar.engine.scheduler import Row
+from apar.engine.sequence import Choice
+from apar.tokens import ControlTokens
+from apar.tree import Path
+
+_FLOAT_BITS = 52
+"""One bit less than a float has: then the number times any total is below the total, even rounded."""
+
+
+def uniform(seed: int, choice: int, path: Path, index: int) -> float:
+    """The random number in [0, 1) for token `index` that the thread samples.
+
+    A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.
+    """
+    digest = hashlib.blake2b(repr((seed, choice, path, index)).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> (64 - _FLOAT_BITS)) / (1 << _FLOAT_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Chooses the next token of every row.
+
+    `control` None and `eos` are those of the model: `[Child]` is never chosen, the others where the rules of
+    `fork` allow it.
+    """
+
+    control: ControlTokens | None
+    eos: frozenset[int]
+
+    @torch.inference_mode()
+    def choose(self, rows: Sequence[Row], logits: Tensor) -> list[Choice | None]:
+        """A choice per row, None where its logits are not numbers.
+
+        `logits` `[rows, vocabulary]` are overwritten where a token is banned.
+        """
+        sound = (~logits.isnan().any(-1)).tolist()
+        if all(sound):
+            return [*self._choose(rows, logits)]
+        healthy = [number for number, good in enumerate(sound) if good]
+        choices = iter(self._choose([rows[number] for number in healthy], logits[healthy]))
+        return [next(choices) if good else None for good in sound]
+
+    def _choose(self, rows: Sequence[Row], logits: Tensor) -> list[Choice]:
+        forkless = [not may_fork(row.group, row.thread) for row in rows]
+        logits = logits.float()
+        self._ban(logits, rows, forkless)
+        tokens = _draw(logits, rows)
+        others = self._without_fork(logits, rows, tokens)
+        return [Choice(token, others.get(number, token)) for number, token in enumerate(tokens)]
+
+    def _ban(self, logits: Tensor, rows: Sequence[Row], forkless: list[bool]) -> None:
+        if self.control:
+            logits[:, self.control.child] = float("-inf")
+            self._ban_token(logits, forkless, self.control.fork)
+        endless = [not may_end(row.thread) for row in rows]
+        for token in self.eos:
+            self._ban_token(logits, endless, token)
+
+    def _ban_token(self, logits: Tensor, banned: list[bool], token: int) -> None:
+        if any(banned):
+            logits[:, token].masked_fill_(torch.tensor(banned, device=logits.device), float("-inf"))
+
+    def _without_fork(self, logits: Tensor, rows: Sequence[Row], tokens: list[int]) -> dict[int, int]:
+        """What the rows that chose `[Fork]` take if it is not granted, by row number."""
+        fork = self.control.fork if self.control else None
+        forking = [number for number, token in enumerate(tokens) if token == fork]
+        if not forking or fork is None:
+            return {}
+        logits = logits[forking]
+        logits[:, fork] = float("-inf")
+        return dict(zip(forking, _draw(logits, [rows[number] for number in forking]), strict=True))
+
+
+def _draw(logits: Tensor, rows: Sequence[Row]) -> list[int]:
+    """The tokens by each row's parameters."""
+    tokens: list[int] = logits.argmax(-1).tolist()
+    sampled = [number for number, row in enumerate(rows) if row.group.params.temperature > 0]
+    if sampled:
+        drawn = _sample(logits[sampled], [rows[number] for number in sampled])
+        for number, token in zip(sampled, drawn, strict=True):
+            tokens[number] = token
+    return tokens
+
+
+def _sample(logits: Tensor, rows: Sequence[Row]) -> list[int]:
+    params = [row.group.params for row in rows]
+    temperatures = torch.tensor([p.temperature for p in params], device=logits.device)
+    logits = logits / temperatures.unsqueeze(1)
+    if any(p.top_k or p.top_p < 1 for p in params):
+        logits = _keep_likely(logits, params)
+    numbers = [uniform(row.group.seed, row.group.choice, row.thread.path, row.thread.sampled) for row in rows]
+    return _invert(logits, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
+
+
+def _invert(logits: Tensor, uniforms: Tensor) -> list[int]:
+    """The token at which the cumulative probability, in the order of ids, passes the row's number.
+
+    In the order of ids, not of probability, a rounding error moves a border a little but never swaps tokens.
+    """
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    targets = (uniforms * cumulative[:, -1]).unsqueeze(1)
+    tokens: list[int] = torch.searchsorted(cumulative, targets, right=True).squeeze(1).tolist()
+    return tokens
+
+
+def _keep_likely(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """Only the `top_k` largest logits, and of these the fewest that together have probability `top_p`.
+
+    Tokens that tie with the last one kept are kept too, so that no order of equals matters.
+    """
+    vocabulary = logits.shape[-1]
+    ranked = logits.sort(-1, descending=True).values
+    ranks = torch.arange(vocabulary, device=logits.device)
+    counts = torch.tensor([min(p.top_k or vocabulary, vocabulary) for p in params], device=logits.device)
+    masses = torch.tensor([p.top_p for p in params], device=logits.device)
+    ranked_k = ranked.masked_fill(ranks >= counts.unsqueeze(1), float("-inf"))
+    probabilities = ranked_k.softmax(-1)
+    # A rank is kept while the ranks before it have less than the mass; rank 0 always is.
+    before = probabilities.cumsum(-1) - probabilities
+    kept = ((before < masses.unsqueeze(1)) & (ranks < counts.unsqueeze(1))).sum(-1, keepdim=True)
+    return logits.masked_fill(logits < ranked.gather(1, kept - 1), float("-inf"))

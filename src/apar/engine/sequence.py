@@ -1,0 +1,114 @@
+"""The state of an answer under way: its threads and their group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from apar.assemble import Assembler
+from apar.engine.detokenize import Detokenizer
+from apar.engine.params import SamplingParams
+from apar.errors import AparError
+from apar.events import Event
+from apar.tokens import ControlTokens
+from apar.tree import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A sampled token, and what is taken instead if it is a `[Fork]` that is not granted."""
+
+    token: int
+    otherwise: int
+
+
+@dataclass(slots=True, eq=False)
+class Thread:
+    """One root-to-leaf path that is being decoded.
+
+    `tokens` is the whole path, the prompt first; a token's index is its path position. `starts` has, for
+    every thread along the path, the index of the first token that it sampled; this thread's own is the last.
+    """
+
+    path: Path
+    tokens: list[int]
+    starts: tuple[int, ...]
+    detokenizer: Detokenizer
+    children: int = 0
+    finished: bool = False
+
+    # Set by the scheduler: the block table, and how many tokens have their keys and values in it.
+    blocks: list[int] = field(default_factory=list)
+    stored: int = 0
+
+    # Set by the engine: what was sampled in the logical step under way.
+    choice: Choice | None = None
+
+    @property
+    def sampled(self) -> int:
+        """How many tokens the thread sampled, `[Fork]` included."""
+        return len(self.tokens) - self.starts[-1]
+
+    def common(self, other: Thread) -> int:
+        """How many leading tokens the two paths of one answer share."""
+        level = next(
+            (k for k, (a, b) in enumerate(zip(self.path, other.path, strict=False)) if a != b),
+            min(len(self.path), len(other.path)),
+        )
+        # A branch's first own token is its [Child], just before the first sampled one.
+        return min(thread.starts[level] - 1 for thread in (self, other) if len(thread.path) > level)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """All threads of one answer."""
+
+    number: int
+    params: SamplingParams
+    seed: int
+    control: ControlTokens | None
+    eos: frozenset[int]
+    context: int
+    prompt_tokens: int
+    threads: list[Thread]
+    choice: int = 0
+
+    # The answer so far. `threads` are those not finished, in path order; `created` counts all there ever
+    # were; `budget` is the visible tokens left.
+    step: int = 0
+    created: int = 1
+    budget: int = field(init=False)
+    events: list[Event] = field(default_factory=list)
+    assembler: Assembler = field(init=False)
+    error: AparError | None = None
+
+    # When the request came and when the answer was complete, by time.perf_counter.
+    began: float = field(default_factory=time.perf_counter)
+    ended: float = 0.0
+
+    # Counted by the scheduler: distinct blocks held now and at most, and forward passes with a row of ours.
+    blocks: int = 0
+    blocks_peak: int = 0
+    passes: int = 0
+
+    def __post_init__(self) -> None:
+        self.budget = self.params.max_tokens
+        self.assembler = Assembler(self.params.stop)
+
+    @property
+    def done(self) -> bool:
+        return not self.threads
+
+    @property
+    def fork(self) -> int | None:
+        """The id of `[Fork]`, None for a model that has none."""
+        return None if self.control is None else self.control.fork
+
+    @property
+    def name(self) -> str:
+        return f"request {self.number}"
+
+    def waiting(self) -> Iterator[Thread]:
+        """The threads that have yet to sample in the logical step under way, in path order."""
+        return (thread for thread in self.threads if thread.choice is None)
