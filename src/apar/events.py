@@ -81,8 +81,9 @@ def to_json(event: Event) -> str:
 def from_json(line: str) -> Event:
     """The inverse of `to_json`; raises ValueError, KeyError or TypeError where the form is wrong."""
     data: dict[str, Any] = json.loads(line)
-    kind = _KINDS[data.pop("event")]
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    kind: Any = _KINDS[data.pop("event")]
+    event: Event = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    return event
 
 
 def write_trace(events: Iterable[Event], file: TextIO) -> None:
@@ -102,7 +103,9 @@ def read_trace(path: FilePath) -> Iterator[Event]:
         try:
             yield from_json(line)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}, line {number} is not an event of a trace written by `apar generate --trace`") from error
+            raise UserError(
+                f"{path}, line {number} is not an event of a trace written by `apar generate --trace`"
+            ) from error
 
 
 def replay(tree: ParagraphTree) -> Iterator[Event]:

@@ -55,13 +55,19 @@ def end_tokens(tokenizer: Any, extra_eos: Iterable[int] = ()) -> frozenset[int]:
     if tokenizer.eos_token_id is not None:
         eos |= {int(tokenizer.eos_token_id)}
     if not eos:
-        raise ModelError("the tokenizer names no end-of-sequence token; set eos_token in tokenizer_config.json")
+        raise ModelError(
+            "the tokenizer names no end-of-sequence token; set eos_token in tokenizer_config.json"
+        )
     return eos
 
 
 def add_control_tokens(tokenizer: Any) -> int:
     """Add `[Fork]` and `[Child]` as special tokens; return how many were new."""
-    return int(tokenizer.add_special_tokens({"additional_special_tokens": [FORK, CHILD]}, replace_extra_special_tokens=False))
+    return int(
+        tokenizer.add_special_tokens(
+            {"additional_special_tokens": [FORK, CHILD]}, replace_extra_special_tokens=False
+        )
+    )
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:

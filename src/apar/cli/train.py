@@ -10,7 +10,13 @@ import click
 
 @click.command("train")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the config (again for more).")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value of the config (again for more).",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
     """Train a model to fork, by the recipe CONFIG (see recipes/).
@@ -44,7 +50,9 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
             progress.update(task, completed=line["step"], figures=figures)
             if "held_out" in line:
                 text = line["held_out"]["text"]
-                progress.console.print(f"step {line['step']}: {figures}, held-out loss {text:.3f} a token of text")
+                progress.console.print(
+                    f"step {line['step']}: {figures}, held-out loss {text:.3f} a token of text"
+                )
 
         folder = train(recipe, resume=resume, report=report)
     click.echo(folder)

@@ -67,7 +67,9 @@ def read_trees(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
                     record = json.loads(line)
                     record["tree"] = ParagraphTree.from_dict(record["tree"])
                 except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(f"{file}, line {number} is not a record written by `apar extract`") from error
+                    raise UserError(
+                        f"{file}, line {number} is not a record written by `apar extract`"
+                    ) from error
                 yield record
 
 
@@ -101,7 +103,11 @@ def select(records: Iterable[dict[str, Any]], filters: Filters) -> Selection:
         reason = _reason_to_skip(record, filters)
         if reason is None and (prompt, record["response"]) in seen:
             reason = "duplicate"
-        if reason is None and filters.max_answers_per_prompt and answers[prompt] >= filters.max_answers_per_prompt:
+        if (
+            reason is None
+            and filters.max_answers_per_prompt
+            and answers[prompt] >= filters.max_answers_per_prompt
+        ):
             reason = "answers of this prompt"
         if reason is not None:
             selection.left_out[reason] += 1

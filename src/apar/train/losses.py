@@ -23,7 +23,9 @@ def token_losses(model: Any, batch: Batch) -> Tensor:
         attention_mask=_mask(model, batch.subtree_end),
         use_cache=False,
     ).logits
-    flat = F.cross_entropy(logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORE, reduction="none")
+    flat = F.cross_entropy(
+        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORE, reduction="none"
+    )
     return flat.view(batch.labels.shape)
 
 
@@ -31,7 +33,11 @@ def _mask(model: Any, subtree_end: Tensor) -> Tensor:
     """Tree attention in the form that the model's attention takes: "eager" adds the mask, the others read booleans."""
     if model.config._attn_implementation != "eager":
         return dense_mask(subtree_end)
-    dtype = torch.get_autocast_dtype(subtree_end.device.type) if torch.is_autocast_enabled(subtree_end.device.type) else model.dtype
+    dtype = (
+        torch.get_autocast_dtype(subtree_end.device.type)
+        if torch.is_autocast_enabled(subtree_end.device.type)
+        else model.dtype
+    )
     return additive_mask(subtree_end, dtype)
 
 
@@ -46,7 +52,9 @@ class HeldOutLoss:
 
 
 @torch.inference_mode()
-def held_out_loss(model: Any, batches: Iterable[Batch], precision: torch.dtype = torch.float32) -> HeldOutLoss:
+def held_out_loss(
+    model: Any, batches: Iterable[Batch], precision: torch.dtype = torch.float32
+) -> HeldOutLoss:
     """Measure a model on batches; the text part can be compared between forked and sequential models."""
     device = next(model.parameters()).device
     sums = {True: 0.0, False: 0.0}

@@ -23,9 +23,9 @@ from apar.train.checkpoint import load_checkpoint, replace_folder, save_checkpoi
 from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
 from apar.train.optimizer import learning_rate, make_optimizers
 from apar.train.recipe import Recipe
-from apar.train.samples import IGNORE, pack
+from apar.train.samples import IGNORE
 from apar.train.start import Start, prepare
-from apar.train.stream import Batch, Encoder, batches, collate
+from apar.train.stream import Batch, Encoder, batches
 
 Report = Callable[[dict[str, Any]], None]
 """Called with the log line of every step."""
@@ -71,12 +71,20 @@ def _set_up(recipe: Recipe, *, resume: bool) -> Run:
     recipe.output.mkdir(parents=True, exist_ok=True)
     selection = select(read_trees(recipe.trees), recipe.mix)
     if not selection.train:
-        raise UserError(f"no record of {', '.join(map(str, recipe.trees))} passes the mix; left out: {dict(selection.left_out)}")
+        raise UserError(
+            f"no record of {', '.join(map(str, recipe.trees))} passes the mix; left out: {dict(selection.left_out)}"
+        )
     start = prepare(recipe, selection.train)
     device = torch.device(_device(recipe.device))
     start.model.to(device).train()
     start.model.set_attn_implementation(recipe.attention)
-    run = Run(recipe, start, selection, Encoder(start.tokenizer, recipe), make_optimizers(start.model, recipe.optimizer), device)
+    encoder = Encoder(
+        start.tokenizer,
+        forked=recipe.mode == "forked",
+        max_length=recipe.max_length,
+        loss_on_prompt=recipe.loss_on_prompt,
+    )
+    run = Run(recipe, start, selection, encoder, make_optimizers(start.model, recipe.optimizer), device)
     if resume:
         run.step = load_checkpoint(recipe.output, start.model, run.optimizers)
     summary = {
@@ -87,7 +95,9 @@ def _set_up(recipe: Recipe, *, resume: bool) -> Run:
         "held_out_examples": len(selection.held_out),
         "left_out": dict(selection.left_out),
     }
-    (recipe.output / "training.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
+    (recipe.output / "training.json").write_text(
+        json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
     return run
 
 
@@ -110,7 +120,9 @@ def _step(run: Run, batch: Batch) -> dict[str, Any]:
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     if total != total:
-        raise RunError(f"the loss is not a number at step {run.step + 1}; lower optimizer.learning_rate and use --resume")
+        raise RunError(
+            f"the loss is not a number at step {run.step + 1}; lower optimizer.learning_rate and use --resume"
+        )
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
     for optimizer in run.optimizers:
         for group in optimizer.param_groups:
@@ -122,8 +134,13 @@ def _step(run: Run, batch: Batch) -> dict[str, Any]:
     return {"step": run.step, "loss": total, "rate": rate, "tokens": batch.ids.numel(), "seconds": seconds}
 
 
+def _rows(recipe: Recipe) -> int:
+    """Packs in one forward pass."""
+    return max(1, (recipe.micro_batch_tokens or recipe.batch_tokens) // recipe.max_length)
+
+
 def _micro_batches(batch: Batch, recipe: Recipe) -> Iterator[Batch]:
-    rows = max(1, (recipe.micro_batch_tokens or recipe.batch_tokens) // recipe.max_length)
+    rows = _rows(recipe)
     for first in range(0, batch.ids.shape[0], rows):
         yield Batch(
             batch.ids[first : first + rows],
@@ -140,11 +157,8 @@ def _evaluate(run: Run) -> HeldOutLoss | None:
         return None
     chosen = run.selection.held_out[: run.recipe.evaluate_samples]
     precision = torch.bfloat16 if run.recipe.precision == "bfloat16" else torch.float32
-    packs = pack(run.encoder.samples(chosen), run.recipe.max_length)
-    rows = max(1, (run.recipe.micro_batch_tokens or run.recipe.batch_tokens) // run.recipe.max_length)
     run.start.model.eval()
-    groups = iter(lambda: list(itertools.islice(packs, rows)), [])
-    loss = held_out_loss(run.start.model, (collate(group, run.recipe.max_length) for group in groups), precision)
+    loss = held_out_loss(run.start.model, run.encoder.fixed_batches(chosen, _rows(run.recipe)), precision)
     run.start.model.train()
     return loss
 

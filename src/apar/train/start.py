@@ -26,6 +26,9 @@ class Start:
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer as Hugging Face files; weights in bfloat16, which halves the files."""
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         half = copy.deepcopy(self.model).to(torch.bfloat16)
         half.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
@@ -45,7 +48,9 @@ def _from_model(name: str) -> Start:
 
     model, tokenizer = load(name, dtype="float32", device="cpu")
     if tokenizer.chat_template is None:
-        raise ModelError(f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template")
+        raise ModelError(
+            f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template"
+        )
     return Start(model, tokenizer)
 
 
@@ -55,9 +60,12 @@ def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> Start:
     tokenizer = train_tokenizer(_texts(examples), recipe.start.vocab_size)
     try:
         config = LlamaConfig(
-            vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=tokenizer.eos_token_id, **(recipe.start.shape or {})
+            vocab_size=len(tokenizer),
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            **(recipe.start.shape or {}),
         )
-        model = LlamaForCausalLM(config)
+        model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
         raise ConfigError(f"start.shape does not make a Llama model: {error}") from error
     return Start(model, tokenizer)

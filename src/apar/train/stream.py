@@ -32,13 +32,15 @@ class Batch:
 
 
 class Encoder:
-    """Makes samples of examples: forked (a tree) or sequential (plain text), by the recipe's mode."""
+    """Makes samples of examples, of at most `max_length` tokens: trees, or plain text where `forked` is false."""
 
-    def __init__(self, tokenizer: Any, recipe: Recipe) -> None:
+    def __init__(
+        self, tokenizer: Any, *, forked: bool, max_length: int, loss_on_prompt: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
-        self.control = ControlTokens.of(tokenizer) if recipe.mode == "forked" else None
-        self.loss_on_prompt = recipe.loss_on_prompt
-        self.max_length = recipe.max_length
+        self.control = ControlTokens.of(tokenizer) if forked else None
+        self.max_length = max_length
+        self.loss_on_prompt = loss_on_prompt
         self.left_out: Counter[str] = Counter()
 
     def sample(self, example: Example) -> Sample:
@@ -59,13 +61,21 @@ class Encoder:
             else:
                 yield sample
 
+    def fixed_batches(self, examples: Iterable[Example], rows: int) -> Iterator[Batch]:
+        """The examples once, in batches of `rows` packs: what a held-out loss is measured on."""
+        packs = pack(self.samples(examples), self.max_length)
+        while group := list(itertools.islice(packs, rows)):
+            yield collate(group, self.max_length)
+
 
 def batches(examples: Sequence[Example], encoder: Encoder, recipe: Recipe) -> Iterator[Batch]:
     """Training batches without end, each of `batch_tokens` tokens."""
     order = endless(examples, recipe.mix.structured, recipe.seed)
     packs = pack(encoder.samples(order), recipe.max_length)
     while True:
-        yield collate(list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length)
+        yield collate(
+            list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length
+        )
 
 
 def collate(packs: Sequence[Sample], length: int) -> Batch:

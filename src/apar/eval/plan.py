@@ -1,0 +1,33 @@
+"""What `apar evaluate CONFIG.yaml` reads: a model, its sequential twin, and held-out prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from apar.config import Section
+from apar.train.recipe import Mix, Positive
+
+
+class Plan(Section):
+    """An evaluation. Prompts and reference answers come from files of `apar extract` that no training saw."""
+
+    model: str
+    """A folder, a hub id, or `demo`."""
+    twin: str | None = None
+    """The sequential twin, whose held-out loss the model's is compared with."""
+    trees: tuple[Path, ...] = Field(min_length=1)
+    mix: Mix = Mix(structured=None)
+    """Which records count; `structured` and `held_out` are not used here."""
+    prompts: Positive = 200
+    """How many prompts are answered, forked and sequentially."""
+    max_prompt_chars: Positive = 300
+    max_tokens: Positive = 400
+    max_length: Positive = 640
+    """Longer samples are left out of the held-out loss and counted."""
+    threads: Positive | None = None
+    """CPU threads; null: torch's default."""
+    seed: int = 0
+    output: Path | None = None
+    """Where the whole result is written as JSON, every answer's figures included."""

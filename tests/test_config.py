@@ -1,0 +1,78 @@
+"""A config error says which key is wrong and what was probably meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apar.config import load_config
+from apar.errors import ConfigError
+from apar.train.recipe import Recipe
+
+GOOD = "output: out\nstart: {model: demo}\ntrees: [trees.jsonl]\nmax_length: 128\nbatch_tokens: 256\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_good_config_is_read_with_its_defaults(config: Path) -> None:
+    recipe = load_config(config, Recipe)
+    assert (recipe.start.model, recipe.steps, recipe.optimizer.learning_rate) == ("demo", 2000, 2e-5)
+
+
+def test_overrides_replace_values_at_any_depth(config: Path) -> None:
+    recipe = load_config(config, Recipe, ["steps=7", "optimizer.name=muon", "mix.languages=[en, de]"])
+    assert (recipe.steps, recipe.optimizer.name, recipe.mix.languages) == (7, "muon", ("en", "de"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("step=7", "unknown key step; did you mean steps?"),
+        ("optimizer.learning_rat=1", "unknown key optimizer.learning_rat; did you mean learning_rate?"),
+        ("steps=many", "steps: Input should be a valid integer"),
+        ("steps=0", "steps: Input should be greater than 0"),
+        ("steps", "write it as key=value"),
+        ("steps.more=1", "steps is a value|steps: Input should be a valid integer"),
+        ("start={model: a, shape: {}}", "give either model"),
+        ("batch_tokens=64", "batch_tokens .64. is less than max_length .128."),
+        ("steps=[", "the value is not YAML"),
+    ],
+)
+def test_a_wrong_override_names_the_key_and_the_mend(config: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(config, Recipe, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1\n", "holds no keys"),
+        ("a: [", "is not YAML"),
+        ("", "holds no keys"),
+        ("stepps: 1\n" + GOOD, "did you mean steps?"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(path, Recipe)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the config .*none\.yaml: No such file"):
+        load_config(tmp_path / "none.yaml", Recipe)
+
+
+def test_every_shipped_recipe_is_valid() -> None:
+    recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        load_config(path, Recipe)
