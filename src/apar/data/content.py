@@ -15,7 +15,8 @@ from apar.data.markdown import BlockKind, Document
 _PROGRAM_LINE = re.compile(
     r"^[ \t]*(?:(?:def|class|function|func|fn|public|private|static|const|let|var) \w+.*[({=:].*"
     r"|(?:import|from) [\w.]+(?: import .*)?|#include\b.*|using [\w.]+;|return\b.*;|(?:if|for|while) ?\(.*"
-    r"|SELECT\b.*\bFROM\b.*|<\?php.*|[^\n]*[;{}])[ \t]*$",
+    r"|[\w.\[\]]+ ?[-+*]?= ?[^\s=].*|[\w.]+\(.*\)"
+    r"|SELECT\b.*\bFROM\b.*|<\?php.*|[^\n]*[;{}]|[^\n]*\[\d+(?:, ?\d+)+\][^\n]*)[ \t]*$",
     re.M,
 )
 _FORMULA = re.compile(
@@ -24,15 +25,16 @@ _FORMULA = re.compile(
     # An equation in plain text: an equals sign beside a number, an operator or a single letter.
     r"|(?:[\d)\]²³%]|\b[A-Za-z]) ?= ?[-+(√$£€]?[\w(]|= ?[-+(√$£€]?(?:\d|\b[A-Za-z]\b)|\w\^[\w({]"
 )
+_LINE_BREAK = re.compile(r"\r\n?|\n")
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
 _TAG = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^<>\n]*)?/?>|<!--")
-_ADDRESS = re.compile(r"https?://|\bwww\.\w|!?\[[^\]\n]*\]\([^)\n]*\)")
+_ADDRESS = re.compile(r"https?://|\bwww\.\w|\[[^\[\]\n]+\]\([^\s)]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0002ffff]")
 _SALUTATION = re.compile(r"^[ \t]*(?:Dear|Hi|Hello|Hey) [^\n]{1,60},[ \t]*$|^[ \t]*Subject:", re.M)
 _STORY = re.compile(r"\bonce upon a time\b|\bthe end\b[.!*]*\s*$|\bchapter (?:1|one|i)\b", re.I)
-_PRONOUN = re.compile(r"\b(?:he|she|him|her|his|hers)\b", re.I)
+_PRONOUN = re.compile(r"\b(?:I|[Mm]e|[Mm]y|[Hh]e|[Ss]he|[Hh]im|[Hh]er|[Hh]is|[Hh]ers)\b")
 _SPEECH = re.compile(r"[\"“][^\"“”\n]+[,.!?—…][\"”]")
-_SPEAKER = re.compile(r"^[*_]*[A-Z][\w .'-]{0,30}[*_]*:[*_]* ")
+_SPEAKER = re.compile(r"[*_]*(?P<name>[A-Z][\w .'-]{0,30})[*_]*:[*_]* ")
 
 _BLOCK_REASONS: dict[BlockKind, Reason] = {
     "code": "code",
@@ -51,14 +53,14 @@ def content_reasons(text: str, document: Document) -> Iterator[Reason]:
 def prose_reasons(paragraphs: list[str]) -> Iterator[Reason]:
     """Why paragraphs of plain prose go on from each other."""
     text = "\n\n".join(paragraphs)
-    if _share(paragraphs, _is_verse) > 0.3:
-        yield "verse"
+    if _share(paragraphs, _has_short_lines) > 0.3:
+        yield "short_lines"
     if _SALUTATION.search(text):
         yield "letter"
-    if _share(paragraphs, _is_speech) >= 0.3:
+    if _speakers_return(paragraphs) or _share(paragraphs, _is_speech) >= 0.3:
         yield "dialogue"
     if _STORY.search(text) or 25 * len(_PRONOUN.findall(text)) > len(text.split()):
-        yield "story"
+        yield "narrative"
 
 
 def _is_program(text: str) -> bool:
@@ -71,9 +73,9 @@ def _is_cjk(text: str) -> bool:
 
 _TESTS: dict[Reason, Callable[[str], bool]] = {
     "code": _is_program,
-    "formula": lambda text: _FORMULA.search(_CODE_SPAN.sub("", text)) is not None,
     "markup": lambda text: _TAG.search(_CODE_SPAN.sub("", text)) is not None,
     "url": lambda text: _ADDRESS.search(text) is not None,
+    "formula": lambda text: _FORMULA.search(_CODE_SPAN.sub("", text)) is not None,
     "cjk": _is_cjk,
 }
 
@@ -82,10 +84,17 @@ def _share(paragraphs: list[str], holds: Callable[[str], bool]) -> float:
     return sum(map(holds, paragraphs)) / len(paragraphs) if paragraphs else 0.0
 
 
-def _is_verse(paragraph: str) -> bool:
-    lines = paragraph.split("\n")
+def _has_short_lines(paragraph: str) -> bool:
+    lines = _LINE_BREAK.split(paragraph)
     return len(lines) >= 3 and len(paragraph) < 70 * len(lines)
 
 
+def _speakers_return(paragraphs: list[str]) -> bool:
+    names = [match["name"] for match in map(_SPEAKER.match, paragraphs) if match]
+    return len(names) - len(set(names)) >= 2
+
+
 def _is_speech(paragraph: str) -> bool:
-    return _SPEAKER.match(paragraph) is not None or _SPEECH.search(paragraph) is not None
+    # A quotation that a paragraph leaves open goes on in the next.
+    opens = paragraph.count("“") - paragraph.count("”") or paragraph.count('"') % 2
+    return bool(opens) or _SPEECH.search(paragraph) is not None

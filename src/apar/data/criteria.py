@@ -17,9 +17,9 @@ Reason = Literal[
     "url",  # links, images, addresses
     "quotation",  # block quotations
     "cjk",  # Chinese, Japanese or Korean, whose sentences and leads need rules of their own
-    "verse",  # poems and songs: the lines of a paragraph depend on each other
+    "short_lines",  # verse, outlines, forms: a paragraph's lines are no sentences to be parted
     "dialogue",  # speech: each paragraph answers the one before
-    "story",  # a narrative: each paragraph goes on from the one before
+    "narrative",  # a story, or someone of himself: each paragraph goes on from the one before
     "letter",  # salutation and signature are no parts
     "too_few_parts",  # no list or row of paragraphs is long enough
     "short_details",  # there are enough parts, and they have no lead or too little to say after it
@@ -29,7 +29,19 @@ Reason = Literal[
 """Why an answer is unstructured."""
 
 CONTENT_REASONS: frozenset[Reason] = frozenset(
-    ("code", "formula", "table", "markup", "url", "quotation", "cjk", "verse", "dialogue", "story", "letter")
+    (
+        "code",
+        "formula",
+        "table",
+        "markup",
+        "url",
+        "quotation",
+        "cjk",
+        "short_lines",
+        "dialogue",
+        "narrative",
+        "letter",
+    )
 )
 RULES: tuple[Rule, ...] = get_args(Rule)
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -38,6 +50,11 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 @dataclass(frozen=True, slots=True)
 class ExtractConfig:
     """When an answer counts as structured. Lengths are in characters.
+
+    A list forks if at least `min_parts` and `min_fork_share` of its items have a lead and a detail. A lead is
+    at most `max_lead_chars` long, or a sentence of `min_sentence_chars` to `max_sentence_chars` whose
+    detail has at least `min_sentence_detail_ratio` of its length. No detail may hold more than
+    `max_part_share` of the answer, for then nothing of weight would run beside it.
 
     `refused` are the kinds of content that make an answer unstructured whatever its form; leave one out to
     fork such answers too.
@@ -51,6 +68,7 @@ class ExtractConfig:
     max_sentence_chars: int = 240
     min_sentence_detail_ratio: float = 0.5
     max_part_share: float = 0.8
+    min_fork_share: float = 0.5
     refused: frozenset[Reason] = CONTENT_REASONS
 
 
@@ -59,8 +77,12 @@ DEFAULT_CONFIG = ExtractConfig()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part that may fork: its node ends at `lead_end`, its detail at `end` (offsets in the answer)."""
+    """A part that may fork, as offsets in the answer.
 
+    Its lead is `[start, lead_end)`, without a marker, and its detail `[lead_end, end)`.
+    """
+
+    start: int
     lead_end: int
     end: int
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apar.data.content import content_reasons, prose_reasons
+from apar.data.content import content_reasons
 from apar.data.criteria import DEFAULT_CONFIG, ExtractConfig, Part, Reason, Rule
-from apar.data.leads import paragraph_lead
 from apar.data.lists import List, lists
-from apar.data.markdown import Document, parse
+from apar.data.markdown import parse
+from apar.data.paragraphs import Prose, prose
 from apar.tree import Node, ParagraphTree
 
 __all__ = ["ExtractConfig", "Extraction", "Reason", "Rule", "build_tree", "extract"]
@@ -69,14 +69,14 @@ def _find_parts(text: str, config: ExtractConfig) -> _Parts:
         return _Parts("unstructured", reason=refused)
     found = _list_parts(lists(text, document, config), config)
     if found.reason is not None:
-        prose = _paragraph_parts(text, document, config)
+        paragraphs = _paragraph_parts(prose(text, document, config), config)
         # Where neither rule applies, a list that was too meagre says more than the paragraphs around it.
-        found = found if prose.reason == "too_few_parts" else prose
+        found = found if paragraphs.reason == "too_few_parts" else paragraphs
     return _checked(text, found, config)
 
 
 def _list_parts(found: Sequence[List], config: ExtractConfig) -> _Parts:
-    forking = [one for one in found if len(one.parts) >= config.min_parts]
+    forking = [one for one in found if _forks(one, config)]
     if not forking:
         long_enough = any(one.num_items >= config.min_parts for one in found)
         return _Parts("unstructured", reason="short_details" if long_enough else "too_few_parts")
@@ -85,22 +85,18 @@ def _list_parts(found: Sequence[List], config: ExtractConfig) -> _Parts:
     return _Parts("ordered_list" if most.ordered else "bullet_list", parts)
 
 
-def _paragraph_parts(text: str, document: Document, config: ExtractConfig) -> _Parts:
-    paragraphs = [block for block in document.blocks if block.kind == "paragraph"]
-    if len(paragraphs) < config.min_parts:
+def _forks(one: List, config: ExtractConfig) -> bool:
+    return len(one.parts) >= max(config.min_parts, config.min_fork_share * one.num_items)
+
+
+def _paragraph_parts(found: Prose, config: ExtractConfig) -> _Parts:
+    if found.num_paragraphs < config.min_parts:
         return _Parts("unstructured", reason="too_few_parts")
-    prose = prose_reasons([text[block.start : block.end] for block in paragraphs])
-    refused = next((reason for reason in prose if reason in config.refused), None)
-    if refused is not None:
-        return _Parts("unstructured", reason=refused)
-    parts = []
-    for block in paragraphs:
-        lead = paragraph_lead(text[block.start : block.end], config)
-        if lead is not None and block.end - block.start - lead > config.min_detail_chars:
-            parts.append(Part(block.start + lead, block.end))
-    if len(parts) < config.min_parts:
+    if found.refused is not None:
+        return _Parts("unstructured", reason=found.refused)
+    if len(found.parts) < config.min_parts:
         return _Parts("unstructured", reason="short_details")
-    return _Parts("paragraphs", tuple(parts))
+    return _Parts("paragraphs", found.parts)
 
 
 def _checked(text: str, found: _Parts, config: ExtractConfig) -> _Parts:

@@ -1,6 +1,6 @@
 """Leads: how much of an item or a paragraph is its headline, on which the next one may build.
 
-All functions take the text of one part and return the offset where its lead ends, or None. What must not be
+The functions take the text of one part and return the offset where its lead ends, or None. What must not be
 read as punctuation (code, addresses, times, parentheses) is first masked by as many letters, so that every
 offset in the masked text is one in the text.
 """
@@ -19,9 +19,13 @@ _OPAQUE = re.compile(
     r"|\([^()\n]*\)"  # what stands in parentheses
 )
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”")
-_EMPHASIS = re.compile(r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])[^\n]*?(?<![\s*_])(?P=mark)(?![*_\w])")
+_EMPHASIS = re.compile(
+    r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])(?:(?!(?P=mark))[^\n])+(?<![\s*_])(?P=mark)(?![*_\w])"
+)
 # What may stand between an opening phrase in bold and the colon or dash that closes the lead.
-_AFTER_EMPHASIS = re.compile(r"(?:[ \t]*\([^()\n]*\))?(?:[ \t]*:(?=\s|$)|[ \t]+[-–—]+(?=\s))")
+_CLOSES_EMPHASIS = re.compile(
+    r"(?:[ \t]*\([^()\n]*\))?(?:[ \t]*:(?=\s|$)|[ \t]+[-–—]+(?=\s)|[.!?]?(?=\s*\n))"
+)
 _COLON = re.compile(r":(?P<closing>[*_\"'”’]*)(?=\s|$)")
 _DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)")
 # A colon after these opens an enumeration or an example inside the sentence; it closes no headline.
@@ -29,56 +33,84 @@ _OPENS_EXAMPLE = re.compile(
     r"\b(?:e\.g\.|i\.e\.|for example|for instance|such as|includ(?:e|es|ing)|(?:as|the) follow(?:s|ing))\b",
     re.I,
 )
-_NUMBERED_LABEL = re.compile(r"^\W*\w+ \d+\W*$")
+# "Step 2" or "Day 1" tells the place of a part but nothing of its matter.
+_NUMBERED_LABEL = re.compile(r"\W*[A-Za-z]{0,12} ?\d[\d,.]*\W*")
+_LABEL = re.compile(r"[A-Z](?:[^.!?:;\n]|(?<!\s)\.(?=\w)){1,58}:(?= )")
+_REMARKS = frozenset(("note", "warning", "tip", "answer", "title"))
+_LINE_BREAK = re.compile(r"\r\n?|\n")
+_TITLE_CHARS = 60
 
 
 def item_lead(text: str, below: int, config: ExtractConfig) -> int | None:
     """Where the lead of a list item ends.
 
-    `text` is its first paragraph, `below` how many characters of blocks are under it.
-
-    In this order: an opening phrase in bold or italics with the colon after it; up to a colon or a spaced
-    dash; a first line that others follow; the first sentence.
+    `text` is its first paragraph, `below` how many characters of blocks are under it. In this order: an
+    opening phrase in bold or italics that a colon, a dash or the line's end closes; up to a colon or a
+    spaced dash; any opening phrase in bold or italics; a first line that others follow; the first sentence.
     """
-    window = text[: 4 * config.max_sentence_chars]
-    masked = _mask(window)
+    masked = _mask(text[: 4 * config.max_sentence_chars])
     return (
-        _emphasised_lead(window, masked, config)
+        _closed_emphasis(text, masked, config)
         or _punctuated_lead(masked, config)
+        or _emphasis(masked, config)
         or _line_lead(text, below, config)
         or _sentence_lead(masked, len(text) + below, config)
     )
 
 
-def paragraph_lead(text: str, config: ExtractConfig) -> int | None:
-    """Where the lead of a paragraph ends: a bold phrase that a colon closes, or the first sentence."""
+def paragraph_lead(text: str, labelled: bool, config: ExtractConfig) -> int | None:
+    """Where the lead of a paragraph ends.
+
+    In this order: an opening phrase in bold that a colon closes; a label (only if `labelled`, where the
+    answer's paragraphs have labels throughout); a title line; the first sentence.
+    """
     masked = _mask(text[: 4 * config.max_sentence_chars])
-    bold = _emphasised_lead(text, masked, config)
-    if bold is not None and masked[:bold].rstrip("*_").endswith(":"):
+    bold = _closed_emphasis(text, masked, config)
+    if bold is not None and text[:bold].rstrip("*_").endswith(":"):
         return bold
-    return _sentence_lead(masked, len(text), config)
+    end = label_end(text) if labelled else None
+    return end or _title_lead(text) or _sentence_lead(masked, len(text), config)
+
+
+def label_end(paragraph: str) -> int | None:
+    """Where a label like "Cost:" ends that opens a line; None for "Step 2:", which tells nothing."""
+    label = _LABEL.match(paragraph)
+    if label is None or _NUMBERED_LABEL.fullmatch(label.group()) or label.group()[:-1].lower() in _REMARKS:
+        return None
+    return label.end()
+
+
+def is_title(line: str) -> bool:
+    """Whether a line reads as the title of what follows: short, capitalised, and no sentence."""
+    line = line.strip().strip("*_")
+    return 0 < len(line) <= _TITLE_CHARS and line[-1] not in ".!?,;" and not line[0].islower()
 
 
 def _mask(text: str) -> str:
     return _OPAQUE.sub(lambda match: "x" * len(match.group()), text)
 
 
-def _emphasised_lead(text: str, masked: str, config: ExtractConfig) -> int | None:
+def _emphasis(masked: str, config: ExtractConfig) -> int | None:
     phrase = _EMPHASIS.match(masked)
-    if phrase is None or phrase.end() > config.max_lead_chars:
+    return phrase.end() if phrase and phrase.end() <= config.max_lead_chars else None
+
+
+def _closed_emphasis(text: str, masked: str, config: ExtractConfig) -> int | None:
+    end = _emphasis(masked, config)
+    if end is None:
         return None
-    after = _AFTER_EMPHASIS.match(text, phrase.end())
-    return after.end() if after else phrase.end()
+    closing = _CLOSES_EMPHASIS.match(text, end)
+    if closing is not None:
+        return closing.end()
+    return end if masked[:end].rstrip("*_")[-1] in ":.!?" else None
 
 
 def _punctuated_lead(masked: str, config: ExtractConfig) -> int | None:
-    line = masked.split("\n", 1)[0]
+    line = _LINE_BREAK.split(masked, maxsplit=1)[0]
     line = _QUOTED.sub(lambda match: "x" * len(match.group()), line)[: config.max_lead_chars + 2]
     line = line[: first_sentence_end(line)]
-    ends = [
-        end for end in (_dash_end(line), _colon_end(line)) if end is not None and end <= config.max_lead_chars
-    ]
-    return min(ends, default=None)
+    ends = [end for end in (_dash_end(line), _colon_end(line)) if end is not None]
+    return min((end for end in ends if end <= config.max_lead_chars), default=None)
 
 
 def _colon_end(line: str) -> int | None:
@@ -93,20 +125,22 @@ def _dash_end(line: str) -> int | None:
     # Two dashes in a sentence hold a parenthesis between them; before a digit a dash makes a range.
     if len(dashes) != 1 or line[dashes[0].end() + 1 : dashes[0].end() + 2].isdigit():
         return None
-    if _NUMBERED_LABEL.match(line[: dashes[0].start()]):
-        return None
-    return dashes[0].end()
+    return None if _NUMBERED_LABEL.fullmatch(line, 0, dashes[0].start()) else dashes[0].end()
 
 
 def _line_lead(text: str, below: int, config: ExtractConfig) -> int | None:
-    line, _, rest = text.partition("\n")
-    line = line.rstrip()
+    line, *rest = (part.rstrip() for part in _LINE_BREAK.split(text, maxsplit=1))
     if not line or len(line) > config.max_lead_chars or not (below or rest):
         return None
     # A long first line that ends in mid-sentence is wrapped text, no headline.
-    if rest and len(line) > config.max_lead_chars // 2 and line[-1] not in ".:!?*":
+    if rest and len(line) > _TITLE_CHARS and line[-1] not in ".:!?*":
         return None
     return len(line)
+
+
+def _title_lead(text: str) -> int | None:
+    line, *rest = (part.rstrip() for part in _LINE_BREAK.split(text, maxsplit=1))
+    return len(line) if rest and is_title(line) and not _NUMBERED_LABEL.fullmatch(line) else None
 
 
 def _sentence_lead(masked: str, length: int, config: ExtractConfig) -> int | None:

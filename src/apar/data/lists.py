@@ -8,6 +8,7 @@ list again, and an item gets the blocks that stand under it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
@@ -110,8 +111,11 @@ def _counts_up(items: Sequence[Item]) -> bool:
 
 def _list(text: str, items: list[Item], ordered: bool, config: ExtractConfig) -> List:
     items = _without_closing(items)
-    parts = (_part(text, item, config) for item in items)
-    return List(ordered, len(items), tuple(part for part in parts if part is not None))
+    parts = [part for item in items if (part := _part(text, item, config)) is not None]
+    # Items of the same lead ("Premise:", "Question:") tell nothing of what comes in parallel.
+    times = Counter(text[part.start : part.lead_end] for part in parts)
+    distinct = (part for part in parts if times[text[part.start : part.lead_end]] == 1)
+    return List(ordered, len(items), tuple(distinct))
 
 
 def _without_closing(items: list[Item]) -> list[Item]:
@@ -126,6 +130,6 @@ def _part(text: str, item: Item, config: ExtractConfig) -> Part | None:
     lead = item_lead(text[item.content : item.first_end], item.end - item.first_end, config)
     if lead is None:
         return None
-    part = Part(item.content + lead, item.end)
+    part = Part(item.content, item.content + lead, item.end)
     detail = text[part.lead_end : part.end].strip()
     return part if len(detail) >= config.min_detail_chars else None
