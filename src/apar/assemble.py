@@ -61,6 +61,13 @@ class Recording:
             recording.add(event)
         return recording
 
+    @property
+    def encoded(self) -> bool:
+        """Whether the events carry token ids; those of a replay of a tree that is not encoded do not."""
+        return any(
+            delta.token_ids for record in self.threads.values() for node in record.nodes for delta in node
+        )
+
     def check_started(self) -> None:
         """Raise TreeError if there is no answer: no thread has started."""
         if not self.threads:

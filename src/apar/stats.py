@@ -118,17 +118,19 @@ def tree_stats(tree: ParagraphTree, count: Callable[[str], int], prompt_tokens: 
 def event_stats(events: Iterable[Event], prompt_tokens: int = 0) -> TreeStats:
     """The figures of an answer as it was decoded, from its events; the same as its tree's if it was not cut.
 
-    A delta without token ids (a replay of a tree that is not encoded) counts as one token. Raises TreeError
-    where the events do not fit together or there are none.
+    Where no delta carries token ids (a replay of a tree that is not encoded) each counts as one token. Raises
+    TreeError where the events do not fit together or there are none.
     """
     recording = Recording.of(events)
     recording.check_started()
-    return _stats([_span(record) for record in recording.threads.values()], prompt_tokens)
+    least = 0 if recording.encoded else 1
+    return _stats([_span(record, least) for record in recording.threads.values()], prompt_tokens)
 
 
-def _span(record: ThreadRecord) -> _Span:
+def _span(record: ThreadRecord, least: int) -> _Span:
     nodes = tuple(
-        [delta.step for delta in deltas for _ in range(len(delta.token_ids) or 1)] for deltas in record.nodes
+        [delta.step for delta in deltas for _ in range(max(least, len(delta.token_ids)))]
+        for deltas in record.nodes
     )
     forks = tuple(fork.step for fork in record.forks)
     ends_in_eos = record.finished is not None and record.finished.reason == "eos"
