@@ -15,7 +15,7 @@ from apar.data.markdown import BlockKind, Document
 _PROGRAM_LINE = re.compile(
     r"^[ \t]*(?:(?:def|class|function|func|fn|public|private|static|const|let|var) \w+.*[({=:].*"
     r"|(?:import|from) [\w.]+(?: import .*)?|#include\b.*|using [\w.]+;|return\b.*;|(?:if|for|while) ?\(.*"
-    r"|[\w.\[\]]+ ?[-+*]?= ?[^\s=].*|[\w.]+\(.*\)"
+    r"|[a-z][\w.]+ = .*[(\[{\"'].*|[\w.]+\(.*\)"
     r"|SELECT\b.*\bFROM\b.*|<\?php.*|[^\n]*[;{}]|[^\n]*\[\d+(?:, ?\d+)+\][^\n]*)[ \t]*$",
     re.M,
 )

@@ -19,13 +19,9 @@ _OPAQUE = re.compile(
     r"|\([^()\n]*\)"  # what stands in parentheses
 )
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”")
-_EMPHASIS = re.compile(
-    r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])(?:(?!(?P=mark))[^\n])+(?<![\s*_])(?P=mark)(?![*_\w])"
-)
+_EMPHASIS = re.compile(r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])(?:(?!(?P=mark))[^\n])+(?<![\s*_])(?P=mark)(?![*_\w])")
 # What may stand between an opening phrase in bold and the colon or dash that closes the lead.
-_CLOSES_EMPHASIS = re.compile(
-    r"(?:[ \t]*\([^()\n]*\))?(?:[ \t]*:(?=\s|$)|[ \t]+[-–—]+(?=\s)|[.!?]?(?=\s*\n))"
-)
+_CLOSES_EMPHASIS = re.compile(r"(?:[ \t]*\([^()\n]*\))?(?:[ \t]*:(?=\s|$)|[ \t]+[-–—]+(?=\s)|[.!?]?(?=\s*\n))")
 _COLON = re.compile(r":(?P<closing>[*_\"'”’]*)(?=\s|$)")
 _DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)")
 # A colon after these opens an enumeration or an example inside the sentence; it closes no headline.

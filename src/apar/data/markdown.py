@@ -111,11 +111,7 @@ class _Source:
     def block(self, tokens: list[Token]) -> Block:
         kind = _KINDS[tokens[0].type]
         start, end = self.span(tokens[0])
-        items = (
-            (self.item(group) for group in _groups(tokens[1:-1], level=1))
-            if kind in ("ordered", "bullet")
-            else ()
-        )
+        items = (self.item(group) for group in _groups(tokens[1:-1], level=1)) if kind in ("ordered", "bullet") else ()
         return Block(kind, start, end, tuple(items))
 
     def item(self, tokens: list[Token]) -> Item:
@@ -124,10 +120,7 @@ class _Source:
         marker = _MARKER.match(self.text, start)
         content = min(marker.end(), end) if marker else start
         opens_with_text = (
-            tokens[1].type == "paragraph_open"
-            and tokens[1].map
-            and head.map
-            and tokens[1].map[0] == head.map[0]
+            tokens[1].type == "paragraph_open" and tokens[1].map and head.map and tokens[1].map[0] == head.map[0]
         )
         first_end = self.span(tokens[1])[1] if opens_with_text else content
         number = int(head.info) if head.info else None

@@ -32,10 +32,7 @@ class Prose:
 def prose(text: str, document: Document, config: ExtractConfig) -> Prose:
     """The top-level paragraphs as parts."""
     spans = [
-        span
-        for block in document.blocks
-        if block.kind == "paragraph"
-        for span in _spans(text, block.start, block.end)
+        span for block in document.blocks if block.kind == "paragraph" for span in _spans(text, block.start, block.end)
     ]
     paragraphs = [text[start:end] for start, end in spans]
     refused = next((reason for reason in prose_reasons(paragraphs) if reason in config.refused), None)

@@ -15,9 +15,7 @@ import sentencex  # type: ignore[import-untyped]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CLOSING = re.compile(r"[*_\"'”’)\]]*")
 # A sentence that seems to end here may well go on: initials, "U.S.", "a.m.", "etc.", a list number.
-_DOUBTFUL = re.compile(
-    r"(?:\b(?:\w\.)+|\b(?:etc|vs|No|approx|cf|al|Inc|Ltd|Co|St)\.|(?:^|\s)\(?\d{1,3}\.|\.\.\.|…|:)$"
-)
+_DOUBTFUL = re.compile(r"(?:\b(?:\w\.)+|\b(?:etc|vs|No|approx|cf|al|Inc|Ltd|Co|St)\.|(?:^|\s)\(?\d{1,3}\.|\.\.\.|…|:)$")
 
 
 def first_sentence_end(text: str, at_least: int = 0) -> int | None:

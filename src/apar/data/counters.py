@@ -1,0 +1,70 @@
+"""Counting tokens: by a tokenizer, or by words and punctuation where none is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apar.errors import UserError
+from apar.extras import require
+
+_WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounter:
+    """`count` gives the number of tokens of a text; `name` says by what, for reports."""
+
+    name: str
+    count: Callable[[str], int]
+
+
+def word_counter() -> TokenCounter:
+    """An approximation that needs no tokenizer: every word and every punctuation mark is a token."""
+    return TokenCounter("words and punctuation", lambda text: len(_WORD_OR_MARK.findall(text)))
+
+
+def load_counter(path: Path) -> TokenCounter:
+    """A counter by a SentencePiece `.model`, a `tokenizer.json`, or a model folder that holds one of them.
+
+    Raises UserError where there is none, it cannot be read, or the package it needs is missing.
+    """
+    file = _tokenizer_file(path)
+    try:
+        return _sentencepiece_counter(file) if file.suffix == ".model" else _fast_counter(file)
+    except UserError:
+        raise
+    except Exception as error:  # both libraries raise bare exceptions of their own
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{file} cannot be read as a tokenizer: {reason}") from error
+
+
+def _tokenizer_file(path: Path) -> Path:
+    candidates = [path / "tokenizer.json", path / "tokenizer.model"] if path.is_dir() else [path]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
+        wanted = "a tokenizer.json or tokenizer.model in it" if path.is_dir() else "such a file"
+        raise UserError(f"no tokenizer at {path}: there is not {wanted}")
+    return file
+
+
+def _fast_counter(file: Path) -> TokenCounter:
+    require("local", "tokenizers")
+    from tokenizers import Tokenizer
+
+    tokenizer: Any = Tokenizer.from_file(str(file))
+    return TokenCounter(str(file), lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids))
+
+
+def _sentencepiece_counter(file: Path) -> TokenCounter:
+    require("sentencepiece", "sentencepiece")
+    from sentencepiece import SentencePieceProcessor
+
+    processor: Any = SentencePieceProcessor(model_file=str(file))
+    # SentencePiece puts a space before every text. Inside an answer there is none: a line break goes first
+    # and is not counted.
+    before = len(processor.encode("\n"))
+    return TokenCounter(str(file), lambda text: len(processor.encode("\n" + text)) - before)

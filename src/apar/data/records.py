@@ -1,0 +1,115 @@
+"""`trees.jsonl`: one answer a line, with what was asked, its paragraph tree, and the rule that found it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apar.data.criteria import Reason, Rule
+from apar.data.extract import Extraction
+from apar.data.formats import COPIED_KEYS, Chat
+from apar.errors import TreeError, UserError
+from apar.tokens import Message
+from apar.tree import ParagraphTree
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRecord:
+    """An answer as written by `apar extract`; `extra` holds keys such as `license` and `model`."""
+
+    id: str
+    source: str
+    messages: tuple[Message, ...]
+    response: str
+    rule: Rule
+    reason: Reason | None
+    tree: ParagraphTree
+    extra: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, chat: Chat, found: Extraction) -> TreeRecord:
+        return cls(
+            chat.id,
+            chat.source,
+            chat.messages,
+            chat.response,
+            found.rule,
+            found.reason,
+            found.tree,
+            chat.extra,
+        )
+
+    def to_json(self) -> str:
+        """One line of JSON. A single question is written as `prompt`, a conversation as `messages`."""
+        single = len(self.messages) == 1 and self.messages[0]["role"] == "user"
+        asked = {"prompt": self.messages[0]["content"]} if single else {"messages": list(self.messages)}
+        data = {
+            "id": self.id,
+            "source": self.source,
+            **self.extra,
+            **asked,
+            "response": self.response,
+            "rule": self.rule,
+            "reason": self.reason,
+            "tree": self.tree.to_dict(),
+        }
+        return json.dumps(data, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> TreeRecord:
+        """The inverse of `to_json`; raises ValueError, KeyError, TypeError or TreeError on another form."""
+        data = json.loads(line)
+        messages = data["messages"] if "messages" in data else [{"role": "user", "content": data["prompt"]}]
+        tree = ParagraphTree.from_dict(data["tree"])
+        if tree.text != data["response"]:
+            raise ValueError("the tree's text is not the response")
+        return cls(
+            id=str(data["id"]),
+            source=str(data["source"]),
+            messages=tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages),
+            response=data["response"],
+            rule=data["rule"],
+            reason=data["reason"],
+            tree=tree,
+            extra={key: data[key] for key in COPIED_KEYS if key in data},
+        )
+
+
+def read_trees(path: Path) -> Iterator[TreeRecord]:
+    """The records of a `trees.jsonl`; raises UserError naming the first line that is none."""
+    for number, line in _lines(path):
+        yield _record(path, number, line)
+
+
+def read_tree(path: Path, index: int) -> TreeRecord:
+    """The record number `index`, counted from 0; raises UserError where there are not so many."""
+    count = 0
+    for number, line in _lines(path):
+        if count == index:
+            return _record(path, number, line)
+        count += 1
+    held = f"{count} trees, numbered 0 to {count - 1}" if count else "no trees"
+    raise UserError(f"there is no tree {index} in {path}: it has {held}")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that hold something, numbered from 1; they end at "\\n" alone."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a file of trees: it is not UTF-8 text") from error
+
+
+def _record(path: Path, number: int, line: str) -> TreeRecord:
+    try:
+        return TreeRecord.from_json(line)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, TreeError) as error:
+        raise UserError(f"{path}, line {number} is not a tree written by `apar extract`") from error
