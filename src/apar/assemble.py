@@ -52,6 +52,8 @@ class Recording:
 
     def __init__(self) -> None:
         self.threads: dict[Path, ThreadRecord] = {}
+        self.encoded = False
+        """Whether the events carry token ids."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Recording:
@@ -61,12 +63,13 @@ class Recording:
             recording.add(event)
         return recording
 
-    @property
-    def encoded(self) -> bool:
-        """Whether the events carry token ids; those of a replay of a tree that is not encoded do not."""
-        return any(
-            delta.token_ids for record in self.threads.values() for node in record.nodes for delta in node
-        )
+    def tokens_of(self, delta: Delta) -> int:
+        """The visible tokens of a delta. In a replay of a tree that is not encoded every delta is one."""
+        return len(delta.token_ids) if self.encoded else 1
+
+    def tokens(self, path: Path) -> int:
+        """The visible tokens that a thread sampled itself."""
+        return sum(self.tokens_of(delta) for deltas in self.threads[path].nodes for delta in deltas)
 
     def check_started(self) -> None:
         """Raise TreeError if there is no answer: no thread has started."""
@@ -83,6 +86,7 @@ class Recording:
                 self._start(event)
             case Delta():
                 self._running(event).nodes[-1].append(event)
+                self.encoded = self.encoded or bool(event.token_ids)
             case Forked():
                 self._fork(event)
             case Finished():
@@ -94,9 +98,7 @@ class Recording:
         if event.thread != ROOT:
             parent = self.threads.get(event.thread[:-1])
             if parent is None or event.parent != parent.path:
-                raise _illegal(
-                    event, f"names {event.parent} as its parent, and that is no thread it can come from"
-                )
+                raise _illegal(event, f"names {event.parent} as its parent, and that is no thread it can come from")
             if event.thread[-1] not in range(len(parent.forks)):
                 raise _illegal(event, "was never forked")
         elif event.parent is not None:
@@ -106,9 +108,7 @@ class Recording:
     def _fork(self, event: Forked) -> None:
         record = self._running(event)
         if event.child != record.child(len(record.forks)):
-            raise _illegal(
-                event, f"forks {event.child}, but its next child is {record.child(len(record.forks))}"
-            )
+            raise _illegal(event, f"forks {event.child}, but its next child is {record.child(len(record.forks))}")
         if not record.nodes[-1]:
             raise _illegal(event, "forks without a token since it started or last forked")
         record.forks.append(event)
@@ -124,9 +124,7 @@ class Recording:
 
 
 def _illegal(event: Event, why: str) -> TreeError:
-    return TreeError(
-        f"illegal event {type(event).__name__} at step {event.step}: thread {event.thread} {why}"
-    )
+    return TreeError(f"illegal event {type(event).__name__} at step {event.step}: thread {event.thread} {why}")
 
 
 @dataclass(slots=True)

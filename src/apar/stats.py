@@ -118,19 +118,20 @@ def tree_stats(tree: ParagraphTree, count: Callable[[str], int], prompt_tokens: 
 def event_stats(events: Iterable[Event], prompt_tokens: int = 0) -> TreeStats:
     """The figures of an answer as it was decoded, from its events; the same as its tree's if it was not cut.
 
-    Where no delta carries token ids (a replay of a tree that is not encoded) each counts as one token. Raises
-    TreeError where the events do not fit together or there are none.
+    Raises TreeError where the events do not fit together or there are none.
     """
-    recording = Recording.of(events)
+    return recording_stats(Recording.of(events), prompt_tokens)
+
+
+def recording_stats(recording: Recording, prompt_tokens: int = 0) -> TreeStats:
+    """The figures of a recording of events, as `event_stats` gives them."""
     recording.check_started()
-    least = 0 if recording.encoded else 1
-    return _stats([_span(record, least) for record in recording.threads.values()], prompt_tokens)
+    return _stats([_span(recording, record) for record in recording.threads.values()], prompt_tokens)
 
 
-def _span(record: ThreadRecord, least: int) -> _Span:
+def _span(recording: Recording, record: ThreadRecord) -> _Span:
     nodes = tuple(
-        [delta.step for delta in deltas for _ in range(max(least, len(delta.token_ids)))]
-        for deltas in record.nodes
+        [delta.step for delta in deltas for _ in range(recording.tokens_of(delta))] for deltas in record.nodes
     )
     forks = tuple(fork.step for fork in record.forks)
     ends_in_eos = record.finished is not None and record.finished.reason == "eos"

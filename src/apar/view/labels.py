@@ -1,0 +1,48 @@
+"""What threads are called in views: their path, and the lead they carry out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from rich.cells import cell_len
+
+from apar.assemble import ThreadRecord
+from apar.tree import Path
+
+# Controls and lone surrogates: they would steer a terminal, or are no legal characters of XML.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """The text with control characters, other than tab and line end, made visible as U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def path_label(path: Path) -> str:
+    """A thread's id as people read it: `0.2.1`."""
+    return ".".join(map(str, path))
+
+
+def lead_label(threads: Mapping[Path, ThreadRecord], path: Path, width: int) -> str:
+    """The first words of the lead whose detail the thread is, in at most `width` terminal cells.
+
+    The lead is the last line of the node that forked the thread. The root has none: it is the answer.
+    """
+    parent = threads.get(path[:-1])
+    if parent is None:
+        return shorten("answer", width)
+    node = "".join(delta.text for delta in parent.nodes[path[-1]])
+    lines = node.strip().splitlines()
+    return shorten(lines[-1] if lines else "", width)
+
+
+def shorten(text: str, width: int) -> str:
+    """The text on one line in at most `width` terminal cells, cut at a word where one fits."""
+    line = " ".join(printable(text).split())
+    if cell_len(line) <= width:
+        return line
+    while line and cell_len(line) >= width:
+        line = line[:-1]
+    words = line.rpartition(" ")[0]
+    return (words if len(words) > len(line) // 2 else line).rstrip() + "…" if width > 0 else ""

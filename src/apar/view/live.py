@@ -1,0 +1,58 @@
+"""An answer as it is decoded: threads side by side on a terminal, text in reading order anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.console import Console
+from rich.live import Live
+
+from apar.assemble import Assembler
+from apar.events import Event
+from apar.view.board import Board
+
+FRAME_SECONDS = 0.1
+"""Drawing takes time from decoding: ten frames a second are lively and cost a few per cent."""
+
+
+def can_show_live(console: Console) -> bool:
+    """Whether the console is a terminal on which text can be redrawn."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def show_live(events: Iterable[Event], console: Console, stop: Sequence[str] = ()) -> str:
+    """Draw the threads side by side until the events end, then clear them; return the answer in reading order.
+
+    `stop` are the request's stop texts. Raises TreeError where the events do not fit together; the terminal
+    is as before, whatever is raised.
+    """
+    board = Board(stop)
+    drawn = 0.0
+    with Live(
+        board,
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as live:
+        for event in events:
+            board.add(event)
+            if time.monotonic() - drawn >= FRAME_SECONDS:
+                live.refresh()
+                drawn = time.monotonic()
+        board.end()
+        live.refresh()
+    return board.text
+
+
+def show_plain(events: Iterable[Event], write: Callable[[str], object], stop: Sequence[str] = ()) -> str:
+    """Write the text in reading order as soon as it may be shown, never changing what was written; return it."""
+    assembler = Assembler(stop)
+    for event in events:
+        if text := assembler.feed(event):
+            write(text)
+    if rest := assembler.end():
+        write(rest)
+    return assembler.text
