@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apar.data.report import Report
 
 _TOLD_RECORDS = 10
+_TABLE_WIDTH = 79
 
 
 @click.command("extract")
@@ -58,9 +59,11 @@ def command(files: tuple[Path, ...], output: Path, tokenizer: Path | None, as_js
         report_file.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
     if as_json:
         click.echo(json.dumps(data, ensure_ascii=False))
-    else:
-        Console().print(_table(data))
-        click.echo(f"{output / 'trees.jsonl'}\n{output / 'report.json'}")
+        return
+    for file in data["files"]:
+        click.echo(f"{file['file']}: {file['format']}, {file['answers'] + file['empty']:,} answers")
+    Console(width=_TABLE_WIDTH).print(_table(data))
+    click.echo(f"Tokens are counted by {data['token_counter']}. Written: {output}/trees.jsonl, report.json")
 
 
 def _extract(files: Sequence[Path], report: Report, trees: TextIO) -> None:
@@ -98,25 +101,19 @@ def _warn(console: Console, record: BrokenRecord, number: int) -> None:
 def _table(data: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table(title=f"paragraph trees (tokens counted by {data['token_counter']})")
+    table = Table()
     for column in ("answers", "number", "tokens", "critical path", "ideal speed-up"):
         table.add_column(column, justify="left" if column == "answers" else "right")
     for name in ("all", "structured"):
         figures = data[name]
         speedup = figures["ideal_speedup"]["corpus"]
-        table.add_row(
-            name,
-            f"{figures['answers']:,}",
-            f"{figures['tokens']:,}",
-            f"{figures['critical_path']:,}",
-            "–" if speedup is None else f"{speedup:.2f}x",
-        )
-    table.add_section()
-    for kind in ("by_format", "by_rule", "by_reason"):
-        for name, number in sorted(data[kind].items(), key=lambda pair: -pair[1]):
-            if number:
-                table.add_row(f"{kind[3:]}: {name}", f"{number:,}")
+        numbers = (f"{figures[key]:,}" for key in ("answers", "tokens", "critical_path"))
+        table.add_row(name, *numbers, "–" if speedup is None else f"{speedup:.2f}x")
+    for kind in ("rule", "reason"):
         table.add_section()
+        for name, number in sorted(data[f"by_{kind}"].items(), key=lambda pair: -pair[1]):
+            table.add_row(f"{kind}: {name}", f"{number:,}")
     if data["broken"]["count"]:
-        table.add_row("broken records, left out", f"{data['broken']['count']:,}")
+        table.add_section()
+        table.add_row("broken, left out", f"{data['broken']['count']:,}")
     return table

@@ -36,7 +36,7 @@ def command(trees: Path, index: int) -> None:
     console.print()
     console.print(draw_tree(record.tree, _title(record)))
     console.print()
-    console.print(printable(_figures(record), "dim"))
+    console.print(printable(_figures(record), "dim"), soft_wrap=True)
 
 
 def _title(record: TreeRecord) -> str:

@@ -52,9 +52,9 @@ class ExtractConfig:
     """When an answer counts as structured. Lengths are in characters.
 
     A list forks if at least `min_parts` and `min_fork_share` of its items have a lead and a detail. A lead is
-    at most `max_lead_chars` long, or a sentence of `min_sentence_chars` to `max_sentence_chars` whose
-    detail has at least `min_sentence_detail_ratio` of its length. No detail may hold more than
-    `max_part_share` of the answer, for then nothing of weight would run beside it.
+    at most `max_lead_chars` long, or a sentence of at most `max_sentence_chars` (and, in a paragraph, at
+    least `min_sentence_chars`) whose detail has at least `min_sentence_detail_ratio` of its length. No
+    detail may hold more than `max_part_share` of the answer, for then nothing of weight would run beside it.
 
     `refused` are the kinds of content that make an answer unstructured whatever its form; leave one out to
     fork such answers too.

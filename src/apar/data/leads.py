@@ -26,7 +26,7 @@ _COLON = re.compile(r":(?P<closing>[*_\"'”’]*)(?=\s|$)")
 _DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)")
 # A colon after these opens an enumeration or an example inside the sentence; it closes no headline.
 _OPENS_EXAMPLE = re.compile(
-    r"\b(?:e\.g\.|i\.e\.|for example|for instance|such as|includ(?:e|es|ing)|(?:as|the) follow(?:s|ing))\b",
+    r"\b(?:e\.g\.|i\.e\.|(?:for example|for instance|such as|includ(?:e|es|ing)|(?:as|the) follow(?:s|ing))\b)",
     re.I,
 )
 # "Step 2" or "Day 1" tells the place of a part but nothing of its matter.
@@ -50,7 +50,7 @@ def item_lead(text: str, below: int, config: ExtractConfig) -> int | None:
         or _punctuated_lead(masked, config)
         or _emphasis(masked, config)
         or _line_lead(text, below, config)
-        or _sentence_lead(masked, len(text) + below, config)
+        or _sentence_lead(masked, len(text) + below, 0, config)
     )
 
 
@@ -65,7 +65,9 @@ def paragraph_lead(text: str, labelled: bool, config: ExtractConfig) -> int | No
     if bold is not None and text[:bold].rstrip("*_").endswith(":"):
         return bold
     end = label_end(text) if labelled else None
-    return end or _title_lead(text) or _sentence_lead(masked, len(text), config)
+    # "Yes!" opens a paragraph but is no topic sentence.
+    at_least = config.min_sentence_chars
+    return end or _title_lead(text) or _sentence_lead(masked, len(text), at_least, config)
 
 
 def label_end(paragraph: str) -> int | None:
@@ -139,8 +141,8 @@ def _title_lead(text: str) -> int | None:
     return len(line) if rest and is_title(line) and not _NUMBERED_LABEL.fullmatch(line) else None
 
 
-def _sentence_lead(masked: str, length: int, config: ExtractConfig) -> int | None:
-    end = first_sentence_end(masked, config.min_sentence_chars)
+def _sentence_lead(masked: str, length: int, at_least: int, config: ExtractConfig) -> int | None:
+    end = first_sentence_end(masked, at_least)
     if end is None or end > config.max_sentence_chars:
         return None
     return end if length - end >= config.min_sentence_detail_ratio * end else None

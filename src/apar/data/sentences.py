@@ -30,6 +30,6 @@ def first_sentence_end(text: str, at_least: int = 0) -> int | None:
         end = closing.end() if closing else len(sentence)
         if end >= len(text.rstrip()):
             return None
-        if end >= at_least and text[end].isspace() and not _DOUBTFUL.search(sentence):
+        if sentence and end >= at_least and text[end].isspace() and not _DOUBTFUL.search(sentence):
             return end
     return None

@@ -1,0 +1,102 @@
+"""`apar extract` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from apar.cli.extract import command
+from apar.data.records import read_trees
+from apar.errors import AparError, RunError, UserError
+
+ANSWER = "1. One: the first of all\n2. Two: the second of all\n3. Three: the third of all\n"
+
+
+def chats(folder: Path, *lines: str) -> Path:
+    path = folder / "chats.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def line(response: str) -> str:
+    return json.dumps({"prompt": "Which?", "response": response})
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    if isinstance(result.exception, AparError):
+        raise result.exception
+    return result
+
+
+def test_trees_and_report_are_written(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    result = run(chats(tmp_path, line(ANSWER), line("Plain.")), "-o", output)
+    assert result.exit_code == 0
+    assert sorted(os.listdir(output)) == ["report.json", "trees.jsonl"]
+    assert [record.tree.text for record in read_trees(output / "trees.jsonl")] == [ANSWER, "Plain."]
+    assert json.loads((output / "report.json").read_text())["by_rule"]["ordered_list"] == 1
+    assert "jsonl prompt_response" in result.stdout
+    assert result.stderr == ""
+
+
+def test_json_is_exactly_one_line_and_the_report(tmp_path: Path) -> None:
+    result = run(chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out", "--json")
+    (only,) = result.stdout.splitlines()
+    assert json.loads(only) == json.loads((tmp_path / "out" / "report.json").read_text())
+
+
+def test_broken_lines_are_told_with_their_place_and_the_rest_is_done(tmp_path: Path) -> None:
+    broken = ["{"] * 12
+    result = run(chats(tmp_path, line(ANSWER), *broken, line("Plain.")), "-o", tmp_path / "out", "--json")
+    report = json.loads(result.stdout)
+    assert (report["answers"], report["broken"]["count"], len(report["broken"]["records"])) == (2, 12, 12)
+    told = result.stderr.splitlines()
+    assert told[0] == f"apar: left out: {tmp_path / 'chats.jsonl'}, line 2: {report['broken']['records'][0]['problem']}"
+    assert len(told) == 11
+    assert told[-1].endswith("report.json lists it")
+
+
+def test_several_files_of_several_formats(tmp_path: Path) -> None:
+    alpaca = tmp_path / "alpaca.json"
+    alpaca.write_text(json.dumps([{"instruction": "Q", "input": "", "output": ANSWER}]))
+    result = run(chats(tmp_path, line(ANSWER)), alpaca, "-o", tmp_path / "out", "--json")
+    assert json.loads(result.stdout)["by_format"] == {"jsonl prompt_response": 1, "json alpaca": 1}
+
+
+def test_an_unusable_file_leaves_nothing_behind(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("no chats\n")
+    with pytest.raises(UserError, match="no known format"):
+        run(chats(tmp_path, line(ANSWER)), text, "-o", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("apar.data.files.os.fsync", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        run(chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_tokenizer_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no tokenizer at"):
+        run(chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out", "--tokenizer", tmp_path / "none.model")
+
+
+def test_the_users_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    arguments = ["extract", str(tmp_path / "missing.jsonl"), "-o", str(tmp_path / "out")]
+    program = [sys.executable, "-c", "from apar.cli import main; main()"]
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"apar: cannot read {tmp_path / 'missing.jsonl'}: No such file or directory\n"

@@ -1,0 +1,97 @@
+"""Every record is read or told of, with its place."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from apar.data.lines import BrokenRecord, Record, detect_container, read_records
+from apar.errors import UserError
+
+
+def read(path: Path) -> list[tuple[int, object]]:
+    """Line and data, or line and problem, of each record."""
+    records = read_records(path, detect_container(path))
+    return [(one.place.line, one.data if isinstance(one, Record) else one.problem) for one in records]
+
+
+def test_json_lines_with_blank_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\n  \n{"a": 2}')
+    assert detect_container(path) == "jsonl"
+    assert read(path) == [(1, {"a": 1}), (4, {"a": 2})]
+
+
+def test_only_a_line_feed_ends_a_json_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "x\u2028y\x85z"}\n{"a": 2}\n', encoding="utf-8")
+    assert read(path) == [(1, {"a": "x\u2028y\x85z"}), (2, {"a": 2})]
+
+
+def test_a_broken_line_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": \n"text"\n\xff\xfe\n' + b"[" * 100_000 + b'\n{"a": 2}\n')
+    (one, two, three, four, five, six) = read(path)
+    assert (one, six) == ((1, {"a": 1}), (6, {"a": 2}))
+    assert two[0] == 2
+    assert str(two[1]).startswith("not valid JSON: Expecting value")
+    assert three == (3, "the record is no JSON object but a str")
+    assert four == (4, "the line is not UTF-8 text")
+    assert five == (5, "the JSON is nested too deeply")
+
+
+def test_an_array_is_read_with_the_lines_of_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(' [\n {"a":\n 1},\n {"a": 2}, 3\n]\n')
+    assert detect_container(path) == "json"
+    assert read(path) == [(2, {"a": 1}), (4, {"a": 2}), (4, "the record is no JSON object but a int")]
+
+
+@pytest.mark.parametrize("rest", ['{"a": ', '{"a": 2', "tru"])
+def test_what_comes_before_a_broken_place_of_an_array_is_kept(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[\n{"a": 1},\n' + rest)
+    first, broken = read(path)
+    assert first == (2, {"a": 1})
+    assert broken[0] == 3
+    assert "cannot be read beyond" in str(broken[1])
+
+
+def test_an_array_without_an_end_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"a": 1},\n')
+    assert read(path)[-1] == (2, "the array has no end: the file is cut off")
+
+
+def test_an_empty_array_has_no_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[]")
+    assert read(path) == []
+
+
+def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "no-ending"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n'))
+    assert read(path) == [(1, {"a": 1})]
+
+
+def test_a_compressed_file_that_is_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-12])
+    records = list(read_records(path, "jsonl"))
+    assert records
+    assert isinstance(records[-1], BrokenRecord)
+    assert records[-1].problem == "the compressed file is damaged or cut off"
+
+
+def test_a_file_that_cannot_be_read_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        detect_container(tmp_path / "missing")
+    with pytest.raises(UserError, match="Is a directory"):
+        detect_container(tmp_path)
+    path = tmp_path / "a.json"
+    path.write_bytes(b'[\n{"a": "\xff"}]')
+    with pytest.raises(UserError, match="line 2 is not UTF-8"):
+        list(read_records(path, "json"))

@@ -1,0 +1,91 @@
+"""Trees are written and read back the same; a line that is no tree is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apar.data.extract import extract
+from apar.data.formats import Chat
+from apar.data.lines import Place
+from apar.data.records import TreeRecord, read_tree, read_trees
+from apar.errors import UserError
+from apar.tokens import Message
+
+ANSWER = "1. One: the first of all\n2. Two: the second\u2028one\n3. Three: the third one\n"
+
+
+def record(response: str = ANSWER, *before: Message, **extra: str) -> TreeRecord:
+    messages = (*before, {"role": "user", "content": "Which?"})
+    chat = Chat("id-1", "source", messages, response, "jsonl messages", Place(Path("a.jsonl"), 1), extra)
+    return TreeRecord.of(chat, extract(response))
+
+
+def write(folder: Path, *records: TreeRecord) -> Path:
+    path = folder / "trees.jsonl"
+    path.write_text("".join(one.to_json() + "\n" for one in records), encoding="utf-8")
+    return path
+
+
+def test_a_record_comes_back_the_same() -> None:
+    for one in (record(), record("A leaf."), record(ANSWER, {"role": "system", "content": "Brief."}, model="m")):
+        line = one.to_json()
+        assert "\n" not in line
+        assert TreeRecord.from_json(line) == one
+
+
+def test_the_keys_of_a_record() -> None:
+    data = json.loads(record(license="MIT").to_json())
+    assert list(data) == ["id", "source", "license", "prompt", "response", "rule", "reason", "tree"]
+    assert (data["prompt"], data["rule"], data["reason"]) == ("Which?", "ordered_list", None)
+    assert data["tree"]["text"] == "1. One:"
+    assert data["tree"]["detail"] == {"text": " the first of all", "detail": None, "next": None}
+
+
+def test_a_conversation_is_written_as_messages() -> None:
+    before: list[Message] = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    data = json.loads(record(ANSWER, *before).to_json())
+    assert "prompt" not in data
+    assert [message["role"] for message in data["messages"]] == ["user", "assistant", "user"]
+
+
+def test_one_tree_and_all_trees_of_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path, record(), record("A leaf."))
+    assert [one.rule for one in read_trees(path)] == ["ordered_list", "unstructured"]
+    assert read_tree(path, 1).response == "A leaf."
+
+
+def test_a_tree_beyond_the_last_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no tree 2 in .*: it has 2 trees, numbered 0 to 1"):
+        read_tree(write(tmp_path, record(), record()), 2)
+    with pytest.raises(UserError, match="it has no trees"):
+        read_tree(write(tmp_path), 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no json",
+        "[]",
+        '{"id": "a"}',
+        '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, "tree": {}}',
+        '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, '
+        '"tree": {"text": "B", "detail": null, "next": null}}',
+    ],
+)
+def test_a_line_that_is_no_tree_is_told(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path, record())
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2 is not a tree"):
+        list(read_trees(path))
+
+
+def test_a_file_that_is_no_text_or_is_missing_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "trees.jsonl"
+    with pytest.raises(UserError, match="No such file"):
+        read_tree(path, 0)
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_tree(path, 0)
