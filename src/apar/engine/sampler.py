@@ -20,12 +20,14 @@ _FLOAT_BITS = 52
 """One bit less than a float has: then the number times any total is below the total, even rounded."""
 
 
-def uniform(seed: int, choice: int, path: Path, index: int) -> float:
+def uniform(seed: int, choice: int, path: Path, index: int, again: bool = False) -> float:
     """The random number in [0, 1) for token `index` that the thread samples.
 
     A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.
+    `again` is for the token taken instead of a `[Fork]` that is not granted: with the first number, which led
+    to `[Fork]`, the tokens beside it would be too likely.
     """
-    digest = hashlib.blake2b(repr((seed, choice, path, index)).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(repr((seed, choice, path, index, again)).encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> (64 - _FLOAT_BITS)) / (1 << _FLOAT_BITS)
 
 
@@ -81,28 +83,32 @@ class Sampler:
             return {}
         logits = logits[forking]
         logits[:, fork] = float("-inf")
-        return dict(zip(forking, _draw(logits, [rows[number] for number in forking]), strict=True))
+        return dict(zip(forking, _draw(logits, [rows[number] for number in forking], again=True), strict=True))
 
 
-def _draw(logits: Tensor, rows: Sequence[Row]) -> list[int]:
+def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> list[int]:
     """The tokens by each row's parameters."""
     tokens: list[int] = logits.argmax(-1).tolist()
     sampled = [number for number, row in enumerate(rows) if row.group.params.temperature > 0]
     if sampled:
-        drawn = _sample(logits[sampled], [rows[number] for number in sampled])
+        drawn = _sample(logits[sampled], [rows[number] for number in sampled], again)
         for number, token in zip(sampled, drawn, strict=True):
             tokens[number] = token
     return tokens
 
 
-def _sample(logits: Tensor, rows: Sequence[Row]) -> list[int]:
+def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> list[int]:
     params = [row.group.params for row in rows]
     temperatures = torch.tensor([p.temperature for p in params], device=logits.device)
     logits = logits / temperatures.unsqueeze(1)
     if any(p.top_k or p.top_p < 1 for p in params):
         logits = _keep_likely(logits, params)
-    numbers = [uniform(row.group.seed, row.group.choice, row.thread.path, row.thread.sampled) for row in rows]
+    numbers = [_number(row, again) for row in rows]
     return _invert(logits, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
+
+
+def _number(row: Row, again: bool) -> float:
+    return uniform(row.group.seed, row.group.choice, row.thread.path, row.thread.sampled, again)
 
 
 def _invert(logits: Tensor, uniforms: Tensor) -> list[int]:

@@ -1,0 +1,165 @@
+"""Random answers under random conditions, compared with the oracle.
+
+    python -m tests.engine.random_lives --cases 2000
+
+A case is a random model, some prompts with their parameters, and an engine short of this or that. It is made
+from its number alone, so a difference can be looked at again: `--first N --cases 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from apar.engine.blocks import BlockPool
+from apar.engine.engine import Engine
+from apar.engine.params import SamplingParams
+from apar.engine.sequence import Group
+from apar.events import Event, Finished, Forked
+from apar.tokens import ControlTokens
+from tests.engine.tiny import FAMILIES, favour, random_prompt, tiny_model, tiny_tokenizer
+from tests.oracle import Oracle
+
+_MOST_STEPS = 20_000
+"""Far more passes than any case takes: an engine that makes no progress fails instead of hanging."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that a comparison needs."""
+
+    model: Any
+    control: ControlTokens
+    texts: list[str]
+    prompts: list[list[int]]
+    params: list[SamplingParams]
+    block_size: int
+    num_blocks: int
+    max_rows: int
+    max_tokens: int
+
+
+def make_case(number: int) -> Case:
+    rng = random.Random(number)
+    tokenizer = tiny_tokenizer()
+    control = ControlTokens.of(tokenizer)
+    context = rng.choice([24, 48, 96, 96])
+    family = rng.choice(["llama", "llama", *FAMILIES])
+    model = tiny_model(number, family, context, num_key_value_heads=rng.choice([1, 2, 4]))
+    favour(model, control, fork=rng.uniform(3, 9), eos=rng.uniform(-2, 5))
+    prompts = [random_prompt(rng, 12) for _ in range(rng.randint(1, 4))]
+    block_size = rng.randint(1, 16)
+    least = -(-(max(map(len, prompts)) + rng.randint(1, 30)) // block_size)
+    return Case(
+        model,
+        control,
+        [tokenizer.decode([token], skip_special_tokens=True) for token in range(model.config.vocab_size)],
+        prompts,
+        [_params(rng) for _ in prompts],
+        block_size,
+        rng.choice([least, 2 * least, 400]),
+        rng.choice([1, 2, 3, 5, 64]),
+        rng.choice([8, 1000]),
+    )
+
+
+def _params(rng: random.Random) -> SamplingParams:
+    return SamplingParams(
+        max_tokens=rng.choice([1, 3, 6, 12, 24, 40, 40, 60, 60]),
+        temperature=rng.choice([0.0, 0.0, 0.7, 1.5]),
+        top_p=rng.choice([1.0, 0.8]),
+        top_k=rng.choice([0, 0, 5]),
+        seed=rng.randrange(1000),
+        stop=tuple(rng.choice(["ab", "cca", "b1", "a a"]) for _ in range(rng.choice([0, 0, 0, 1, 2]))),
+        fork=rng.random() < 0.95,
+        max_threads=rng.choice([2, 3, 5, 12, 32]),
+        max_depth=rng.choice([2, 3, 4]),
+    )
+
+
+def make_engine(case: Case) -> Engine:
+    def decode(ids: list[int]) -> str:
+        return "".join(case.texts[token] for token in ids)
+
+    pool = BlockPool(case.num_blocks, case.block_size)
+    engine = Engine(copy.deepcopy(case.model), decode, case.control.eos, case.control, pool, case.max_rows)
+    engine.scheduler.max_tokens = case.max_tokens
+    return engine
+
+
+def run_engine(case: Case, engine: Engine) -> list[Group]:
+    """Answer all prompts; the blocks are checked after every step."""
+    groups = [engine.add(prompt, params) for prompt, params in zip(case.prompts, case.params, strict=True)]
+    for _ in range(_MOST_STEPS):
+        if not engine.groups:
+            return groups
+        engine.step()
+        engine.check()
+    raise AssertionError("the engine makes no progress")
+
+
+def compare(number: int, counts: Counter[str]) -> str | None:
+    """Run one case; what differs, or None. `counts` collects what happened."""
+    case = make_case(number)
+    engine = make_engine(case)
+    groups = run_engine(case, engine)
+    counts["cases"] += 1
+    counts["preemptions"] += engine.scheduler.preemptions
+    counts["blocks lost"] += case.num_blocks - engine.pool.num_free
+    for prompt, params, group in zip(case.prompts, case.params, groups, strict=True):
+        oracle = Oracle(case.model, case.texts, case.control, engine.context, prompt, params)
+        expected = oracle.run()
+        _count(expected, counts)
+        if difference := _difference(group, expected, oracle.text):
+            counts["differences"] += 1
+            return f"case {number}, {group.name}: {difference}"
+    return None
+
+
+def _difference(group: Group, expected: list[Event], text: str) -> str | None:
+    if group.error:
+        return str(group.error)
+    for mine, theirs in zip(group.events, expected, strict=False):
+        if mine != theirs:
+            return f"the engine tells {mine}, the oracle {theirs}"
+    if len(group.events) != len(expected):
+        return f"the engine tells {len(group.events)} events, the oracle {len(expected)}"
+    if group.assembler.text != text:
+        return f"the engine's text is {group.assembler.text!r}, the oracle's {text!r}"
+    return None
+
+
+def _count(events: list[Event], counts: Counter[str]) -> None:
+    counts["answers"] += 1
+    forks = Counter(event.step for event in events if isinstance(event, Forked))
+    ends = {event.step for event in events if isinstance(event, Finished)}
+    counts["forks"] += forks.total()
+    counts["nested forks"] += sum(isinstance(event, Forked) and len(event.thread) > 1 for event in events)
+    counts["steps with two forks or more"] += sum(count > 1 for count in forks.values())
+    counts["steps with a fork and an end"] += len(ends & set(forks))
+    for event in events:
+        if isinstance(event, Finished):
+            counts[f"ended by {event.reason}"] += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0)
+    options = parser.parse_args()
+    counts: Counter[str] = Counter({"differences": 0, "blocks lost": 0})
+    began = time.perf_counter()
+    for number in range(options.first, options.first + options.cases):
+        if difference := compare(number, counts):
+            print(difference)
+    print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
+
+
+if __name__ == "__main__":
+    main()

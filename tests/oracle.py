@@ -1,0 +1,204 @@
+"""What an answer must be, computed the obvious way: no cache, one path at a time, nothing shared.
+
+Every token of every thread is the model's choice after its whole path, run alone through the unchanged Hugging
+Face model. The engine must give the same events and the same text. Nothing is taken from the engine but the
+definition of its random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from apar.engine.params import SamplingParams
+from apar.engine.sampler import uniform
+from apar.events import Delta, Event, Finished, Forked, Started
+from apar.tokens import ControlTokens
+from apar.tree import ROOT, Path
+
+
+@dataclass
+class OracleThread:
+    tokens: list[int]
+    own: list[int] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=lambda: [""])
+    open: bool = True
+
+
+class Oracle:
+    """One answer. `texts` has the text of each token id; `context` is the longest a path may be."""
+
+    def __init__(
+        self,
+        model: Any,
+        texts: Sequence[str],
+        control: ControlTokens,
+        context: int,
+        prompt: Sequence[int],
+        params: SamplingParams,
+    ) -> None:
+        assert params.seed is not None
+        self.model, self.texts, self.control, self.context = model, texts, control, context
+        self.params, self.seed = params, params.seed
+        self.threads = {ROOT: OracleThread(list(prompt))}
+        self.budget = params.max_tokens
+        self.events: list[Event] = []
+        self.stopped_at: int | None = None
+
+    def run(self) -> list[Event]:
+        """All events of the answer."""
+        step = 0
+        while any(thread.open for thread in self.threads.values()):
+            self.events += self._step(step)
+            step += 1
+        return self.events
+
+    @property
+    def text(self) -> str:
+        """The answer in reading order, cut before the stop string."""
+        return "".join(self._read(ROOT))[: self.stopped_at]
+
+    def _step(self, step: int) -> list[Event]:
+        alive = sorted(path for path, thread in self.threads.items() if thread.open)
+        # Two tokens for each live thread: this step's, and the next one's, so that a new detail gets its first.
+        forks_affordable = self.budget >= 2 * len(alive)
+        logits = {path: self._logits(self.threads[path].tokens) for path in alive}
+        banned = {path: self._banned(path, forks_affordable) for path in alive}
+        told = {path: self._advance(path, logits[path], banned[path], step) for path in alive}
+        if self.budget == 0:
+            for path in self._open(alive):
+                told[path].append(self._finish(path, step, "length"))
+        final = "".join(self._read(ROOT))
+        if (hit := self._first_stop(final)) is not None:
+            self.stopped_at = hit
+            self._stop(told, alive, step)
+        return [event for path in alive for event in told[path]]
+
+    def _advance(self, path: Path, logits: list[float], banned: set[int], step: int) -> list[Event]:
+        thread = self.threads[path]
+        events: list[Event] = [] if thread.own else [Started(path, path[:-1] or None, step)]
+        token = self._choose(path, logits, banned)
+        if token == self.control.fork and len(self.threads) >= self.params.max_threads:
+            token = self._choose(path, logits, banned | {self.control.fork}, again=True)
+        if token in self.control.eos:
+            return [*events, self._finish(path, step, "eos")]
+        if token == self.control.fork:
+            return [*events, self._fork(path, step)]
+        if self.budget == 0:
+            return events
+        self.budget -= 1
+        thread.tokens.append(token)
+        thread.own.append(token)
+        thread.nodes[-1] += self.texts[token]
+        events.append(Delta(path, step, (token,), self.texts[token]))
+        if len(thread.tokens) == self.context:
+            events.append(self._finish(path, step, "length"))
+        return events
+
+    def _fork(self, path: Path, step: int) -> Event:
+        thread = self.threads[path]
+        child = (*path, len(thread.nodes) - 1)
+        thread.tokens.append(self.control.fork)
+        thread.own.append(self.control.fork)
+        thread.nodes.append("")
+        self.threads[child] = OracleThread([*thread.tokens, self.control.child])
+        return Forked(path, child, step)
+
+    def _finish(self, path: Path, step: int, reason: Any) -> Event:
+        self.threads[path].open = False
+        return Finished(path, step, reason)
+
+    def _open(self, alive: list[Path]) -> list[Path]:
+        return [path for path in alive if self.threads[path].open]
+
+    def _stop(self, told: dict[Path, list[Event]], alive: list[Path], step: int) -> None:
+        """Forks of the step are not carried out, and everything that is open ends."""
+        for path in alive:
+            told[path] = [event for event in told[path] if not isinstance(event, Forked)]
+        for thread in self.threads.values():
+            thread.open &= bool(thread.own)
+        reading = sorted(self._open(alive), key=lambda path: (*path, math.inf))
+        for path in self._open(alive):
+            told[path].append(self._finish(path, step, "stop" if path == reading[0] else "cancelled"))
+        for thread in self.threads.values():
+            thread.open = False
+
+    def _banned(self, path: Path, forks_affordable: bool) -> set[int]:
+        thread, params = self.threads[path], self.params
+        banned = {self.control.child}
+        if not thread.own:
+            banned.add(self.control.fork)
+            if len(path) > 1:
+                banned |= self.control.eos
+        if (
+            not params.fork
+            or thread.tokens[-1] == self.control.fork
+            or not forks_affordable
+            or len(path) >= params.max_depth
+            or len(self.threads) >= params.max_threads
+            # [Fork], [Child] and the detail's first token
+            or len(thread.tokens) + 3 > self.context
+        ):
+            banned.add(self.control.fork)
+        return banned
+
+    def _logits(self, tokens: list[int]) -> list[float]:
+        with torch.no_grad():
+            output = self.model(input_ids=torch.tensor([tokens]), use_cache=False)
+        logits: list[float] = output.logits[0, -1].tolist()
+        return logits
+
+    def _choose(self, path: Path, logits: list[float], banned: set[int], again: bool = False) -> int:
+        allowed = {token: value for token, value in enumerate(logits) if token not in banned}
+        if self.params.temperature == 0:
+            return max(allowed, key=lambda token: allowed[token])
+        number = uniform(self.seed, 0, path, len(self.threads[path].own), again)
+        return _sample(self._filtered(allowed), number)
+
+    def _filtered(self, allowed: dict[int, float]) -> dict[int, float]:
+        """Probabilities after temperature, top-k and top-p."""
+        values = {token: value / self.params.temperature for token, value in allowed.items()}
+        ranking = sorted(values, key=lambda token: -values[token])
+        ranking = ranking[: self.params.top_k or len(ranking)]
+        weights = {token: math.exp(values[token] - values[ranking[0]]) for token in ranking}
+        kept, mass = [], 0.0
+        for token in ranking:
+            if mass < self.params.top_p * sum(weights.values()):
+                kept.append(token)
+            mass += weights[token]
+        return {token: weights[token] for token in sorted(kept)}
+
+    def _read(self, path: Path) -> Iterator[str]:
+        """The text that is final, in reading order: up to the first place where something is still to come."""
+        yield from self._read_thread(path, [True])
+
+    def _read_thread(self, path: Path, complete: list[bool]) -> Iterator[str]:
+        thread = self.threads[path]
+        for number, node in enumerate(thread.nodes):
+            if complete[0]:
+                yield node
+            if complete[0] and number < len(thread.nodes) - 1:
+                yield from self._read_thread((*path, number), complete)
+        complete[0] &= not thread.open
+
+    def _first_stop(self, text: str) -> int | None:
+        """Where the stop string begins that is complete first, reading character by character."""
+        for end in range(len(text) + 1):
+            starts = [end - len(stop) for stop in self.params.stop if text[:end].endswith(stop)]
+            if starts:
+                return min(starts)
+        return None
+
+
+def _sample(weights: dict[int, float], number: float) -> int:
+    """The token at which the cumulative weight, in the order of ids, passes the number's share."""
+    target, mass = number * sum(weights.values()), 0.0
+    for token, weight in weights.items():
+        mass += weight
+        if mass > target:
+            return token
+    return token
