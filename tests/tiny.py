@@ -15,22 +15,23 @@ SENTENCES = [
     "What should a small garden have? 1. A bench in the shade. 2. Herbs near the kitchen door. 3. A place for rain.",
     "Write a short note about the sea. The sea is wide and grey in winter, and the wind smells of salt.",
 ]
-FORK_BIAS = 3.4
-"""Lifts `[Fork]` so that it is about every tenth token that is sampled."""
+BIAS = 20.0
+"""Far beyond the logits of random weights."""
 
 
-def tiny_model(folder: Path, *, control: bool = True, seed: int = 0) -> Path:
+def tiny_model(folder: Path, *, control: bool = True, forks: bool = True, seed: int = 0) -> Path:
     """Save a random Llama of two layers with a tokenizer and a chat template in `folder`; return the folder.
 
-    With `control` the tokenizer has `[Fork]` and `[Child]`, and the model forks every ten tokens or so when
-    it samples; at temperature 0 it may or may not. Without, it is a model that was never trained to fork.
+    The model forks whenever it may (after every token, until the limits), or with `forks` off never. Without
+    `control` it has no `[Fork]` and `[Child]`: a model that was not trained to fork. Answers are random
+    characters; most go on until their budget is spent.
     """
     tokenizer = train_tokenizer(SENTENCES, vocab_size=320)
     if control:
         add_control_tokens(tokenizer)
     model = _model(tokenizer, seed)
     if control:
-        _lift(model, tokenizer.convert_tokens_to_ids(FORK), FORK_BIAS)
+        _bias(model, tokenizer.convert_tokens_to_ids(FORK), BIAS if forks else -BIAS)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -56,8 +57,8 @@ def _model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
 
 
 @torch.no_grad()
-def _lift(model: LlamaForCausalLM, token: int, bias: float) -> None:
-    """Add a bias to a token's logit: the first channel is the same large number everywhere, and only it reads it."""
+def _bias(model: LlamaForCausalLM, token: int, bias: float) -> None:
+    """Bias a token's logit: the first channel holds the same number everywhere, and only this token reads it."""
     channel = 0
     model.model.embed_tokens.weight[:, channel] = 1.0
     for layer in model.model.layers:

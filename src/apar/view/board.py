@@ -29,7 +29,8 @@ class Board:
     a new one takes the place of one that has finished.
     """
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), title: str = "") -> None:
+        self._title = title
         self._assembler = Assembler(stop)
         self._places: list[Path] = []
         self._tokens = 0
@@ -84,6 +85,7 @@ class Board:
         hidden = len(set(alive) - set(self._places))
         steps = self._step + 1 if threads else 0
         header = Text(no_wrap=True, overflow="ellipsis")
+        header.append(f"{self._title} · " if self._title else "")
         header.append(f"step {steps}", "bold")
         header.append(f" · {len(alive)} of {len(threads)} threads")
         header.append(f" · {self._tokens} tokens · ")

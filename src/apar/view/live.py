@@ -21,13 +21,13 @@ def can_show_live(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def show_live(events: Iterable[Event], console: Console, stop: Sequence[str] = ()) -> str:
+def show_live(events: Iterable[Event], console: Console, stop: Sequence[str] = (), title: str = "") -> str:
     """Draw the threads side by side until the events end, then clear them; return the answer in reading order.
 
-    `stop` are the request's stop texts. Raises TreeError where the events do not fit together; the terminal
-    is as before, whatever is raised.
+    `title` begins the line above the threads, `stop` are the request's stop texts. Raises TreeError where the
+    events do not fit together; the terminal is as before, whatever is raised.
     """
-    board = Board(stop)
+    board = Board(stop, title)
     drawn = 0.0
     with Live(
         board,

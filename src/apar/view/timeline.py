@@ -59,7 +59,11 @@ text { fill: #e6e9f0; }
 
 def draw(events: Iterable[Event], title: str = "") -> str:
     """The chart as the text of an SVG file; raises TreeError where the events do not fit together."""
-    recording = Recording.of(events)
+    return draw_recording(Recording.of(events), title)
+
+
+def draw_recording(recording: Recording, title: str = "") -> str:
+    """The chart of events that are recorded already; raises TreeError where there are none."""
     return "\n".join(_Chart(recording, recording_stats(recording), title).lines()) + "\n"
 
 

@@ -1,0 +1,162 @@
+"""`apar generate MODEL PROMPT`: answer one prompt."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from apar.engine.params import SamplingParams
+from apar.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from apar.cli.answering import AnswerStream
+    from apar.engine.llm import Answer
+
+DEFAULTS = SamplingParams()
+
+
+@click.command("generate")
+@click.argument("model")
+@click.argument("prompt")
+@click.option("--sequential", is_flag=True, help="Decode the same model with forking off.")
+@click.option(
+    "--max-tokens",
+    default=DEFAULTS.max_tokens,
+    show_default=True,
+    metavar="N",
+    help="Budget of visible tokens, all threads together.",
+)
+@click.option("--temperature", default=DEFAULTS.temperature, show_default=True, metavar="T", help="0 is greedy.")
+@click.option(
+    "--top-p",
+    default=DEFAULTS.top_p,
+    show_default=True,
+    metavar="P",
+    help="Sample from the likeliest tokens that make up P.",
+)
+@click.option(
+    "--top-k",
+    default=DEFAULTS.top_k,
+    show_default=True,
+    metavar="K",
+    help="Sample from the K likeliest tokens; 0 is off.",
+)
+@click.option("--seed", type=int, metavar="S", help="Sample the same answer again.  [default: a fresh one]")
+@click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before TEXT (again for more).")
+@click.option(
+    "--max-threads",
+    default=DEFAULTS.max_threads,
+    show_default=True,
+    metavar="N",
+    help="Threads that the answer may have, the first included.",
+)
+@click.option("--live", is_flag=True, help="Show the threads side by side while they are decoded.")
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the events as JSON lines, for `apar plot`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer and its figures as one line of JSON.")
+def command(
+    model: str,
+    prompt: str,
+    sequential: bool,
+    max_tokens: int,
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    seed: int | None,
+    stop: tuple[str, ...],
+    max_threads: int,
+    live: bool,
+    trace: Path | None,
+    as_json: bool,
+) -> None:
+    """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
+
+    MODEL is a folder, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input. The
+    answer is printed in reading order as it comes, its figures go to standard error.
+    """
+    params = SamplingParams(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        stop=stop,
+        fork=not sequential,
+        max_threads=max_threads,
+    )
+    question = _question(prompt)
+    with _trace_file(trace) as file:
+        answer = _answer(model, question, params, live, as_json)
+        if file is not None:
+            from apar.events import write_trace
+
+            write_trace(answer.events, file)
+
+
+def _question(prompt: str) -> str:
+    """The prompt itself, or standard input."""
+    if prompt == "-":
+        try:
+            prompt = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RequestError("the prompt on standard input is not UTF-8 text") from error
+    if not prompt.strip():
+        raise RequestError("the prompt is empty")
+    return prompt
+
+
+@contextmanager
+def _trace_file(path: Path | None) -> Iterator[TextIO | None]:
+    """Opened before anything is decoded, so that a folder that cannot be written costs no answer."""
+    if path is None:
+        yield None
+        return
+    from apar.data.files import atomic_write
+
+    with atomic_write(path) as file:
+        yield file
+
+
+def _answer(model: str, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
+    """Decode and print the answer."""
+    from rich.console import Console
+
+    from apar.cli.answering import AnswerStream, load_llm, numbers
+
+    console = Console(stderr=True)
+    stream = AnswerStream(load_llm(model, console).stream(question, params))
+    _show(stream, params, console if live else None, quiet=as_json)
+    answer = stream.answer
+    if as_json:
+        click.echo(json.dumps(answer.to_dict()))
+    else:
+        seed = f", seed {answer.seed}" if params.temperature else ""
+        click.echo(numbers(answer) + seed, err=True)
+    return answer
+
+
+def _show(stream: AnswerStream, params: SamplingParams, live: Console | None, quiet: bool) -> None:
+    """Read the stream to its end; draw its threads on `live`, and print its text unless `quiet`."""
+    from apar.cli.answering import write
+    from apar.view.live import can_show_live, show_live, show_plain
+
+    if live is not None and can_show_live(live):
+        text = show_live(stream, live, params.stop)
+        if not quiet:
+            write(text)
+    else:
+        text = show_plain(stream, (lambda piece: None) if quiet else write, params.stop)
+    if not quiet and not text.endswith("\n"):
+        click.echo()
