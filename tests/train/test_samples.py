@@ -109,9 +109,7 @@ def test_the_loss_of_a_packed_tree_is_the_sum_of_the_losses_of_its_paths_alone(
         alone = torch.zeros(())
         for ids, labels in paths(prompt, drawn):
             logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
-            alone = alone + F.cross_entropy(
-                logits, torch.tensor(labels), ignore_index=IGNORE, reduction="sum"
-            )
+            alone = alone + F.cross_entropy(logits, torch.tensor(labels), ignore_index=IGNORE, reduction="sum")
         torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-4)
 
 
@@ -127,9 +125,7 @@ def test_eager_attention_gives_the_same_loss(model: LlamaForCausalLM) -> None:
 
 def test_packed_samples_do_not_see_each_other(model: LlamaForCausalLM) -> None:
     rng = random.Random(4)
-    samples = [
-        tree_sample([20, 21], random_tree(rng, VOCABULARY, max_depth=2), CONTROL, eos=0) for _ in range(6)
-    ]
+    samples = [tree_sample([20, 21], random_tree(rng, VOCABULARY, max_depth=2), CONTROL, eos=0) for _ in range(6)]
     alone = sum(token_losses(model, collate([sample], len(sample))).sum() for sample in samples)
     packs = list(pack(samples, 120))
     assert sum(len(p) for p in packs) == sum(len(sample) for sample in samples)

@@ -32,9 +32,7 @@ def records() -> list[dict[str, object]]:
         tree = listing(topic) if forks else ParagraphTree.leaf(f"{topic} is just {topic}.")
         question = f"List facts about {topic}." if forks else f"What is {topic}?"
         rule = "ordered_list" if forks else "unstructured"
-        found.append(
-            {"id": str(k), "prompt": question, "response": tree.text, "rule": rule, "tree": tree.to_dict()}
-        )
+        found.append({"id": str(k), "prompt": question, "response": tree.text, "rule": rule, "tree": tree.to_dict()})
     return found
 
 
@@ -72,9 +70,7 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def test_training_lowers_the_loss_and_writes_a_model_that_transformers_loads(
-    tmp_path: Path, trees: Path
-) -> None:
+def test_training_lowers_the_loss_and_writes_a_model_that_transformers_loads(tmp_path: Path, trees: Path) -> None:
     chosen = recipe(tmp_path, trees)
     folder = sft.train(chosen)
     told = losses(chosen.output)
@@ -125,9 +121,7 @@ def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees
     for mode in ("forked", "sequential"):
         chosen = recipe(tmp_path, trees, mode=mode)
         examples = select(read_trees(chosen.trees), chosen.mix).train
-        encoder = Encoder(
-            prepare(chosen, examples).tokenizer, forked=mode == "forked", max_length=chosen.max_length
-        )
+        encoder = Encoder(prepare(chosen, examples).tokenizer, forked=mode == "forked", max_length=chosen.max_length)
         order: list[str] = []
         monitored = encoder.sample
         encoder.sample = lambda example, m=monitored, o=order: (o.append(example.tree.text), m(example))[1]  # type: ignore[method-assign]
@@ -139,8 +133,8 @@ def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees
     assert len(seen[0]) == 60
 
 
-def test_samples_too_long_for_a_pack_are_counted_and_left_out(tmp_path: Path, trees: Path) -> None:
-    with pytest.raises(UserError, match="longer than max_length"):
+def test_examples_of_which_none_fits_into_a_pack_are_an_error(tmp_path: Path, trees: Path) -> None:
+    with pytest.raises(UserError, match="none of the .* examples has at most max_length = 4 tokens"):
         sft.train(recipe(tmp_path, trees, max_length=4, batch_tokens=8, micro_batch_tokens=None))
 
 

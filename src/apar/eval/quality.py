@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from apar.data.mix import Example
+from apar.engine.load import load
 from apar.errors import UserError
 from apar.eval.plan import Plan
-from apar.loading import load
 from apar.train.losses import held_out_loss
 from apar.train.stream import Encoder
 
@@ -27,9 +27,7 @@ def compare_losses(plan: Plan, examples: Sequence[Example]) -> dict[str, Any]:
     if plan.twin is not None:
         twin = result["twin"] = _loss(plan.twin, plan, examples, forked=False)
         if twin["text_tokens"] != result["model"]["text_tokens"]:
-            raise UserError(
-                f"{plan.twin} is no twin of {plan.model}: their tokenizers split the answers differently"
-            )
+            raise UserError(f"{plan.twin} is no twin of {plan.model}: their tokenizers split the answers differently")
         result["ratio"] = result["model"]["text"] / twin["text"]
     return result
 
@@ -37,6 +35,4 @@ def compare_losses(plan: Plan, examples: Sequence[Example]) -> dict[str, Any]:
 def _loss(name: str, plan: Plan, examples: Sequence[Example], *, forked: bool) -> dict[str, Any]:
     model, tokenizer = load(name, dtype="auto", device="auto")
     encoder = Encoder(tokenizer, forked=forked, max_length=plan.max_length)
-    return asdict(held_out_loss(model, encoder.fixed_batches(examples, ROWS))) | {
-        "left_out": dict(encoder.left_out)
-    }
+    return asdict(held_out_loss(model, encoder.fixed_batches(examples, ROWS))) | {"left_out": dict(encoder.left_out)}

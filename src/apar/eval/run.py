@@ -18,9 +18,7 @@ from apar.eval.quality import compare_losses
 from apar.eval.speed import Pair, answer_pairs, choose_prompts, summarize
 
 
-def evaluate(
-    plan: Plan, report: Callable[[int, int, Pair], None] = lambda done, total, pair: None
-) -> dict[str, Any]:
+def evaluate(plan: Plan, report: Callable[[int, int, Pair], None] = lambda done, total, pair: None) -> dict[str, Any]:
     """Measure speed and held-out loss; write everything to `plan.output` and return it without the single answers."""
     if plan.threads:
         torch.set_num_threads(plan.threads)
@@ -48,7 +46,5 @@ def evaluate(
     if plan.output is not None:
         plan.output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(plan.output) as file:
-            json.dump(
-                {**result, "answers": [pair.to_dict() for pair in pairs]}, file, indent=1, ensure_ascii=False
-            )
+            json.dump({**result, "answers": [pair.to_dict() for pair in pairs]}, file, indent=1, ensure_ascii=False)
     return result

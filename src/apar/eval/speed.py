@@ -92,8 +92,7 @@ def figures(pairs: Sequence[Pair]) -> Figures | None:
         tokens_per_step=sum(a.tokens for a in forked) / sum(a.steps for a in forked),
         wall_clock_ratio=_rate(forked) / _rate(sequential),
         median_ratio=statistics.median(each),
-        kv_peak_ratio=_mean(forked, lambda a: a.kv_blocks_peak)
-        / _mean(sequential, lambda a: a.kv_blocks_peak),
+        kv_peak_ratio=_mean(forked, lambda a: a.kv_blocks_peak) / _mean(sequential, lambda a: a.kv_blocks_peak),
         mean_tokens_forked=_mean(forked, lambda answer: answer.tokens),
         mean_tokens_sequential=_mean(sequential, lambda answer: answer.tokens),
         finished=_mean(forked, lambda answer: answer.finish_reason == "stop"),

@@ -28,9 +28,7 @@ def save_checkpoint(folder: Path, step: int, model: Any, optimizers: list[torch.
         partial.replace(target)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        raise RunError(
-            f"cannot write the checkpoint {target}: {error}; the training can be resumed"
-        ) from error
+        raise RunError(f"cannot write the checkpoint {target}: {error}; the training can be resumed") from error
 
 
 def load_checkpoint(folder: Path, model: Any, optimizers: list[torch.optim.Optimizer]) -> int:

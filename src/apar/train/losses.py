@@ -23,9 +23,7 @@ def token_losses(model: Any, batch: Batch) -> Tensor:
         attention_mask=_mask(model, batch.subtree_end),
         use_cache=False,
     ).logits
-    flat = F.cross_entropy(
-        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORE, reduction="none"
-    )
+    flat = F.cross_entropy(logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORE, reduction="none")
     return flat.view(batch.labels.shape)
 
 
@@ -52,9 +50,7 @@ class HeldOutLoss:
 
 
 @torch.inference_mode()
-def held_out_loss(
-    model: Any, batches: Iterable[Batch], precision: torch.dtype = torch.float32
-) -> HeldOutLoss:
+def held_out_loss(model: Any, batches: Iterable[Batch], precision: torch.dtype = torch.float32) -> HeldOutLoss:
     """Measure a model on batches; the text part can be compared between forked and sequential models."""
     device = next(model.parameters()).device
     sums = {True: 0.0, False: 0.0}

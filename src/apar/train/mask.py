@@ -23,9 +23,7 @@ def dense_mask(subtree_end: Tensor) -> Tensor:
 def additive_mask(subtree_end: Tensor, dtype: torch.dtype) -> Tensor:
     """The same mask to be added to attention scores: 0 where the query attends, the least number elsewhere."""
     attends = dense_mask(subtree_end)
-    return torch.zeros(attends.shape, dtype=dtype, device=attends.device).masked_fill_(
-        ~attends, torch.finfo(dtype).min
-    )
+    return torch.zeros(attends.shape, dtype=dtype, device=attends.device).masked_fill_(~attends, torch.finfo(dtype).min)
 
 
 def mask_mod(subtree_end: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:

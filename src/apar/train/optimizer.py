@@ -20,23 +20,17 @@ def make_optimizers(model: Any, recipe: Optimizer) -> list[torch.optim.Optimizer
     if recipe.name == "adamw":
         return [_adamw(list(parameters.values()), recipe)]
     tables = {
-        id(layer.weight)
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings())
-        if layer is not None
+        id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None
     }
     matrices = [p for key, p in parameters.items() if p.ndim == 2 and key not in tables]
     chosen = {id(p) for p in matrices}
     rest = [p for key, p in parameters.items() if key not in chosen]
-    muon = torch.optim.Muon(
-        matrices, lr=recipe.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = torch.optim.Muon(matrices, lr=recipe.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
     return [muon, _adamw(rest, recipe)]
 
 
 def _adamw(parameters: list[torch.nn.Parameter], recipe: Optimizer) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
-    )
+    return torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay)
 
 
 def learning_rate(step: int, steps: int, recipe: Optimizer) -> float:

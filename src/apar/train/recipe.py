@@ -93,7 +93,5 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:
         if self.batch_tokens < self.max_length:
-            raise ValueError(
-                f"batch_tokens ({self.batch_tokens}) is less than max_length ({self.max_length})"
-            )
+            raise ValueError(f"batch_tokens ({self.batch_tokens}) is less than max_length ({self.max_length})")
         return self

@@ -96,9 +96,7 @@ def tree_sample(
     return sample
 
 
-def sequential_sample(
-    prompt: Sequence[int], tree: ParagraphTree, eos: int, *, loss_on_prompt: bool = False
-) -> Sample:
+def sequential_sample(prompt: Sequence[int], tree: ParagraphTree, eos: int, *, loss_on_prompt: bool = False) -> Sample:
     """The same answer as plain text: the nodes' tokens in reading order, no control tokens, causal attention."""
     sample = Sample()
     before = _put_prompt(sample, prompt, loss_on_prompt=loss_on_prompt)

@@ -95,9 +95,7 @@ def _set_up(recipe: Recipe, *, resume: bool) -> Run:
         "held_out_examples": len(selection.held_out),
         "left_out": dict(selection.left_out),
     }
-    (recipe.output / "training.json").write_text(
-        json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    (recipe.output / "training.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
     return run
 
 

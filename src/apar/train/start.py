@@ -48,9 +48,7 @@ def _from_model(name: str) -> Start:
 
     model, tokenizer = load(name, dtype="float32", device="cpu")
     if tokenizer.chat_template is None:
-        raise ModelError(
-            f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template"
-        )
+        raise ModelError(f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template")
     return Start(model, tokenizer)
 
 

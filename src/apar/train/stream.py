@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from apar.data.mix import Example, endless
+from apar.errors import UserError
 from apar.tokens import ControlTokens, encode_prompt, encode_text
 from apar.train.recipe import Recipe
 from apar.train.samples import IGNORE, Sample, pack, sequential_sample, tree_sample
@@ -34,9 +35,7 @@ class Batch:
 class Encoder:
     """Makes samples of examples, of at most `max_length` tokens: trees, or plain text where `forked` is false."""
 
-    def __init__(
-        self, tokenizer: Any, *, forked: bool, max_length: int, loss_on_prompt: bool = False
-    ) -> None:
+    def __init__(self, tokenizer: Any, *, forked: bool, max_length: int, loss_on_prompt: bool = False) -> None:
         self.tokenizer = tokenizer
         self.control = ControlTokens.of(tokenizer) if forked else None
         self.max_length = max_length
@@ -56,10 +55,10 @@ class Encoder:
         """The samples that fit into a pack; the others are counted."""
         for example in examples:
             sample = self.sample(example)
-            if len(sample) > self.max_length:
-                self.left_out["longer than max_length"] += 1
-            else:
+            if len(sample) <= self.max_length:
                 yield sample
+            else:
+                self.left_out["longer than max_length"] += 1
 
     def fixed_batches(self, examples: Iterable[Example], rows: int) -> Iterator[Batch]:
         """The examples once, in batches of `rows` packs: what a held-out loss is measured on."""
@@ -69,13 +68,14 @@ class Encoder:
 
 
 def batches(examples: Sequence[Example], encoder: Encoder, recipe: Recipe) -> Iterator[Batch]:
-    """Training batches without end, each of `batch_tokens` tokens."""
+    """Training batches without end, each of `batch_tokens` tokens; UserError if no example fits into a pack."""
+    if not any(encoder.samples(examples)):
+        raise UserError(f"none of the {len(examples)} examples has at most max_length = {recipe.max_length} tokens")
+    encoder.left_out.clear()
     order = endless(examples, recipe.mix.structured, recipe.seed)
     packs = pack(encoder.samples(order), recipe.max_length)
     while True:
-        yield collate(
-            list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length
-        )
+        yield collate(list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length)
 
 
 def collate(packs: Sequence[Sample], length: int) -> Batch:
