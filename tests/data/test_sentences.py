@@ -32,7 +32,16 @@ def test_the_first_sentence_ends_at_its_full_stop(text: str, first: str) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["", "   ", "One sentence only.", "No stop at all", "Visit a.b.c or 3.5", "It went on and on... and on", "Nos. 1."],
+    [
+        "",
+        "   ",
+        "One sentence only.",
+        "No stop at all",
+        "Visit a.b.c or 3.5",
+        "It went on and on... and on",
+        "Nos. 1.",
+        "It weighs approx. so much",
+    ],
 )
 def test_a_text_of_one_sentence_has_no_end_of_the_first(text: str) -> None:
     assert first_sentence_end(text) is None

@@ -30,7 +30,7 @@ _CODE_SPAN = re.compile(r"`[^`\n]*`")
 _TAG = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^<>\n]*)?/?>|<!--")
 _ADDRESS = re.compile(r"https?://|\bwww\.\w|\[[^\[\]\n]+\]\([^\s)]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0002ffff]")
-_SALUTATION = re.compile(r"^[ \t]*(?:Dear|Hi|Hello|Hey) [^\n]{1,60},[ \t]*$|^[ \t]*Subject:", re.M)
+_SALUTATION = re.compile(r"^[ \t]*(?:Dear|Dearest|My dear|Hi|Hello|Hey) [^\n]{1,60},[ \t]*$|^[ \t]*Subject:", re.M)
 _STORY = re.compile(r"\bonce upon a time\b|\bthe end\b[.!*]*\s*$|\bchapter (?:1|one|i)\b", re.I)
 _PRONOUN = re.compile(r"\b(?:I|[Mm]e|[Mm]y|[Hh]e|[Ss]he|[Hh]im|[Hh]er)\b")
 # Speech has some words; a title in quotation marks may end in a comma as well.

@@ -30,6 +30,11 @@ def first_sentence_end(text: str, at_least: int = 0) -> int | None:
         end = closing.end() if closing else len(sentence)
         if end >= len(text.rstrip()):
             return None
-        if sentence and end >= at_least and text[end].isspace() and not _DOUBTFUL.search(sentence):
+        if sentence and end >= at_least and _ends(text, end) and not _DOUBTFUL.search(sentence):
             return end
     return None
+
+
+def _ends(text: str, end: int) -> bool:
+    """Whether white space follows, and then no small letter, which would go on with the sentence."""
+    return text[end].isspace() and not text[end:].lstrip()[:1].islower()
