@@ -7,11 +7,11 @@ literal text `[Fork]` in a question or an answer is encoded as ordinary text by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apar.errors import ModelError
+from apar.errors import ModelError, RequestError
 
 FORK = "[Fork]"
 CHILD = "[Child]"
@@ -55,18 +55,14 @@ def end_tokens(tokenizer: Any, extra_eos: Iterable[int] = ()) -> frozenset[int]:
     if tokenizer.eos_token_id is not None:
         eos |= {int(tokenizer.eos_token_id)}
     if not eos:
-        raise ModelError(
-            "the tokenizer names no end-of-sequence token; set eos_token in tokenizer_config.json"
-        )
+        raise ModelError("the tokenizer names no end-of-sequence token; set eos_token in tokenizer_config.json")
     return eos
 
 
 def add_control_tokens(tokenizer: Any) -> int:
     """Add `[Fork]` and `[Child]` as special tokens; return how many were new."""
     return int(
-        tokenizer.add_special_tokens(
-            {"additional_special_tokens": [FORK, CHILD]}, replace_extra_special_tokens=False
-        )
+        tokenizer.add_special_tokens({"additional_special_tokens": [FORK, CHILD]}, replace_extra_special_tokens=False)
     )
 
 
@@ -79,10 +75,26 @@ def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """The ids of a chat up to where the assistant's answer begins, by the tokenizer's chat template.
 
     The template's own special tokens are kept; a control token can only have come from the messages' text
-    and is put back to ordinary text.
+    and is put back to ordinary text. Raises ModelError without a template, RequestError where the messages
+    are malformed or the template refuses them.
     """
-    rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    if tokenizer.chat_template is None:
+        raise ModelError("the tokenizer has no chat template; set chat_template in tokenizer_config.json")
+    _check_messages(messages)
+    try:
+        rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a template raises whatever its author chose
+        raise RequestError(f"the model's chat template refuses these messages: {error}") from error
     ids = tokenizer.encode(rendered, add_special_tokens=False)
     vocabulary = tokenizer.get_added_vocab()
     literal = {vocabulary[t]: encode_text(tokenizer, t) for t in (FORK, CHILD) if t in vocabulary}
     return [piece for token in ids for piece in literal.get(token, (token,))]
+
+
+def _check_messages(messages: Sequence[Message]) -> None:
+    if not messages:
+        raise RequestError("the chat has no messages")
+    for number, message in enumerate(messages):
+        fits = isinstance(message, Mapping) and all(isinstance(message.get(k), str) for k in ("role", "content"))
+        if not fits:
+            raise RequestError(f'message {number} is {message!r}; it must have strings "role" and "content"')

@@ -109,9 +109,7 @@ def attend(
     Returns `[1, T, H, D]`. The signature is that of transformers' attention functions.
     """
     if changing := [name for name in _UNSUPPORTED if others.get(name) is not None]:
-        raise ModelError(
-            f"the model's attention uses {', '.join(changing)}, which paged attention does not have"
-        )
+        raise ModelError(f"the model's attention uses {', '.join(changing)}, which paged attention does not have")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     keys, values = paged.cache.keys[layer], paged.cache.values[layer]
     _store(keys, key, paged)
@@ -169,13 +167,9 @@ def _prefill(
     query = query[:, :, part.begin : part.end]
     if part.blocks is None or part.mask is None:
         key, value = key[:, :, part.begin : part.end], value[:, :, part.begin : part.end]
-        output = F.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=True
-        )
+        output = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
     else:
         length = part.mask.shape[-1]
         key, value = (_gather(tensor, part.blocks, 1, length) for tensor in (keys, values))
-        output = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=part.mask, scale=scaling, enable_gqa=True
-        )
+        output = F.scaled_dot_product_attention(query, key, value, attn_mask=part.mask, scale=scaling, enable_gqa=True)
     return output[0].transpose(0, 1)

@@ -101,9 +101,7 @@ class BatchBuilder:
             spread[place] = token
         return self._tensor(spread), self._tensor(places)
 
-    def _mask(
-        self, groups: list[list[Row]], unions: list[list[int]], width: int
-    ) -> tuple[int, Tensor | None]:
+    def _mask(self, groups: list[list[Row]], unions: list[list[int]], width: int) -> tuple[int, Tensor | None]:
         """How many slots to look at, and which of them each thread sees."""
         most = max(len(members) for members in groups)
         ends = {row.end for members in groups for row in members}

@@ -58,9 +58,7 @@ class Engine:
         self.check_prompt(prompt)
         seed = secrets.randbits(_SEED_BITS) if params.seed is None else params.seed
         root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(self._decode))
-        group = Group(
-            self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root]
-        )
+        group = Group(self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root])
         self._arrived += 1
         self.groups.append(group)
         return group

@@ -41,9 +41,7 @@ def spawn(group: Group, parent: Thread) -> Thread:
     """
     assert group.control is not None
     tokens = [*parent.tokens, group.control.child]
-    child = Thread(
-        (*parent.path, parent.children), tokens, (*parent.starts, len(tokens)), parent.detokenizer.fork()
-    )
+    child = Thread((*parent.path, parent.children), tokens, (*parent.starts, len(tokens)), parent.detokenizer.fork())
     parent.children += 1
     group.created += 1
     return child

@@ -155,15 +155,11 @@ class LLM:
         return text
 
 
-def _params_for_each(
-    count: int, params: SamplingParams | Sequence[SamplingParams] | None
-) -> Sequence[SamplingParams]:
+def _params_for_each(count: int, params: SamplingParams | Sequence[SamplingParams] | None) -> Sequence[SamplingParams]:
     if params is None or isinstance(params, SamplingParams):
         return [params or SamplingParams()] * count
     if len(params) != count:
-        raise RequestError(
-            f"there are {count} prompts and {len(params)} params; give one for all or one for each"
-        )
+        raise RequestError(f"there are {count} prompts and {len(params)} params; give one for all or one for each")
     return params
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from apar import demo
 from apar.engine.runner import CacheShape
 from apar.errors import ModelError
 
@@ -44,9 +44,7 @@ def load(model: str | os.PathLike[str], dtype: str, device: str) -> tuple[Any, A
 def check_supported(config: Any, name: str) -> None:
     """Raise ModelError if the model's attention is not plain causal attention over the whole path."""
     if not hasattr(config, "num_attention_heads") or not hasattr(config, "max_position_embeddings"):
-        raise ModelError(
-            f"{name} ({config.model_type}) is no decoder of the Llama family, and no other is supported"
-        )
+        raise ModelError(f"{name} ({config.model_type}) is no decoder of the Llama family, and no other is supported")
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     if kinds or window:
@@ -60,9 +58,7 @@ def default_num_blocks(model: Any, block_size: int, max_rows: int) -> int:
     On a GPU that is 80 % of the memory that is free after loading, on the CPU 2 GiB; at least one context.
     """
     config = model.config
-    free = (
-        torch.cuda.mem_get_info(model.device)[0] * _GPU_SHARE if model.device.type == "cuda" else _CPU_BYTES
-    )
+    free = torch.cuda.mem_get_info(model.device)[0] * _GPU_SHARE if model.device.type == "cuda" else _CPU_BYTES
     block_bytes = CacheShape.of(config).bytes_per_token(model.dtype) * block_size
     context: int = -(-config.max_position_embeddings // block_size)
     return max(context, min(int(free) // block_bytes, context * max_rows))
@@ -70,7 +66,7 @@ def default_num_blocks(model: Any, block_size: int, max_rows: int) -> int:
 
 def _source(model: str | os.PathLike[str]) -> str:
     if model == DEMO:
-        return _demo()
+        return str(demo.model_folder())
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -82,13 +78,6 @@ def _source(model: str | os.PathLike[str]) -> str:
     return model
 
 
-def _demo() -> str:
-    folder = Path(str(resources.files("apar"))) / "demo" / "model"
-    if not (folder / "config.json").is_file():
-        raise ModelError("the demo model is not in this installation; install the package again")
-    return str(folder)
-
-
 def _device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -96,9 +85,7 @@ def _device(device: str) -> torch.device:
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
+        raise ModelError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return place
 
 

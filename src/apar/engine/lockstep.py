@@ -91,9 +91,7 @@ class _Step:
             self.told[path] = [event for event in events if not isinstance(event, Forked)]
         self.group.created -= len(self.children)
         self.children = []
-        reading = min(
-            (thread for thread in self.group.threads if not thread.finished), key=_reading_end, default=None
-        )
+        reading = min((thread for thread in self.group.threads if not thread.finished), key=_reading_end, default=None)
         self.end_open(lambda thread: "stop" if thread is reading else "cancelled")
 
     def close(self) -> list[Thread]:

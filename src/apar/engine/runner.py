@@ -45,9 +45,7 @@ class Runner:
         size = pool.block_size
         dtype, device = model.dtype, model.device
         folded = model.config.num_attention_heads // shape.heads
-        self.cache = PagedCache(
-            shape.layers, pool.num_blocks, size, shape.heads, shape.head_size, dtype, device
-        )
+        self.cache = PagedCache(shape.layers, pool.num_blocks, size, shape.heads, shape.head_size, dtype, device)
         self._batches = BatchBuilder(self.cache, size, folded, dtype, device)
         self._model = model
         model.set_attn_implementation(NAME)

@@ -180,9 +180,7 @@ class Scheduler:
             slot = target * self.pool.block_size + index % self.pool.block_size
             work.mirrors.append(Mirror(source, index, slot))
 
-    def _make_room(
-        self, count: int, group: Group, thread: Thread, later: Sequence[Group], work: Pass
-    ) -> bool:
+    def _make_room(self, count: int, group: Group, thread: Thread, later: Sequence[Group], work: Pass) -> bool:
         """Preempt until `count` blocks are free; whether they are."""
         for victim in reversed(later):
             if self.pool.num_free >= count:
