@@ -102,8 +102,9 @@ def _table(data: dict[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table()
-    for column in ("answers", "number", "tokens", "critical path", "ideal speed-up"):
-        table.add_column(column, justify="left" if column == "answers" else "right")
+    table.add_column("answers", no_wrap=True)
+    for column in ("number", "tokens", "critical path", "ideal speed-up"):
+        table.add_column(column, justify="right")
     for name in ("all", "structured"):
         figures = data[name]
         speedup = figures["ideal_speedup"]["corpus"]
