@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from apar.data.mix import Example, endless, is_held_out, select
+from apar.data.records import TreeRecord
 from apar.errors import UserError
 from apar.train.recipe import Mix
 from apar.tree import Node, ParagraphTree
@@ -15,14 +17,11 @@ from apar.tree import Node, ParagraphTree
 FORKING = ParagraphTree(Node("a:", Node(" b"), Node("")))
 
 
-def record(prompt: str, response: str = "some answer", **more: object) -> dict[str, object]:
-    return {
-        "prompt": prompt,
-        "response": response,
-        "rule": "unstructured",
-        "tree": ParagraphTree.leaf(response),
-        **more,
-    }
+def record(prompt: str, response: str = "some answer", **more: Any) -> TreeRecord:
+    tree = more.pop("tree", ParagraphTree.leaf(response))
+    reason, source, rule = more.pop("reason", None), more.pop("source", "s"), more.pop("rule", "unstructured")
+    messages = ({"role": "user", "content": prompt},)
+    return TreeRecord("1", source, messages, tree.text, rule, reason, tree, more)
 
 
 def test_every_record_is_chosen_or_counted_with_its_reason() -> None:
@@ -62,12 +61,16 @@ def test_every_record_is_chosen_or_counted_with_its_reason() -> None:
 def test_all_answers_of_a_prompt_are_on_the_same_side_of_the_split() -> None:
     records = [record(f"prompt {k % 100}", f"answer {k}") for k in range(300)]
     selection = select(records, Mix(held_out=0.3))
-    sides = [
-        {example.messages[0]["content"] for example in part} for part in (selection.train, selection.held_out)
-    ]
+    sides = [{example.messages[0]["content"] for example in part} for part in (selection.train, selection.held_out)]
     assert not sides[0] & sides[1]
     assert 15 < len(sides[1]) < 45
     assert all(is_held_out(prompt, 0.3) for prompt in sides[1])
+
+
+def test_trees_of_rules_that_are_not_wanted_are_plain_text() -> None:
+    records = [record(rule, tree=FORKING, rule=rule) for rule in ("ordered_list", "paragraphs")]
+    chosen = select(records, Mix(fork_rules=("ordered_list",))).train
+    assert [(example.structured, example.tree.text) for example in chosen] == [(True, "a: b"), (False, "a: b")]
 
 
 def examples() -> list[Example]:
@@ -83,9 +86,7 @@ def test_structured_and_unstructured_answers_come_in_the_asked_proportion() -> N
 
 def test_without_a_proportion_every_example_comes_once_a_round() -> None:
     drawn = list(itertools.islice(endless(examples(), None, seed=1), 33))
-    assert sorted(example.tree.text for example in drawn) == sorted(
-        example.tree.text for example in examples()
-    )
+    assert sorted(example.tree.text for example in drawn) == sorted(example.tree.text for example in examples())
 
 
 def test_a_proportion_that_the_examples_cannot_give_is_an_error() -> None:

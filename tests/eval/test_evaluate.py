@@ -76,9 +76,11 @@ def config(tmp_path: Path) -> Path:
     records = [
         {
             "id": str(k),
+            "source": "s",
             "prompt": f"What about {k}?",
             "response": LISTING.text,
             "rule": "ordered_list",
+            "reason": None,
             "tree": LISTING.to_dict(),
         }
         for k in range(3)

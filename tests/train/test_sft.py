@@ -32,7 +32,17 @@ def records() -> list[dict[str, object]]:
         tree = listing(topic) if forks else ParagraphTree.leaf(f"{topic} is just {topic}.")
         question = f"List facts about {topic}." if forks else f"What is {topic}?"
         rule = "ordered_list" if forks else "unstructured"
-        found.append({"id": str(k), "prompt": question, "response": tree.text, "rule": rule, "tree": tree.to_dict()})
+        found.append(
+            {
+                "id": str(k),
+                "source": "s",
+                "prompt": question,
+                "response": tree.text,
+                "rule": rule,
+                "reason": None,
+                "tree": tree.to_dict(),
+            }
+        )
     return found
 
 
@@ -113,14 +123,14 @@ def test_a_model_trained_without_control_tokens_is_given_them(tmp_path: Path, tr
 
 
 def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees: Path) -> None:
-    from apar.data.mix import read_trees, select
+    from apar.data.mix import read_all, select
     from apar.train.start import prepare
     from apar.train.stream import Encoder, batches
 
     seen = []
     for mode in ("forked", "sequential"):
         chosen = recipe(tmp_path, trees, mode=mode)
-        examples = select(read_trees(chosen.trees), chosen.mix).train
+        examples = select(read_all(chosen.trees), chosen.mix).train
         encoder = Encoder(prepare(chosen, examples).tokenizer, forked=mode == "forked", max_length=chosen.max_length)
         order: list[str] = []
         monitored = encoder.sample
@@ -134,7 +144,7 @@ def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees
 
 
 def test_examples_of_which_none_fits_into_a_pack_are_an_error(tmp_path: Path, trees: Path) -> None:
-    with pytest.raises(UserError, match="none of the .* examples has at most max_length = 4 tokens"):
+    with pytest.raises(UserError, match=r"none of the .* examples has at most max_length = 4 tokens"):
         sft.train(recipe(tmp_path, trees, max_length=4, batch_tokens=8, micro_batch_tokens=None))
 
 

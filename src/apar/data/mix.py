@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from apar.data.records import TreeRecord, read_trees
 from apar.errors import UserError
 from apar.tokens import Message
 from apar.tree import ParagraphTree
@@ -41,6 +41,8 @@ class Filters(Protocol):
     @property
     def languages(self) -> tuple[str, ...]: ...
     @property
+    def fork_rules(self) -> tuple[str, ...]: ...
+    @property
     def skip_reasons(self) -> tuple[str, ...]: ...
     @property
     def skip_sources(self) -> tuple[str, ...]: ...
@@ -57,20 +59,11 @@ class Selection:
     left_out: Counter[str]
 
 
-def read_trees(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """The records of files written by `apar extract`; patterns are expanded, a broken line is a UserError."""
-    files = [file for path in paths for file in _expand(path)]
-    for file in files:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    record = json.loads(line)
-                    record["tree"] = ParagraphTree.from_dict(record["tree"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(
-                        f"{file}, line {number} is not a record written by `apar extract`"
-                    ) from error
-                yield record
+def read_all(paths: Sequence[Path]) -> Iterator[TreeRecord]:
+    """The records of files written by `apar extract`; the patterns `*` and `?` are expanded."""
+    for path in paths:
+        for file in _expand(path):
+            yield from read_trees(file)
 
 
 def _expand(path: Path) -> list[Path]:
@@ -85,52 +78,48 @@ def _expand(path: Path) -> list[Path]:
     return found
 
 
-def messages_of(record: dict[str, Any]) -> tuple[Message, ...]:
-    """The chat before the answer: `messages`, or the one user turn `prompt`."""
-    if record.get("messages"):
-        return tuple(record["messages"])
-    return ({"role": "user", "content": record["prompt"]},)
-
-
-def select(records: Iterable[dict[str, Any]], filters: Filters) -> Selection:
+def select(records: Iterable[TreeRecord], filters: Filters) -> Selection:
     """Filter the records and split them by prompt."""
     selection = Selection([], [], Counter())
     seen: set[tuple[str, str]] = set()
     answers: Counter[str] = Counter()
     for record in records:
-        example = Example(messages_of(record), record["tree"], record["rule"])
-        prompt = "\n".join(message["content"] for message in example.messages)
+        prompt = "\n".join(message["content"] for message in record.messages)
         reason = _reason_to_skip(record, filters)
-        if reason is None and (prompt, record["response"]) in seen:
+        if reason is None and (prompt, record.response) in seen:
             reason = "duplicate"
-        if (
-            reason is None
-            and filters.max_answers_per_prompt
-            and answers[prompt] >= filters.max_answers_per_prompt
-        ):
+        if reason is None and filters.max_answers_per_prompt and answers[prompt] >= filters.max_answers_per_prompt:
             reason = "answers of this prompt"
         if reason is not None:
             selection.left_out[reason] += 1
             continue
-        seen.add((prompt, record["response"]))
+        seen.add((prompt, record.response))
         answers[prompt] += 1
-        (selection.held_out if is_held_out(prompt, filters.held_out) else selection.train).append(example)
+        part = selection.held_out if is_held_out(prompt, filters.held_out) else selection.train
+        part.append(_example(record, filters))
     return selection
 
 
-def _reason_to_skip(record: dict[str, Any], filters: Filters) -> str | None:
-    length = len(record["response"])
+def _reason_to_skip(record: TreeRecord, filters: Filters) -> str | None:
+    length = len(record.response)
     if length < filters.min_response_chars:
         return "too short"
     if filters.max_response_chars and length > filters.max_response_chars:
         return "too long"
-    if filters.languages and record.get("lang") not in filters.languages:
+    if filters.languages and record.extra.get("lang") not in filters.languages:
         return "language"
-    if record.get("reason") in filters.skip_reasons:
-        return f"reason {record['reason']}"
-    if record.get("source") in filters.skip_sources:
+    if record.reason in filters.skip_reasons:
+        return f"reason {record.reason}"
+    if record.source in filters.skip_sources:
         return "source"
     return None
+
+
+def _example(record: TreeRecord, filters: Filters) -> Example:
+    """The record as it is trained on: a tree that no wanted rule found is plain text."""
+    forks = not filters.fork_rules or record.rule in filters.fork_rules
+    tree = record.tree if forks else ParagraphTree.leaf(record.response)
+    return Example(record.messages, tree, record.rule)
 
 
 def is_held_out(prompt: str, share: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from apar.data.files import atomic_write
-from apar.data.mix import read_trees, select
+from apar.data.mix import read_all, select
 from apar.engine.llm import LLM
 from apar.errors import UserError
 from apar.eval.plan import Plan
@@ -22,7 +22,7 @@ def evaluate(plan: Plan, report: Callable[[int, int, Pair], None] = lambda done,
     """Measure speed and held-out loss; write everything to `plan.output` and return it without the single answers."""
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    examples = select(read_trees(plan.trees), plan.mix).train
+    examples = select(read_all(plan.trees), plan.mix).train
     prompts = choose_prompts(examples, plan)
     if not prompts:
         raise UserError(

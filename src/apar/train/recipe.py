@@ -40,6 +40,9 @@ class Mix(Section):
     max_response_chars: Positive | None = None
     languages: tuple[str, ...] = ()
     """Only records whose `lang` is one of these; empty: all."""
+    fork_rules: tuple[str, ...] = ()
+    """Only trees found by these rules fork (`ordered_list`, `bullet_list`, `paragraphs`); other answers are
+    trained on as plain text. Empty: all."""
     skip_reasons: tuple[str, ...] = ()
     """Leave out answers that extraction found unstructured for one of these reasons."""
     skip_sources: tuple[str, ...] = ()

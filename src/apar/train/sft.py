@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import torch
 
-from apar.data.mix import Selection, read_trees, select
+from apar.data.mix import Selection, read_all, select
 from apar.errors import RunError, UserError
 from apar.train.checkpoint import load_checkpoint, replace_folder, save_checkpoint
 from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
@@ -69,7 +69,7 @@ def _set_up(recipe: Recipe, *, resume: bool) -> Run:
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     recipe.output.mkdir(parents=True, exist_ok=True)
-    selection = select(read_trees(recipe.trees), recipe.mix)
+    selection = select(read_all(recipe.trees), recipe.mix)
     if not selection.train:
         raise UserError(
             f"no record of {', '.join(map(str, recipe.trees))} passes the mix; left out: {dict(selection.left_out)}"
