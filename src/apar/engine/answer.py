@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from apar.engine.sequence import Group
@@ -68,5 +68,5 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """All but the events, as plain data."""
-        data = {key: value for key, value in asdict(self).items() if key != "events"}
+        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
         return {**data, "tokens_per_second": self.tokens_per_second, "tokens_per_step": self.tokens_per_step}

@@ -1,0 +1,51 @@
+"""Groups in a given state, made without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apar.engine.detokenize import Detokenizer
+from apar.engine.fork import spawn
+from apar.engine.params import SamplingParams
+from apar.engine.sequence import Choice, Group, Thread
+from apar.tokens import ControlTokens
+from apar.tree import ROOT
+
+EOS, FORK, CHILD = 0, 1, 2
+CONTROL = ControlTokens(FORK, CHILD, frozenset([EOS]))
+
+
+def text_of(ids: list[int]) -> str:
+    """Token 3 is `a`, 4 is `b`, and so on; control tokens have no text."""
+    return "".join(chr(ord("a") + token - 3) for token in ids if token > CHILD)
+
+
+def new_group(
+    prompt: int = 4, params: SamplingParams | None = None, number: int = 0, context: int = 100, control: bool = True
+) -> Group:
+    """A group whose prompt of `prompt` tokens has not been run."""
+    root = Thread(ROOT, [9] * prompt, (prompt,), Detokenizer(text_of))
+    return Group(
+        number,
+        params or SamplingParams(),
+        0,
+        CONTROL if control else None,
+        frozenset([EOS]),
+        context,
+        prompt,
+        [root],
+    )
+
+
+def forked(group: Group, parent: Thread) -> Thread:
+    """Let `parent` have sampled `[Fork]` in the last step; return the child."""
+    parent.tokens.append(FORK)
+    child = spawn(group, parent)
+    group.threads = sorted([*group.threads, child], key=lambda thread: thread.path)
+    return child
+
+
+def choose(group: Group, tokens: Sequence[int], otherwise: int = 3) -> None:
+    """Let the live threads, in path order, have sampled `tokens`."""
+    for thread, token in zip(group.threads, tokens, strict=True):
+        thread.choice = Choice(token, otherwise if token == FORK else token)

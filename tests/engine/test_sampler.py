@@ -1,0 +1,139 @@
+"""From logits to tokens."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+
+from apar.engine.params import SamplingParams
+from apar.engine.sampler import Sampler, uniform
+from apar.engine.scheduler import Row
+from apar.engine.sequence import Choice, Group
+from tests.engine.states import CHILD, CONTROL, EOS, FORK, forked, new_group
+
+VOCABULARY = 12
+
+
+def row(params: SamplingParams | None = None, seed: int = 0, said: int = 1) -> Row:
+    """A root that has said some words."""
+    group = new_group(params=params, context=10_000)
+    group.seed = seed
+    [root] = group.threads
+    root.tokens += [5] * said
+    return Row(group, root, 0, False)
+
+
+def choose(rows: list[Row], logits: Tensor) -> list[Choice | None]:
+    return Sampler(CONTROL, CONTROL.eos).choose(rows, logits.clone())
+
+
+def peak(*tokens: int) -> Tensor:
+    """Logits that like `tokens` best, the first one most."""
+    logits = torch.zeros(VOCABULARY)
+    for rank, token in enumerate(tokens):
+        logits[token] = 10.0 - rank
+    return logits
+
+
+def drawn(params: SamplingParams, logits: Tensor, count: int = 4000) -> Counter[int]:
+    """The tokens of as many seeds."""
+    rows = [row(params, seed) for seed in range(count)]
+    return Counter(choice.token for choice in choose(rows, logits.expand(count, -1)) if choice)
+
+
+def test_greedy_takes_the_likeliest_token_that_is_allowed() -> None:
+    assert choose([row()], peak(CHILD, 7).unsqueeze(0)) == [Choice(7, 7)]
+    assert choose([row(said=0)], peak(FORK, 7).unsqueeze(0)) == [Choice(7, 7)]
+
+
+def test_a_fork_comes_with_what_to_take_if_it_is_not_granted() -> None:
+    assert choose([row()], peak(FORK, CHILD, 7).unsqueeze(0)) == [Choice(FORK, 7)]
+
+
+def test_a_details_first_token_is_neither_an_end_nor_a_fork() -> None:
+    group: Group = row().group
+    child = forked(group, group.threads[0])
+    assert choose([Row(group, child, 0, False)], peak(EOS, FORK, 8).unsqueeze(0)) == [Choice(8, 8)]
+
+
+def test_a_model_without_control_tokens_is_sampled_from_all_its_tokens() -> None:
+    [choice] = Sampler(None, frozenset([EOS])).choose([row()], peak(CHILD, 7).unsqueeze(0))
+    assert choice == Choice(CHILD, CHILD)
+
+
+def test_logits_that_are_no_numbers_give_no_choice_and_leave_the_others_alone() -> None:
+    broken = peak(7)
+    broken[3] = float("nan")
+    rows = [row(), row(SamplingParams(temperature=1.0, top_k=2)), row()]
+    choices = choose(rows, torch.stack([peak(5), broken, peak(6)]))
+    assert choices == [Choice(5, 5), None, Choice(6, 6)]
+
+
+def test_sampling_follows_the_distribution_at_the_temperature() -> None:
+    logits = torch.tensor([float("-inf")] * 4 + [0.0, 1.0, 2.0] + [float("-inf")] * 5)
+    counts = drawn(SamplingParams(temperature=2.0), logits)
+    expected = (logits / 2.0).softmax(-1)
+    assert set(counts) == {4, 5, 6}
+    for token, count in counts.items():
+        assert count / counts.total() == pytest.approx(float(expected[token]), abs=0.03)
+
+
+def test_what_replaces_a_refused_fork_follows_the_distribution_without_it() -> None:
+    logits = torch.tensor([float("-inf"), 1.0] + [float("-inf")] * 3 + [0.0, 0.0] + [float("-inf")] * 5)
+    rows = [row(SamplingParams(temperature=1.0), seed) for seed in range(4000)]
+    choices = choose(rows, logits.expand(len(rows), -1))
+    refused = [choice.otherwise for choice in choices if choice and choice.token == FORK]
+    assert len(refused) / len(rows) == pytest.approx(float(logits.softmax(-1)[FORK]), abs=0.03)
+    assert refused.count(5) / len(refused) == pytest.approx(0.5, abs=0.04)
+
+
+def test_top_k_keeps_the_likeliest_and_what_ties_with_the_last() -> None:
+    logits = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert set(drawn(SamplingParams(temperature=5.0, top_k=2), logits)) == {4, 5}
+    assert set(drawn(SamplingParams(temperature=5.0, top_k=3), logits)) == {3, 4, 5, 6}
+    assert set(drawn(SamplingParams(temperature=5.0, top_k=99), logits)) == set(range(VOCABULARY)) - {CHILD}
+
+
+def test_top_p_keeps_the_fewest_that_have_the_mass() -> None:
+    probabilities = torch.tensor([1e-9] * 4 + [0.5, 0.3, 0.15, 0.05] + [1e-9] * 4)
+    for mass, kept in ((0.4, {4}), (0.6, {4, 5}), (0.9, {4, 5, 6}), (0.99, {4, 5, 6, 7})):
+        assert set(drawn(SamplingParams(temperature=1.0, top_p=mass), probabilities.log())) == kept
+
+
+def test_top_p_counts_the_mass_of_what_top_k_left() -> None:
+    probabilities = torch.tensor([1e-9] * 4 + [0.4, 0.3, 0.2, 0.1] + [1e-9] * 4)
+    params = SamplingParams(temperature=1.0, top_k=2, top_p=0.55)
+    assert set(drawn(params, probabilities.log())) == {4}
+
+
+def test_a_token_does_not_depend_on_the_other_rows() -> None:
+    torch.manual_seed(0)
+    kinds = [
+        SamplingParams(),
+        SamplingParams(temperature=1.0),
+        SamplingParams(temperature=0.7, top_p=0.9),
+        SamplingParams(temperature=1.3, top_k=5),
+    ]
+    rows = [row(kinds[number % 4], seed=number, said=1 + number % 3) for number in range(40)]
+    logits = torch.randn(40, VOCABULARY) * 3
+    alone = [choose([one], own.unsqueeze(0))[0] for one, own in zip(rows, logits, strict=True)]
+    assert choose(rows, logits) == alone
+
+
+def test_random_numbers_are_uniform_and_differ_by_seed_choice_thread_token_and_attempt() -> None:
+    numbers = [uniform(1, 0, (0,), index) for index in range(4000)]
+    assert all(0 <= number < 1 for number in numbers)
+    assert statistics.fmean(numbers) == pytest.approx(0.5, abs=0.02)
+    assert statistics.pvariance(numbers) == pytest.approx(1 / 12, abs=0.005)
+    others = [uniform(2, 0, (0,), 0), uniform(1, 1, (0,), 0), uniform(1, 0, (0, 0), 0), uniform(1, 0, (0,), 0, True)]
+    assert len({numbers[0], numbers[1], *others}) == 6
+
+
+def test_a_child_does_not_sample_its_parents_tokens() -> None:
+    parent = [uniform(3, 0, (0,), index) for index in range(50)]
+    child = [uniform(3, 0, (0, 0), index) for index in range(50)]
+    assert not set(parent) & set(child)
