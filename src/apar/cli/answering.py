@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Generator, Iterator
@@ -27,20 +28,22 @@ def load_llm(model: str, console: Console) -> LLM:
     Raises UserError where torch or Transformers are missing, ModelError where the model is.
     """
     require("local", "torch", "transformers")
+    place = _place(model)
     with _spinner(model, console):
         from apar.engine.llm import LLM
 
-        _quiet_transformers()
-        return LLM(_place(model))
+        _quiet_libraries()
+        return LLM(place)
 
 
-def _quiet_transformers() -> None:
+def _quiet_libraries() -> None:
     """Standard error is for our own lines: one spinner, one line of numbers or of an error."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    untyped: Any = logging
-    untyped.disable_progress_bar()
-    untyped.set_verbosity_error()
+    quiet: Any = transformers_logging  # not all of it is typed
+    quiet.disable_progress_bar()  # of reading a file; downloads keep theirs
+    for name in ("transformers", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _place(model: str) -> str:

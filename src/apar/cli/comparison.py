@@ -89,7 +89,7 @@ def summary_table(pairs: Sequence[Pair]) -> Table:
     ):
         table.add_column(name, footer, justify="right", no_wrap=True)
     for pair in pairs:
-        table.add_row(printable(pair.question), *_cells(pair), style="" if pair.forked.forks else "dim")
+        table.add_row(Text(printable(pair.question)), *_cells(pair), style="" if pair.forked.forks else "dim")
     return table
 
 

@@ -103,7 +103,7 @@ class Board:
             grid.add_column(ratio=1)
         for first in range(0, count, columns):
             paths = self._places[first : first + columns]
-            bodies = [self._body(console, path, inner, height // rows - 2) for path in paths]
+            bodies = [self._body(console, path, inner, max(1, height // rows - 2)) for path in paths]
             tallest = max(len(body.split(allow_blank=True)) for body in bodies)
             grid.add_row(*(self._panel(*each, inner, tallest + 2) for each in zip(paths, bodies, strict=True)))
         return grid

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+from click.testing import CliRunner
+
+from apar.cli import COMMANDS, cli
+from tests.cli.conftest import Run
+
+Apar = Callable[..., Run]
+
+# Takes a tenth of a second or more to import; none is needed to print a page of help.
+HEAVY = {"torch", "transformers", "tokenizers", "pydantic", "rich", "yaml", "markdown_it", "numpy"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["generate", "--help"], ["plot", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import json, sys; from click.testing import CliRunner; from apar.cli import cli;"
+        f"result = CliRunner().invoke(cli, {arguments!r}); assert result.exit_code == 0, result.output;"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY & set(json.loads(done.stdout)) == set()
+
+
+def test_the_help_names_every_command_with_a_line() -> None:
+    result = CliRunner().invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    for name, (_, line) in COMMANDS.items():
+        assert f"  {name} " in result.output
+        assert line in result.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage: " in result.output
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "apar", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"apar, version {version('apar-llm')}"
+
+
+def test_an_unknown_command_or_option_is_told_with_exit_code_two(apar: Apar) -> None:
+    for arguments in (["genrate"], ["generate", "--colour", "m", "p"], ["generate", "m"]):
+        code, out, err = apar(*arguments)
+        assert (code, out) == (2, "")
+        assert "Error: " in err
+        assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="needs POSIX signals")
+def test_an_interruption_ends_with_one_line_and_exit_code_130() -> None:
+    # The prompt comes from standard input, which stays open: the command is waiting when it is interrupted.
+    command = [sys.executable, "-u", "-c", "print('up', flush=True); import apar.__main__", "generate", "m", "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "up\n"
+        # Until Python's handler stands and the read begins, an interruption would end in a bare traceback.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1.5)
+        process.send_signal(signal.SIGINT)
+        err = process.stderr.read()
+        assert process.wait(timeout=10) == 130
+    assert err.strip() == "apar: interrupted"
+
+
+def test_a_reader_that_goes_away_is_no_error_worth_a_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m apar --help | head -n 1", shell=True, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Usage: apar")
+    assert "Traceback" not in done.stderr
