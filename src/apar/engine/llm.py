@@ -81,6 +81,8 @@ class LLM:
             if value is not None and value < 1:
                 raise RequestError(f"{setting} is {value}; it must be at least 1")
         check_supported(model.config, name)
+        if not model._supports_attention_backend:
+            raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
         self.tokenizer = tokenizer
         extra_eos = _generation_eos(model)
         eos = end_tokens(tokenizer, extra_eos)

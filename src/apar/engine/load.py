@@ -16,6 +16,8 @@ from apar.errors import ModelError
 DEMO = "demo"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+_ROPE_BY_LENGTH = ("dynamic", "longrope")
+
 _GPU_SHARE = 0.8
 """Of the memory that is free once the model is loaded; the rest is for what a pass computes."""
 
@@ -36,20 +38,31 @@ def load(model: str | os.PathLike[str], dtype: str, device: str) -> tuple[Any, A
         tokenizer = AutoTokenizer.from_pretrained(source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=_dtype(dtype, place))
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load the model {model}: {reason}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        where = "" if Path(source).is_dir() else "there is no such folder, and from the hub: "
+        raise ModelError(f"cannot load the model {model}: {where}{reason}") from error
     return loaded.to(place).eval(), tokenizer
 
 
 def check_supported(config: Any, name: str) -> None:
-    """Raise ModelError if the model's attention is not plain causal attention over the whole path."""
-    if not hasattr(config, "num_attention_heads") or not hasattr(config, "max_position_embeddings"):
-        raise ModelError(f"{name} ({config.model_type}) is no decoder of the Llama family, and no other is supported")
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    """Raise ModelError if a token's keys do not depend on its path alone, or attention is not to the whole path."""
+    if reason := _unsupported(config):
+        raise ModelError(f"{name} ({config.model_type}) cannot be decoded in parallel threads: {reason}")
+
+
+def _unsupported(config: Any) -> str | None:
+    """What stands against decoding a model with paged attention; None if nothing does."""
+    rope = getattr(config, "rope_parameters", None)
+    if not rope or getattr(config, "kv_lora_rank", None):
+        return "it is no decoder of the Llama family (rotary positions, keys and values per head)"
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    kinds = sorted(set(getattr(config, "layer_types", None) or ()) - {"full_attention"})
     if kinds or window:
-        found = ", ".join(sorted(kinds)) or f"a sliding window of {window} tokens"
-        raise ModelError(f"{name} has {found} in its attention; only full attention is supported")
+        found = " and ".join(kind.replace("_", " ") for kind in kinds) or f"a sliding window of {window} tokens"
+        return f"it has {found}, and only full attention is supported"
+    if rope.get("rope_type") in _ROPE_BY_LENGTH:
+        return f"its {rope['rope_type']} rotary positions depend on the longest text in a batch"
+    return None
 
 
 def default_num_blocks(model: Any, block_size: int, max_rows: int) -> int:

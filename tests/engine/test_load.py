@@ -1,0 +1,98 @@
+"""Finding a model, and the memory of its cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import DeepseekV3Config, Gemma2Config, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+
+from apar.engine.load import check_supported, default_num_blocks, load
+from apar.errors import ModelError
+from tests.engine.tiny import tiny_model as raw_model
+from tests.tiny import tiny_model
+
+
+def test_a_folder_is_loaded_in_float32_on_the_cpu_unless_asked_otherwise(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    model, tokenizer = load(folder, "auto", "cpu")
+    assert (model.dtype, model.training, len(tokenizer)) == (torch.float32, False, model.config.vocab_size)
+    model, _ = load(str(folder), "bfloat16", "cpu")
+    assert model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda place: place / "nowhere", "there is no model folder"),
+        (lambda place: str(place / "nowhere"), "there is no model folder"),
+        (lambda place: place, "no config.json"),
+        (lambda place: "./a/b/c", "there is no model folder"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path, make: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load(make(tmp_path), "auto", "cpu")
+
+
+def test_a_broken_model_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{broken")
+    with pytest.raises(ModelError, match="cannot load the model") as refusal:
+        load(tmp_path, "auto", "cpu")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_model_without_weights_is_one_line(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot load the model") as refusal:
+        load(folder, "auto", "cpu")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("dtype", "device"), [("float8", "cpu"), ("auto", "abacus"), ("auto", "cuda:99")])
+def test_a_type_or_device_that_is_not_there_is_refused(tmp_path: Path, dtype: str, device: str) -> None:
+    folder = tiny_model(tmp_path)
+    with pytest.raises(ModelError, match=r"float8|abacus|cuda:99"):
+        load(folder, dtype, device)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (MistralConfig(sliding_window=4096), "sliding window of 4096"),
+        (Gemma2Config(), "sliding attention"),
+        (Qwen2Config(use_sliding_window=True, max_window_layers=2), "sliding"),
+        (GPT2Config(), "Llama family"),
+        (DeepseekV3Config(), "Llama family"),
+        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}), "longest text"),
+    ],
+)
+def test_attention_that_is_not_over_the_whole_path_is_refused(config: Any, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        check_supported(config, "the model")
+
+
+@pytest.mark.parametrize("config", [MistralConfig(sliding_window=None), Qwen2Config()])
+def test_full_attention_is_supported(config: Any) -> None:
+    check_supported(config, "the model")
+
+
+def test_the_cache_has_room_for_the_rows_and_never_less_than_one_context(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = raw_model(0, context=100)
+    assert default_num_blocks(model, block_size=16, max_rows=3) == 3 * 7
+    monkeypatch.setattr("apar.engine.load._CPU_BYTES", 1)
+    assert default_num_blocks(model, block_size=16, max_rows=3) == 7
+
+
+def test_on_a_gpu_the_cache_takes_most_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = raw_model(0, context=128)
+    block = 2 * 2 * 2 * 8 * 4 * 16
+    on_gpu = SimpleNamespace(config=model.config, dtype=model.dtype, device=torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * block, 40 * block))
+    assert default_num_blocks(on_gpu, block_size=16, max_rows=64) == 16
