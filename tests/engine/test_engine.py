@@ -12,7 +12,7 @@ from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group
-from apar.errors import RequestError, RunError
+from apar.errors import ModelError, RequestError, RunError
 from apar.events import Forked
 from apar.tokens import ControlTokens
 from tests.engine.tiny import favour, random_prompt, tiny_model, tiny_tokenizer
@@ -119,6 +119,14 @@ def test_a_request_that_fails_fails_alone_by_name(value: float | Exception) -> N
     assert ("out of luck" in str(groups[1].error)) is isinstance(value, Exception)
     assert [groups[0].events, groups[2].events] == [group.events for group in expected]
     assert engine.pool.num_free == engine.pool.num_blocks
+
+
+def test_what_the_model_cannot_do_is_said_as_it_is() -> None:
+    engine = tiny_engine()
+    poison(engine, ModelError("no such attention"))
+    group = engine.add([POISON], SamplingParams())
+    finish(engine)
+    assert isinstance(group.error, ModelError)
 
 
 def test_text_that_cannot_be_decoded_fails_only_its_request() -> None:

@@ -82,6 +82,11 @@ def test_sampling_follows_the_distribution_at_the_temperature() -> None:
         assert count / counts.total() == pytest.approx(float(expected[token]), abs=0.03)
 
 
+def test_a_temperature_near_zero_is_greedy() -> None:
+    assert set(drawn(SamplingParams(temperature=1e-300), peak(7, 8), 50)) == {7}
+    assert set(drawn(SamplingParams(temperature=1e-30, top_p=0.5), peak(7, 8), 50)) == {7}
+
+
 def test_what_replaces_a_refused_fork_follows_the_distribution_without_it() -> None:
     logits = torch.tensor([float("-inf"), 1.0] + [float("-inf")] * 3 + [0.0, 0.0] + [float("-inf")] * 5)
     rows = [row(SamplingParams(temperature=1.0), seed) for seed in range(4000)]

@@ -30,7 +30,7 @@ class Engine:
 
     One `step` is one forward pass: schedule, run, take over. A group's logical step is complete, and its
     events are told, when all its live threads have sampled; short of rows or blocks, that takes several
-    passes. Not for use from several threads of the host program at once.
+    passes. The engine is for one thread of the host program.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Engine:
         if not self.groups:
             return
         work = self._plan()
+        assert work.rows, "the first group always has room for a row"
         try:
             rows, choices = self._run(work)
         except Exception as error:
@@ -145,7 +146,9 @@ class Engine:
         """Fail the group of a failed pass; where there were several, find out which by running each alone."""
         self.scheduler.abandon(work)
         groups = work.groups()
-        if len(groups) == 1:
+        if len(groups) == 1 and isinstance(error, AparError):
+            self.cancel(groups[0], error)
+        elif len(groups) == 1:
             self._fail(groups[0], f"{type(error).__name__}: {error}")
         else:
             self._suspects = groups

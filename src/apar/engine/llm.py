@@ -34,7 +34,7 @@ class LLM:
     GPU. The cache has `num_blocks` blocks of `block_size` tokens (None: 2 GiB on the CPU, 80 % of the free
     memory on a GPU, and never more than `max_rows` contexts need). A path is as long as the model's positions
     and the whole cache allow, at most. At most `max_rows` threads share a forward pass. Apart from the length
-    of a path, none of this changes what is answered, only how fast.
+    of a path, none of this changes what is answered, only how fast. For one thread of the host program.
 
     Raises ModelError where the model is missing, unsupported, or cannot be loaded.
     """

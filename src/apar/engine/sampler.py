@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,8 +100,9 @@ def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> list[int]
 
 def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> list[int]:
     params = [row.group.params for row in rows]
-    temperatures = torch.tensor([p.temperature for p in params], device=logits.device)
-    logits = logits / temperatures.unsqueeze(1)
+    temperatures = torch.tensor([p.temperature for p in params], dtype=torch.float64, device=logits.device)
+    # From the largest down, so that no temperature is too small: the largest stays 0, the others fall.
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperatures.unsqueeze(1)
     if any(p.top_k or p.top_p < 1 for p in params):
         logits = _keep_likely(logits, params)
     numbers = [_number(row, again) for row in rows]
@@ -116,7 +118,7 @@ def _invert(logits: Tensor, uniforms: Tensor) -> list[int]:
 
     In the order of ids, not of probability, a rounding error moves a border a little but never swaps tokens.
     """
-    cumulative = logits.double().softmax(-1).cumsum(-1)
+    cumulative = logits.softmax(-1).cumsum(-1)
     targets = (uniforms * cumulative[:, -1]).unsqueeze(1)
     tokens: list[int] = torch.searchsorted(cumulative, targets, right=True).squeeze(1).tolist()
     return tokens
@@ -131,7 +133,8 @@ def _keep_likely(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     ranked = logits.sort(-1, descending=True).values
     ranks = torch.arange(vocabulary, device=logits.device)
     counts = torch.tensor([min(p.top_k or vocabulary, vocabulary) for p in params], device=logits.device)
-    masses = torch.tensor([p.top_p for p in params], device=logits.device)
+    shares = [p.top_p if p.top_p < 1 else math.inf for p in params]
+    masses = torch.tensor(shares, dtype=torch.float64, device=logits.device)
     ranked_k = ranked.masked_fill(ranks >= counts.unsqueeze(1), float("-inf"))
     probabilities = ranked_k.softmax(-1)
     # A rank is kept while the ranks before it have less than the mass; rank 0 always is.

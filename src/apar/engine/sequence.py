@@ -62,7 +62,7 @@ class Thread:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """All threads of one answer."""
+    """All threads of one answer. `choice` numbers the answers that one request asks for."""
 
     number: int
     params: SamplingParams
