@@ -64,9 +64,7 @@ def _explain(kind: type[Section], error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"]) or "the config"
     if error["type"] != "extra_forbidden":
         return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-    nearest = difflib.get_close_matches(
-        str(error["loc"][-1]), _known_keys(kind, error["loc"][:-1]), n=1, cutoff=0
-    )
+    nearest = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(kind, error["loc"][:-1]), n=1, cutoff=0)
     return f"unknown key {place}" + (f"; did you mean {nearest[0]}?" if nearest else "")
 
 
@@ -74,9 +72,7 @@ def _known_keys(kind: type[Section], parents: Sequence[str | int]) -> list[str]:
     for parent in parents:
         below = kind.model_fields[str(parent)].annotation if str(parent) in kind.model_fields else None
         sections = [
-            t
-            for t in (below, *getattr(below, "__args__", ()))
-            if isinstance(t, type) and issubclass(t, Section)
+            t for t in (below, *getattr(below, "__args__", ())) if isinstance(t, type) and issubclass(t, Section)
         ]
         if not sections:
             return []

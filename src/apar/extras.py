@@ -11,6 +11,4 @@ def require(extra: str, *packages: str) -> None:
     """Raise UserError naming the extra to install if one of its packages is missing."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise UserError(
-            f"this needs {' and '.join(missing)}: install it with pip install 'apar-llm[{extra}]'"
-        )
+        raise UserError(f"this needs {' and '.join(missing)}: install it with pip install 'apar-llm[{extra}]'")

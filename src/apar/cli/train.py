@@ -50,9 +50,7 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
             progress.update(task, completed=line["step"], figures=figures)
             if "held_out" in line:
                 text = line["held_out"]["text"]
-                progress.console.print(
-                    f"step {line['step']}: {figures}, held-out loss {text:.3f} a token of text"
-                )
+                progress.console.print(f"step {line['step']}: {figures}, held-out loss {text:.3f} a token of text")
 
         folder = train(recipe, resume=resume, report=report)
     click.echo(folder)

@@ -1,0 +1,47 @@
+"""`apar train`: the folder of the model on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from apar.cli.train import command
+from apar.errors import ConfigError
+from tests.tiny import tiny_model
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    tree = {"text": "1. A:", "detail": {"text": " b.", "detail": None, "next": None}, "next": {"text": ""}}
+    record = {"id": "1", "source": "s", "prompt": "List.", "response": "1. A: b.", "rule": "ordered_list"}
+    line = json.dumps({**record, "reason": None, "tree": tree})
+    (tmp_path / "trees.jsonl").write_text(line + "\n")
+    lines = [
+        f"output: {tmp_path / 'run'}",
+        f"start: {{model: {tiny_model(tmp_path / 'base', control=False)}}}",
+        f"trees: [{tmp_path / '*.jsonl'}]",
+        "mix: {structured: null}",
+        "max_length: 64",
+        "batch_tokens: 128",
+        "steps: 3",
+    ]
+    path = tmp_path / "recipe.yaml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_it_prints_the_folder_of_a_model_that_can_fork(recipe: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke(command, [str(recipe), "--set", "steps=2"], catch_exceptions=False)
+    assert run.stdout.split() == [str(tmp_path / "run" / "model")]
+    tokenizer = json.loads((tmp_path / "run" / "model" / "tokenizer.json").read_text())
+    assert {"[Fork]", "[Child]"} <= {token["content"] for token in tokenizer["added_tokens"]}
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_unknown_key_names_the_nearest_and_nothing_is_written(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key step; did you mean steps\?"):
+        CliRunner().invoke(command, [str(recipe), "--set", "step=2"], catch_exceptions=False)
+    assert not (tmp_path / "run").exists()
