@@ -100,7 +100,7 @@ class Engine:
         for thread in group.threads:
             self.scheduler.release(group, thread)
         group.threads = []
-        self.groups.remove(group)
+        self._close(group)
 
     def check(self) -> None:
         """Raise RunError unless every block is free or held by exactly the threads that count it."""
@@ -136,8 +136,11 @@ class Engine:
         for thread in ended:
             self.scheduler.release(group, thread)
         if group.done:
-            group.ended = time.perf_counter()
-            self.groups.remove(group)
+            self._close(group)
+
+    def _close(self, group: Group) -> None:
+        group.ended = time.perf_counter()
+        self.groups.remove(group)
 
     def _fail(self, group: Group, reason: str) -> None:
         self.cancel(group, RunError(f"{group.name} failed: {reason}"))

@@ -73,23 +73,13 @@ class LLM:
     def _set_up(
         self, model: Any, tokenizer: Any, name: str, block_size: int, num_blocks: int | None, max_rows: int
     ) -> None:
-        for setting, value in (
-            ("block_size", block_size),
-            ("num_blocks", num_blocks),
-            ("max_rows", max_rows),
-        ):
-            if value is not None and value < 1:
-                raise RequestError(f"{setting} is {value}; it must be at least 1")
+        _check_sizes(block_size=block_size, num_blocks=num_blocks, max_rows=max_rows)
         check_supported(model.config, name)
         if not model._supports_attention_backend:
             raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
         self.tokenizer = tokenizer
-        extra_eos = _generation_eos(model)
-        eos = end_tokens(tokenizer, extra_eos)
-        forks = {FORK, CHILD} <= set(tokenizer.get_added_vocab())
-        control = ControlTokens.of(tokenizer, extra_eos) if forks else None
-        if control and max(control.fork, control.child) >= model.config.vocab_size:
-            raise ModelError(f"the tokenizer of {name} has control tokens that the model has no rows for")
+        eos = end_tokens(tokenizer, _generation_eos(model))
+        control = _control_tokens(model, tokenizer, name)
         pool = BlockPool(num_blocks or default_num_blocks(model, block_size, max_rows), block_size)
         self.engine = Engine(model, self._decode, eos, control, pool, max_rows)
 
@@ -112,8 +102,9 @@ class LLM:
         encoded = [self._encode(prompt, wanted) for prompt, wanted in zip(prompts, each, strict=True)]
         groups = [self.engine.add(ids, wanted) for ids, wanted in zip(encoded, each, strict=True)]
         try:
-            while not all(group.done for group in groups):
-                self.engine.step()
+            for group in groups:
+                while not group.done:
+                    self.engine.step()
         finally:
             for group in groups:
                 self.engine.cancel(group)
@@ -174,6 +165,22 @@ def _answers(groups: Sequence[Group]) -> list[Answer]:
         raise failed[0]
     answers = [None if group.error else Answer.of(group) for group in groups]
     raise BatchError(f"{len(failed)} of {len(groups)} prompts failed: {failed[0]}", answers) from failed[0]
+
+
+def _check_sizes(**sizes: int | None) -> None:
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise RequestError(f"{name} is {value}; it must be at least 1")
+
+
+def _control_tokens(model: Any, tokenizer: Any, name: str) -> ControlTokens | None:
+    """The control tokens of a model that was trained to fork; None of another, which decodes sequentially."""
+    if not {FORK, CHILD} <= set(tokenizer.get_added_vocab()):
+        return None
+    control = ControlTokens.of(tokenizer, _generation_eos(model))
+    if max(control.fork, control.child) >= model.config.vocab_size:
+        raise ModelError(f"the tokenizer of {name} has control tokens that the model has no rows for")
+    return control
 
 
 def _generation_eos(model: Any) -> list[int]:

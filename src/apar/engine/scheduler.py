@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -77,11 +78,14 @@ class Scheduler:
         With `alone`, only the first group gets rows, and the others at most give their blocks to it.
         """
         work = Pass()
-        for position, group in enumerate(groups[:1] if alone else groups):
+        later = deque(group for group in groups if group.blocks)
+        for group in groups[:1] if alone else groups:
+            if later and later[0] is group:
+                later.popleft()
             if work.rows and not group.blocks and not self._may_enter(group, work):
                 break
             for thread in group.waiting():
-                if not self._place(group, thread, groups[position + 1 :], work):
+                if not self._place(group, thread, later, work):
                     return work
         return work
 
@@ -113,7 +117,7 @@ class Scheduler:
             needed += self.pool.blocks_for(len(thread.tokens)) - shared
         return needed
 
-    def _place(self, group: Group, thread: Thread, later: Sequence[Group], work: Pass) -> bool:
+    def _place(self, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
         """Add a row for `thread` if there is room, else change nothing but what was preempted for it."""
         source, begin = (None, thread.stored) if thread.blocks else self._source(group, thread, work)
         if not self._fits(work, len(thread.tokens) - begin):
@@ -180,8 +184,8 @@ class Scheduler:
             slot = target * self.pool.block_size + index % self.pool.block_size
             work.mirrors.append(Mirror(source, index, slot))
 
-    def _make_room(self, count: int, group: Group, thread: Thread, later: Sequence[Group], work: Pass) -> bool:
-        """Preempt until `count` blocks are free; whether they are."""
+    def _make_room(self, count: int, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
+        """Preempt `later` groups, then threads of this one, until `count` blocks are free; whether they are."""
         for victim in reversed(later):
             if self.pool.num_free >= count:
                 return True
