@@ -8,7 +8,7 @@ from rich.console import Console
 
 from apar.errors import TreeError
 from apar.events import Event, Forked, replay
-from apar.view.live import can_show_live, show_live, show_plain
+from apar.view.live import can_show_live, paced, show_live, show_plain
 from tests.scripted import LIST
 from tests.trees import delta, encoded, started
 
@@ -88,3 +88,46 @@ def test_plain_text_that_was_held_back_for_a_stop_text_is_written_at_the_end() -
     written: list[str] = []
     assert show_plain([started((0,), 0), delta((0,), 0, "abc")], written.append, ["bcd"]) == "abc"
     assert written == ["a", "bc"]
+
+
+class Clock:
+    """Time that passes only where it is slept away, or where the maker of events says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("apar.view.live.time", clock)
+    return clock
+
+
+def test_a_fast_engine_never_waits_and_its_events_are_told_when_they_are_due(clock: Clock) -> None:
+    made: list[float] = []
+
+    def events() -> Iterator[Event]:
+        for event in replay(encoded(LIST)):
+            made.append(clock.now)
+            yield event
+
+    told = [(clock.now - 100.0, event) for event in paced(events(), 10)]
+    assert [event for _, event in told] == list(replay(encoded(LIST)))
+    assert set(made) == {100.0}
+    assert all(when == pytest.approx(event.step / 10) for when, event in told)
+
+
+def test_a_slow_engine_is_shown_as_it_decodes(clock: Clock) -> None:
+    def events() -> Iterator[Event]:
+        for step in range(5):
+            clock.now += 2.0
+            yield delta((0,), step, "a")
+
+    assert [clock.now - 100.0 for _ in paced(events(), 10)] == [2.0, 4.0, 6.0, 8.0, 10.0]

@@ -30,11 +30,20 @@ WARM_UP_TOKENS = 32
 )
 @click.option("--max-tokens", default=300, show_default=True, metavar="N", help="Budget of tokens of an answer.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Answer only the first N.  [default: all]")
-def command(model: str, questions: Path | None, max_tokens: int, count: int | None) -> None:
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0),
+    default=40.0,
+    show_default=True,
+    metavar="N",
+    help="Show at most N steps a second, so that they can be followed; 0 shows them as they are decoded.",
+)
+def command(model: str, questions: Path | None, max_tokens: int, count: int | None, pace: float) -> None:
     """Watch a model answer questions in parallel threads, and compare with decoding them sequentially.
 
     Both ways run in turn in the same run, and which goes first alternates. On a terminal the threads are
-    shown side by side while they are decoded; elsewhere the text comes in reading order.
+    shown side by side; elsewhere the text comes in reading order. The seconds are those of decoding: neither
+    drawing nor the pace counts.
     """
     params = SamplingParams(max_tokens=max_tokens)
     asked = _questions(questions)[:count]
@@ -44,7 +53,7 @@ def command(model: str, questions: Path | None, max_tokens: int, count: int | No
     from apar.cli.comparison import summary_sentence, summary_table
 
     console = Console(highlight=False)
-    demo = _Demo(load_llm(model, Console(stderr=True)), console, params)
+    demo = _Demo(load_llm(model, Console(stderr=True)), console, params, pace)
     demo.warm_up(asked[0])
     pairs = [demo.ask(question, number, len(asked)) for number, question in enumerate(asked)]
     console.rule(style="dim")
@@ -74,6 +83,7 @@ class _Demo:
     llm: LLM
     console: Console
     params: SamplingParams
+    pace: float
 
     def warm_up(self, question: str) -> None:
         """The first passes of a process are slower; neither way of decoding should pay for them."""
@@ -99,13 +109,14 @@ class _Demo:
         return pair
 
     def _answer(self, question: str, fork: bool) -> Answer:
-        """Decode one way. Drawing is not counted; the text is printed once, as it came in threads."""
+        """Decode one way. Drawing is not counted; the text is printed once, of the parallel way."""
         from apar.cli.answering import AnswerStream, write
-        from apar.view.live import can_show_live, show_live, show_plain
+        from apar.view.live import can_show_live, paced, show_live, show_plain
 
         stream = AnswerStream(self.llm.stream(question, replace(self.params, fork=fork)))
         if can_show_live(self.console):
-            text = show_live(stream, self.console, title="in parallel" if fork else "sequentially")
+            events = paced(stream, self.pace) if self.pace else stream
+            text = show_live(events, self.console, title="in parallel" if fork else "sequentially")
             if fork:
                 write(text.strip())
         else:
