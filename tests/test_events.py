@@ -43,7 +43,6 @@ def test_a_line_of_a_trace_reads_as_documented() -> None:
     assert line == '{"event": "delta", "thread": [0, 1], "step": 7, "token_ids": [5], "text": "hé"}'
 
 
-@pytest.mark.xfail(strict=True, reason="events.py splits lines at U+2028, which JSON leaves in texts")
 def test_a_trace_file_gives_back_the_events_written(tmp_path: Path) -> None:
     file = io.StringIO()
     write_trace(EVENTS, file)
@@ -65,7 +64,6 @@ def test_a_broken_line_of_a_trace_is_named_by_its_number(tmp_path: Path, broken:
         next(events)
 
 
-@pytest.mark.xfail(strict=True, reason="events.py checks names and not yet the types of the values")
 @pytest.mark.parametrize(
     "broken",
     [

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, get_args
 
 from apar.errors import UserError
-from apar.tree import Node, ParagraphTree, Path
+from apar.tree import ROOT, Node, ParagraphTree, Path
 
 FinishReason = Literal["eos", "stop", "length", "cancelled"]
 """Why a thread ended: it sampled end-of-sequence, a stop string was hit, the budget or the context was
@@ -82,8 +82,35 @@ def from_json(line: str) -> Event:
     """The inverse of `to_json`; raises ValueError, KeyError or TypeError where the form is wrong."""
     data: dict[str, Any] = json.loads(line)
     kind: Any = _KINDS[data.pop("event")]
+    wrong = [key for key, value in data.items() if not _FORMS[key](value)]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is {data[wrong[0]]!r}")
     event: Event = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
     return event
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_count, value))
+
+
+def _is_path(value: Any) -> bool:
+    return _are_counts(value) and value[:1] == [ROOT[0]]
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "thread": _is_path,
+    "parent": lambda value: value is None or _is_path(value),
+    "child": _is_path,
+    "step": _is_count,
+    "token_ids": _are_counts,
+    "text": lambda value: isinstance(value, str),
+    "reason": lambda value: value in get_args(FinishReason),
+}
+"""Whether the value of a key of a trace's line is of its kind."""
 
 
 def write_trace(events: Iterable[Event], file: TextIO) -> None:
@@ -94,12 +121,13 @@ def write_trace(events: Iterable[Event], file: TextIO) -> None:
 def read_trace(path: FilePath) -> Iterator[Event]:
     """The events of a trace file; raises UserError with the number of a broken line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON leaves U+2028 and its like in texts, where they end no line.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise UserError(f"cannot read the trace {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a trace: it is not UTF-8 text") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
         try:
             yield from_json(line)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
@@ -61,7 +62,8 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        _fail(f"cannot read or write{where}: {error.strerror or error}", 2)
+        code = 1 if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT) else 2
+        _fail(f"cannot read or write{where}: {error.strerror or error}", code)
 
 
 def _fail(message: str, code: int) -> None:

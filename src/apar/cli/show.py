@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 def command(trees: Path, index: int) -> None:
     """Draw a tree of a file that `apar extract` wrote: its threads, forks and figures."""
     from rich.console import Console
+    from rich.text import Text
 
     from apar.data.records import read_tree
-    from apar.view.tree import draw_tree, printable
+    from apar.view.labels import printable
+    from apar.view.tree import draw_tree
 
     record = read_tree(trees, index)
     console = Console(highlight=False)
     for message in record.messages:
-        console.print(printable(f"{message['role']}: ", "bold") + printable(message["content"].strip()))
+        role, content = printable(f"{message['role']}: "), printable(message["content"].strip())
+        console.print(Text.assemble((role, "bold"), content))
     console.print()
     console.print(draw_tree(record.tree, _title(record)))
     console.print()
-    console.print(printable(_figures(record), "dim"), soft_wrap=True)
+    console.print(Text(_figures(record), "dim"), soft_wrap=True)
 
 
 def _title(record: TreeRecord) -> str:

@@ -10,13 +10,13 @@ from rich.cells import cell_len
 from apar.assemble import ThreadRecord
 from apar.tree import Path
 
-# Controls and lone surrogates: they would steer a terminal, or are no legal characters of XML.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Controls, changes of direction and lone surrogates: they would steer a terminal, or are no legal characters of XML.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(text: str) -> str:
     """The text with control characters, other than tab and line end, made visible as U+FFFD."""
-    return _UNPRINTABLE.sub("\ufffd", text)
+    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def path_label(path: Path) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.text import Text
 from rich.tree import Tree
 
 from apar.tokens import FORK
 from apar.tree import ROOT, Node, ParagraphTree, Path
+from apar.view.labels import printable
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red")
-# Whatever would steer the terminal or cannot be written to it.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def draw_tree(tree: ParagraphTree, title: str) -> Tree:
@@ -21,7 +18,7 @@ def draw_tree(tree: ParagraphTree, title: str) -> Tree:
     The nodes of a thread are branches of one level, and the detail that a node forks is the branch under it.
     White space at the ends of a node is left out.
     """
-    drawing = Tree(printable(title), guide_style="dim")
+    drawing = Tree(Text(printable(title)), guide_style="dim")
     branches = {ROOT: drawing}
     for thread in tree.threads():
         branch, forks = branches.pop(thread.path), 0
@@ -35,13 +32,8 @@ def draw_tree(tree: ParagraphTree, title: str) -> Tree:
     return drawing
 
 
-def printable(text: str, style: str = "") -> Text:
-    """Text that cannot steer the terminal, whatever an answer holds."""
-    return Text(_UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n")), style=style)
-
-
 def _label(node: Node, style: str) -> Text:
-    label = printable(node.text.strip(), style)
+    label = Text(printable(node.text.strip()), style)
     return label.append(FORK, style="bold reverse") if node.forks else label
 
 
