@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
-from apar.assemble import Assembler
+from apar.backends.scripted import Scripted
 from apar.engine.answer import Answer
 from apar.engine.params import SamplingParams
-from apar.events import Event, replay
-from apar.stats import event_stats
+from apar.events import Event
 from apar.tree import Node, ParagraphTree
 from tests.trees import encoded
 
@@ -18,7 +18,7 @@ LIST = ParagraphTree(
 
 
 class ScriptedLLM:
-    """Answers every prompt with `tree`, a token for each character; sequentially with its text."""
+    """The scripted backend, a token for each character; it notes what it was asked, and every answer takes 1 s."""
 
     def __init__(self, tree: ParagraphTree = LIST) -> None:
         self.tree = tree
@@ -26,31 +26,11 @@ class ScriptedLLM:
 
     def stream(self, prompt: str, params: SamplingParams) -> Generator[Event, None, Answer]:
         self.asked.append((prompt, params))
-        tree = self.tree if params.fork else ParagraphTree.leaf(self.tree.text)
-        events = tuple(replay(encoded(tree)))
-        yield from events
-        return _answer(events, params)
+        # A script is told whole: what would cut it is only noted.
+        whole = replace(params, stop=(), max_tokens=10_000, seed=7 if params.seed is None else params.seed)
+        answer = yield from Scripted(encoded(self.tree)).stream(prompt, whole)
+        return replace(answer, seconds=1.0)
 
     def generate(self, prompts: Sequence[str], params: SamplingParams) -> list[Answer]:
         self.asked += [(prompt, params) for prompt in prompts]
         return []
-
-
-def _answer(events: tuple[Event, ...], params: SamplingParams) -> Answer:
-    stats = event_stats(events)
-    assembler = Assembler(params.stop)
-    return Answer(
-        text="".join([assembler.feed(event) for event in events]),
-        finish_reason="stop",
-        events=events,
-        threads=stats.threads,
-        forks=stats.forks,
-        tokens=stats.tokens,
-        prompt_tokens=5,
-        steps=stats.critical_path,
-        critical_path=stats.critical_path,
-        seconds=1.0,
-        kv_blocks_peak=3,
-        mode="forked" if params.fork else "sequential",
-        seed=7 if params.seed is None else params.seed,
-    )
