@@ -113,9 +113,7 @@ class ParagraphTree:
         """
         for node in self.nodes():
             if (node.detail is None) != (node.next is None):
-                raise TreeError(
-                    f"node {node.text[:40]!r} has one pointer; a node has both detail and next or none"
-                )
+                raise TreeError(f"node {node.text[:40]!r} has one pointer; a node has both detail and next or none")
             if node.forks and not node.text:
                 raise TreeError("a node without text forks; [Fork] may not follow [Fork] or [Child]")
             if node.detail is not None and not node.detail.text:
@@ -151,9 +149,7 @@ class ParagraphTree:
             if not isinstance(item, Mapping) or not isinstance(item.get("text"), str):
                 raise TreeError(f'a node is not an object with a string "text": {str(item)[:60]}')
             if (item.get("detail") is None) != (item.get("next") is None):
-                raise TreeError(
-                    f"node {item['text'][:40]!r} has one pointer; a node has both detail and next or none"
-                )
+                raise TreeError(f"node {item['text'][:40]!r} has one pointer; a node has both detail and next or none")
             order.append(item)
             if item.get("next") is not None:
                 stack += [item["next"], item["detail"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -30,4 +32,4 @@ def test_the_rate_warms_up_linearly_and_falls_along_a_cosine() -> None:
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert rates[55] == pytest.approx(0.6, abs=0.01)
     assert rates[99] == pytest.approx(0.2, abs=0.01)
-    assert all(before >= after for before, after in zip(rates[10:], rates[11:], strict=False))
+    assert all(before >= after for before, after in itertools.pairwise(rates[10:]))

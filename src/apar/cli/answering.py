@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
+from apar.cli.quiet import quiet_libraries
 from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
@@ -32,18 +32,8 @@ def load_llm(model: str, console: Console) -> LLM:
     with _spinner(model, console):
         from apar.engine.llm import LLM
 
-        _quiet_libraries()
+        quiet_libraries()
         return LLM(place)
-
-
-def _quiet_libraries() -> None:
-    """Standard error is for our own lines: one spinner, one line of numbers or of an error."""
-    from transformers.utils import logging as transformers_logging
-
-    quiet: Any = transformers_logging  # not all of it is typed
-    quiet.disable_progress_bar()  # of reading a file; downloads keep theirs
-    for name in ("transformers", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _place(model: str) -> str:

@@ -34,11 +34,13 @@ def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from apar.cli.quiet import quiet_libraries
     from apar.config import load_config
     from apar.eval.plan import Plan
     from apar.eval.run import evaluate
 
     plan = load_config(config, Plan, overrides)
+    quiet_libraries()
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("answering", total=plan.prompts)
 

@@ -26,9 +26,6 @@ class Start:
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer as Hugging Face files; weights in bfloat16, which halves the files."""
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # type: ignore[no-untyped-call]
         half = copy.deepcopy(self.model).to(torch.bfloat16)
         half.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
