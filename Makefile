@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format lives figures clean
+.PHONY: demo test check format lives clean
 
 demo: .venv/installed ## Watch the shipped model answer questions in parallel threads.
 	$(BIN)/apar demo
