@@ -175,6 +175,8 @@ FORKED: list[Event] = [*BEGUN, Forked(ROOT, FIRST, 1)]
         ([*BEGUN, Finished(ROOT, 1, "eos"), delta(ROOT, 2, "b")], r"Delta .* had finished at step 1"),
         ([*BEGUN, Finished(ROOT, 1, "eos"), Finished(ROOT, 2, "eos")], r"Finished .* had finished at step 1"),
         ([*FORKED, delta(FIRST, 1, "x")], r"thread \(0, 0\) never started"),
+        ([*BEGUN, delta(ROOT, 5, "b"), Finished(ROOT, 0, "eos")], r"Finished .* was heard of at step 5 already"),
+        ([*FORKED, started(FIRST, 0)], r"was forked at step \d+ and can start no earlier than the step after"),
     ],
 )
 def test_an_illegal_event_is_named_with_its_thread(events: list[Event], message: str) -> None:

@@ -74,6 +74,8 @@ def test_a_broken_line_of_a_trace_is_named_by_its_number(tmp_path: Path, broken:
         '{"event": "started", "thread": [], "parent": null, "step": 1}',
         '{"event": "delta", "thread": [0], "step": 1, "token_ids": [1], "text": null}',
         '{"event": "delta", "thread": [0], "step": -1, "token_ids": [1], "text": "a"}',
+        '{"event": "finished", "thread": [0], "step": 1000000000000, "reason": "eos"}',
+        "[" * 100_000,
     ],
 )
 def test_a_value_of_another_type_is_a_broken_line_too(tmp_path: Path, broken: str) -> None:

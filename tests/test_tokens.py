@@ -114,3 +114,25 @@ def test_what_a_template_refuses_is_a_request_error_with_its_reason() -> None:
     tokenizer = byte_tokenizer(chat_template="{{ raise_exception('no system turn') }}")
     with pytest.raises(RequestError, match="no system turn"):
         encode_prompt(tokenizer, [{"role": "system", "content": "x"}])
+
+
+def prefix_space_tokenizer() -> PreTrainedTokenizerFast:
+    """Like SentencePiece models: a space is put before whatever is encoded, and taken off the decoded text."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    alphabet = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "<eos>", *alphabet], show_progress=False)
+    tokenizer.train_from_iterator(["1. Plan ahead: write down. 2. Rest: sleep well."] * 10, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+
+
+def test_texts_encoded_one_by_one_decode_to_the_joined_text_where_a_space_is_put_before_each() -> None:
+    tokenizer = prefix_space_tokenizer()
+    pieces = ["1. Plan ahead:", " write down.", "\n2. Rest:", " sleep well.", ""]
+    plain = [token for piece in pieces for token in tokenizer.encode(piece, add_special_tokens=False)]
+    assert tokenizer.decode(plain) != "".join(pieces), "this tokenizer does not need the anchor"
+    ids = [token for piece in pieces for token in encode_text(tokenizer, piece)]
+    assert tokenizer.decode(ids) == "".join(pieces)

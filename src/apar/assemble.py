@@ -101,6 +101,8 @@ class Recording:
                 raise _illegal(event, f"names {event.parent} as its parent, and that is no thread it can come from")
             if event.thread[-1] not in range(len(parent.forks)):
                 raise _illegal(event, "was never forked")
+            if event.step <= (forked := parent.forks[event.thread[-1]].step):
+                raise _illegal(event, f"was forked at step {forked} and can start no earlier than the step after")
         elif event.parent is not None:
             raise _illegal(event, "is the root and has no parent")
         self.threads[event.thread] = ThreadRecord(event.thread, event.step)
@@ -120,6 +122,8 @@ class Recording:
             raise _illegal(event, "never started")
         if record.finished is not None:
             raise _illegal(event, f"had finished at step {record.finished.step}")
+        if event.step < record.last_step:
+            raise _illegal(event, f"was heard of at step {record.last_step} already")
         return record
 
 

@@ -22,8 +22,9 @@ from apar.errors import UserError
 from apar.tree import ROOT, Node, ParagraphTree, Path
 
 FinishReason = Literal["eos", "stop", "length", "cancelled"]
-"""Why a thread ended: it sampled end-of-sequence, a stop string was hit, the budget or the context was
-spent, or the request was cancelled."""
+"""Why a thread ended: it sampled end-of-sequence; a stop string was hit while it was next in reading order; the
+budget or the context was spent; or it comes after a stop string in reading order (cancelled). Of a request that
+is cancelled as a whole nothing more is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ Event = Started | Delta | Forked | Finished
 _KINDS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in (Started, Delta, Forked, Finished)}
 
 
+MAX_STEPS = 10_000_000
+"""More than any answer has: a trace that names a later step is broken."""
+
+
 def to_json(event: Event) -> str:
     """One event as one line of JSON: `{"event": "delta", "thread": [0, 1], "step": 7, …}`."""
     return json.dumps({"event": type(event).__name__.lower(), **asdict(event)}, ensure_ascii=False)
@@ -93,6 +98,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_step(value: Any) -> bool:
+    return _is_count(value) and value < MAX_STEPS
+
+
 def _are_counts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_count, value))
 
@@ -105,7 +114,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "thread": _is_path,
     "parent": lambda value: value is None or _is_path(value),
     "child": _is_path,
-    "step": _is_count,
+    "step": _is_step,
     "token_ids": _are_counts,
     "text": lambda value: isinstance(value, str),
     "reason": lambda value: value in get_args(FinishReason),
@@ -130,7 +139,7 @@ def read_trace(path: FilePath) -> Iterator[Event]:
     for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
         try:
             yield from_json(line)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number} is not an event of a trace written by `apar generate --trace`"
             ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from apar.errors import ModelError, RequestError
@@ -67,7 +68,33 @@ def add_control_tokens(tokenizer: Any) -> int:
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """The ids of ordinary text: no special token is added, and none is recognised in the text."""
+    """The ids of ordinary text: no special token is added, and none is recognised in the text.
+
+    The text may continue another: where a tokenizer puts a space before whatever it encodes (SentencePiece
+    models do), the text is encoded behind an anchor that is cut off, so that decoding pieces of a text that
+    were encoded one by one gives the text.
+    """
+    if _joins(tokenizer):
+        return _encode_plain(tokenizer, text)
+    anchor = _encode_plain(tokenizer, _ANCHOR)
+    anchored = _encode_plain(tokenizer, _ANCHOR + text)
+    if anchored[: len(anchor)] != anchor:
+        raise ModelError("the tokenizer merges text with what stands before it in an unusual way; it cannot be used")
+    return anchored[len(anchor) :]
+
+
+_ANCHOR = "\x01"
+"""A character that no vocabulary merges with what follows."""
+
+
+@lru_cache(maxsize=16)
+def _joins(tokenizer: Any) -> bool:
+    """Whether texts encoded one by one decode to the joined text."""
+    ids = [token for text in ("a", "b") for token in _encode_plain(tokenizer, text)]
+    return bool(tokenizer.decode(ids, clean_up_tokenization_spaces=False) == "ab")
+
+
+def _encode_plain(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
 

@@ -55,3 +55,8 @@ def test_what_is_printable_cannot_steer_a_terminal(text: str) -> None:
 
 def test_ordinary_text_is_printable_as_it_is() -> None:
     assert printable("Grüße, 世界! 🌍\n\tok") == "Grüße, 世界! 🌍\n\tok"
+
+
+def test_a_text_of_a_million_characters_is_shortened_like_its_beginning() -> None:
+    words = "word " * 200_000
+    assert shorten(words, 20) == shorten(words[:500], 20)

@@ -60,3 +60,9 @@ def test_what_would_steer_the_terminal_is_replaced() -> None:
 
 def test_markup_of_the_answer_is_text() -> None:
     assert "[red]no[/red] [link=x]" in drawn(ParagraphTree.leaf("[red]no[/red] [link=x]"))
+
+
+def test_a_node_of_white_space_that_forks_keeps_its_detail() -> None:
+    tree = ParagraphTree(Node(" ", Node("first"), Node("\n", Node("second"), Node("last"))))
+    shown = drawn(tree)
+    assert all(word in shown for word in ("first", "second", "last"))

@@ -39,7 +39,8 @@ def lead_label(threads: Mapping[Path, ThreadRecord], path: Path, width: int) -> 
 
 def shorten(text: str, width: int) -> str:
     """The text on one line in at most `width` terminal cells, cut at a word where one fits."""
-    line = " ".join(printable(text).split())
+    # A character takes no cell at the least and most take one, so this is far more than fits.
+    line = " ".join(printable(text[: 8 * width + 200]).split())
     if cell_len(line) <= width:
         return line
     while line and cell_len(line) >= width:

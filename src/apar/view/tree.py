@@ -23,7 +23,7 @@ def draw_tree(tree: ParagraphTree, title: str) -> Tree:
     for thread in tree.threads():
         branch, forks = branches.pop(thread.path), 0
         for node in thread.nodes:
-            if not node.text.strip():
+            if not node.text.strip() and not node.forks:
                 continue
             leaf = branch.add(_label(node, _colour(thread.path)))
             if node.forks:
