@@ -38,6 +38,7 @@ def test_every_question_is_answered_both_ways_and_which_goes_first_alternates(
         (questions[2], False),
     ]
     assert all(params.max_tokens == 90 for _, params in asked)
+    assert {(params.temperature, params.seed) for _, params in asked} == {(0.5, 0)}
     assert out.count(LIST.text.strip()) == 3
     assert out.count("in parallel ") == out.count("sequentially ") == 3
     assert out.count("3 of 3 answers forked") == 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from apar.engine.llm import LLM, Answer
 
 WARM_UP_TOKENS = 32
+TOP_P = 0.9
 
 
 @click.command("demo")
@@ -29,6 +30,10 @@ WARM_UP_TOKENS = 32
     help="Your own questions, one a line.  [default: those shipped]",
 )
 @click.option("--max-tokens", default=300, show_default=True, metavar="N", help="Budget of tokens of an answer.")
+@click.option(
+    "--temperature", default=0.5, show_default=True, metavar="T", help="0 is greedy; a small model then loops."
+)
+@click.option("--seed", default=0, show_default=True, metavar="S", help="Of the sampling; the same for both ways.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Answer only the first N.  [default: all]")
 @click.option(
     "--pace",
@@ -38,14 +43,22 @@ WARM_UP_TOKENS = 32
     metavar="N",
     help="Show at most N steps a second, so that they can be followed; 0 shows them as they are decoded.",
 )
-def command(model: str, questions: Path | None, max_tokens: int, count: int | None, pace: float) -> None:
+def command(
+    model: str,
+    questions: Path | None,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    count: int | None,
+    pace: float,
+) -> None:
     """Watch a model answer questions in parallel threads, and compare with decoding them sequentially.
 
     Both ways run in turn in the same run, and which goes first alternates. On a terminal the threads are
     shown side by side; elsewhere the text comes in reading order. The seconds are those of decoding: neither
     drawing nor the pace counts.
     """
-    params = SamplingParams(max_tokens=max_tokens)
+    params = SamplingParams(max_tokens=max_tokens, temperature=temperature, top_p=TOP_P, seed=seed)
     asked = _questions(questions)[:count]
     from rich.console import Console
 
