@@ -9,12 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from apar.cli.evaluate import command
-from apar.data.mix import Example
+from apar.config import load_config
+from apar.data.mix import Example, read_all, select
 from apar.engine.answer import Answer
+from apar.engine.load import load
 from apar.errors import UserError
 from apar.eval.plan import Plan
+from apar.eval.quality import compare_losses
 from apar.eval.run import evaluate
 from apar.eval.speed import Pair, choose_prompts, figures, summarize
+from apar.train.stream import Encoder
 from apar.tree import Node, ParagraphTree
 from tests.tiny import tiny_model
 
@@ -109,6 +113,20 @@ def test_the_command_prints_one_line_of_json_and_writes_every_answer(config: Pat
     written = json.loads((tmp_path / "result.json").read_text())
     assert len(written["answers"]) == 3
     assert written["answers"][0]["sequential"]["mode"] == "sequential"
+
+
+def test_an_answer_whose_tree_is_too_long_for_a_pack_counts_for_neither_model(config: Path) -> None:
+    tree = ParagraphTree.leaf("A short one.")
+    record = {"id": "x", "source": "s", "prompt": "And?", "response": tree.text, "rule": "unstructured"}
+    with (config.parent / "trees.jsonl").open("a") as file:
+        file.write(json.dumps({**record, "reason": None, "tree": tree.to_dict()}) + "\n")
+    plan = load_config(config, Plan)
+    examples = select(read_all(plan.trees), plan.mix).train
+    _, tokenizer = load(plan.model, dtype="auto", device="auto")
+    longest = max(len(Encoder(tokenizer, forked=True, max_length=999).sample(example)) for example in examples)
+    result = compare_losses(plan.model_copy(update={"max_length": longest - 1}), examples)
+    assert (result["answers"], result["too_long"]) == (1, 3)
+    assert result["model"]["text_tokens"] == result["twin"]["text_tokens"] > 0
 
 
 def test_the_command_prints_a_table_for_people(config: Path) -> None:

@@ -20,19 +20,23 @@ ROWS = 2
 def compare_losses(plan: Plan, examples: Sequence[Example]) -> dict[str, Any]:
     """Losses in nats a token: of the forked model on trees, of the twin on the same text, and their ratio.
 
-    Both read the same tokens of the text (a tree's nodes are encoded one by one for either). Raises UserError
-    if the twin's tokenizer is another one.
+    Both read the same tokens of the same answers: those whose tree fits into a pack, encoded node by node.
+    Raises UserError if the twin's tokenizer is another one.
     """
-    result: dict[str, Any] = {"model": _loss(plan.model, plan, examples, forked=True)}
+    model, tokenizer = load(plan.model, dtype="auto", device="auto")
+    encoder = Encoder(tokenizer, forked=True, max_length=plan.max_length)
+    fitting = [example for example in examples if len(encoder.sample(example)) <= plan.max_length]
+    loss = asdict(held_out_loss(model, encoder.fixed_batches(fitting, ROWS)))
+    result: dict[str, Any] = {"model": loss, "answers": len(fitting), "too_long": len(examples) - len(fitting)}
     if plan.twin is not None:
-        twin = result["twin"] = _loss(plan.twin, plan, examples, forked=False)
-        if twin["text_tokens"] != result["model"]["text_tokens"]:
+        twin = result["twin"] = _twin_loss(plan.twin, plan, fitting)
+        if twin["text_tokens"] != loss["text_tokens"]:
             raise UserError(f"{plan.twin} is no twin of {plan.model}: their tokenizers split the answers differently")
-        result["ratio"] = result["model"]["text"] / twin["text"]
+        result["ratio"] = loss["text"] / twin["text"]
     return result
 
 
-def _loss(name: str, plan: Plan, examples: Sequence[Example], *, forked: bool) -> dict[str, Any]:
+def _twin_loss(name: str, plan: Plan, examples: Sequence[Example]) -> dict[str, Any]:
     model, tokenizer = load(name, dtype="auto", device="auto")
-    encoder = Encoder(tokenizer, forked=forked, max_length=plan.max_length)
-    return asdict(held_out_loss(model, encoder.fixed_batches(examples, ROWS))) | {"left_out": dict(encoder.left_out)}
+    encoder = Encoder(tokenizer, forked=False, max_length=plan.max_length)
+    return asdict(held_out_loss(model, encoder.fixed_batches(examples, ROWS)))

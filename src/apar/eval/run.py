@@ -28,6 +28,8 @@ def evaluate(plan: Plan, report: Callable[[int, int, Pair], None] = lambda done,
         raise UserError(
             f"no record of {', '.join(map(str, plan.trees))} fits mix and max_prompt_chars of the evaluation"
         )
+    # The losses first: a twin that does not fit is told before the long part.
+    loss = compare_losses(plan, examples)
     llm = LLM(plan.model)
     pairs = []
     for pair in answer_pairs(llm, prompts, plan):
@@ -41,7 +43,7 @@ def evaluate(plan: Plan, report: Callable[[int, int, Pair], None] = lambda done,
             "processor": platform.machine(),
         },
         "speed": summarize(pairs),
-        "loss": compare_losses(plan, examples),
+        "loss": loss,
     }
     if plan.output is not None:
         plan.output.parent.mkdir(parents=True, exist_ok=True)
