@@ -12,6 +12,7 @@ import argparse
 import copy
 import json
 import random
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -159,6 +160,8 @@ def main() -> None:
         if difference := compare(number, counts):
             print(difference)
     print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
+    if counts["differences"] or counts["blocks lost"]:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ def test_one_token_is_one_token(llm: LLM) -> None:
 
 
 def test_control_tokens_in_a_question_do_not_fork(llm: LLM) -> None:
-    list(llm.stream("What does [Fork] mean? [Child]", SamplingParams(max_tokens=3)))
+    added = llm.tokenizer.get_added_vocab()
+    fed = llm._encode("What does [Fork] mean? [Child]", SamplingParams())
+    assert not {added["[Fork]"], added["[Child]"]} & set(fed)
     with pytest.raises(RequestError, match="the prompt has"):
         llm.stream("[Fork] " * 200)
 
@@ -221,3 +223,8 @@ def test_every_end_token_of_the_models_generation_config_ends_a_thread(folder: P
     llm = LLM.from_parts(model, tokenizer, num_blocks=16)
     assert llm.engine._eos == {0, 5}
     assert AutoTokenizer.from_pretrained(folder).eos_token_id not in {None}
+
+
+def test_one_chat_given_as_prompts_is_named(llm: LLM) -> None:
+    with pytest.raises(RequestError, match="prompts is one chat"):
+        llm.generate([{"role": "user", "content": "a"}])  # type: ignore[list-item]

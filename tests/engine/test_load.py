@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import DeepseekV3Config, Gemma2Config, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
 
 from apar.engine.load import check_supported, default_num_blocks, load
@@ -96,3 +97,19 @@ def test_on_a_gpu_the_cache_takes_most_of_what_is_free(monkeypatch: pytest.Monke
     on_gpu = SimpleNamespace(config=model.config, dtype=model.dtype, device=torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * block, 40 * block))
     assert default_num_blocks(on_gpu, block_size=16, max_rows=64) == 16
+
+
+def test_files_that_lack_a_weight_are_refused(tmp_path: Path) -> None:
+    file = tiny_model(tmp_path) / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.0.mlp.down_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack the weight model\.layers\.0\.mlp\.down_proj\.weight"):
+        load(tmp_path, "auto", "cpu")
+
+
+def test_a_truncated_file_of_weights_is_one_line(tmp_path: Path) -> None:
+    file = tiny_model(tmp_path) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot load the model"):
+        load(tmp_path, "auto", "cpu")

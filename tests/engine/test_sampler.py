@@ -65,9 +65,10 @@ def test_a_model_without_control_tokens_is_sampled_from_all_its_tokens() -> None
     assert choice == Choice(CHILD, CHILD)
 
 
-def test_logits_that_are_no_numbers_give_no_choice_and_leave_the_others_alone() -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_finite_numbers_give_no_choice_and_leave_the_others_alone(value: float) -> None:
     broken = peak(7)
-    broken[3] = float("nan")
+    broken[3] = value
     rows = [row(), row(SamplingParams(temperature=1.0, top_k=2)), row()]
     choices = choose(rows, torch.stack([peak(5), broken, peak(6)]))
     assert choices == [Choice(5, 5), None, Choice(6, 6)]

@@ -43,9 +43,14 @@ class BlockPool:
             self._counts[block] += 1
 
     def release(self, blocks: Iterable[int]) -> int:
-        """Count one holder less of each block; return how many became free."""
+        """Count one holder less of each block; return how many became free.
+
+        Raises RunError for a block that is free already.
+        """
         before = len(self._free)
         for block in blocks:
+            if not self._counts[block]:
+                raise RunError(f"block {block} is freed twice")
             self._counts[block] -= 1
             if not self._counts[block]:
                 self._free.append(block)

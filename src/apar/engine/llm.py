@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Self
 
 from apar.engine.answer import Answer
@@ -77,9 +77,11 @@ class LLM:
         check_supported(model.config, name)
         if not model._supports_attention_backend:
             raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
+        model.eval()
         self.tokenizer = tokenizer
         eos = end_tokens(tokenizer, _generation_eos(model))
         control = _control_tokens(model, tokenizer, name)
+        self._forks = control is not None
         pool = BlockPool(num_blocks or default_num_blocks(model, block_size, max_rows), block_size)
         self.engine = Engine(model, self._decode, eos, control, pool, max_rows)
 
@@ -98,6 +100,8 @@ class LLM:
         """
         if isinstance(prompts, str):
             raise RequestError("prompts is one string; give a list of prompts")
+        if any(isinstance(prompt, Mapping) for prompt in prompts):
+            raise RequestError("prompts is one chat; give a list of chats, [[{...}]]")
         each = _params_for_each(len(prompts), params)
         encoded = [self._encode(prompt, wanted) for prompt, wanted in zip(prompts, each, strict=True)]
         groups = [self.engine.add(ids, wanted) for ids, wanted in zip(encoded, each, strict=True)]
@@ -136,8 +140,8 @@ class LLM:
         return _answers([group])[0]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork:
-            ControlTokens.of(self.tokenizer)
+        if params.fork and not self._forks:
+            ControlTokens.of(self.tokenizer)  # raises, naming what is missing
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         ids = encode_prompt(self.tokenizer, messages)
         self.engine.check_prompt(ids)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from apar import demo
@@ -36,12 +37,24 @@ def load(model: str | os.PathLike[str], dtype: str, device: str) -> tuple[Any, A
         config = AutoConfig.from_pretrained(source)
         check_supported(config, str(model))
         tokenizer = AutoTokenizer.from_pretrained(source)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=_dtype(dtype, place))
-    except (OSError, ValueError, KeyError) as error:
+        result: Any = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=_dtype(dtype, place), output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = "" if Path(source).is_dir() else "there is no such folder, and from the hub: "
         raise ModelError(f"cannot load the model {model}: {where}{reason}") from error
+    loaded, report = result
+    _check_complete(report, str(model))
     return loaded.to(place).eval(), tokenizer
+
+
+def _check_complete(report: dict[str, Any], name: str) -> None:
+    """Raise ModelError if weights are missing from the files: Transformers would go on with random ones."""
+    lacking = sorted(map(str, (*report.get("missing_keys", ()), *report.get("mismatched_keys", ()))))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise ModelError(f"the files of {name} lack the weight {lacking[0]}{more}; save or download the model again")
 
 
 def check_supported(config: Any, name: str) -> None:

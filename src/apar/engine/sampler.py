@@ -49,7 +49,8 @@ class Sampler:
 
         `logits` `[rows, vocabulary]` are overwritten where a token is banned.
         """
-        sound = (~logits.isnan().any(-1)).tolist()
+        # The maximum of a row with a NaN is one; a row of -inf alone has no token to give.
+        sound = logits.amax(-1).isfinite().tolist()
         if all(sound):
             return [*self._choose(rows, logits)]
         healthy = [number for number, good in enumerate(sound) if good]
