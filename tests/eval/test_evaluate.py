@@ -52,7 +52,8 @@ def test_the_figures_are_ratios_of_sums_over_both_ways() -> None:
     assert found is not None
     assert found.forking == 0.5
     assert found.tokens_per_step == 2.0
-    assert found.wall_clock_ratio == pytest.approx((120 / 2) / (80 / 2))
+    assert found.rate_ratio == pytest.approx((120 / 2) / (80 / 2))
+    assert found.seconds_ratio == pytest.approx(1.0)
     assert found.median_ratio == pytest.approx((100 / 50 + 20 / 30) / 2)
     assert found.kv_peak_ratio == 1.5
 
@@ -131,7 +132,7 @@ def test_an_answer_whose_tree_is_too_long_for_a_pack_counts_for_neither_model(co
 
 def test_the_command_prints_a_table_for_people(config: Path) -> None:
     run = CliRunner().invoke(command, [str(config)], catch_exceptions=False)
-    assert "tokens a step" in run.stdout
+    assert "tokens/step" in run.stdout
     assert "sequential twin" in run.stdout
 
 

@@ -59,19 +59,20 @@ def _speed_table(speed: dict[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(title="forked against sequential, same model, same run")
-    for column in ("prompts", "number", "fork", "tokens a step", "speed", "median", "KV peak"):
+    for column in ("prompts", "number", "fork", "tokens/step", "rate", "median", "seconds", "KV peak"):
         table.add_column(column, justify="left" if column == "prompts" else "right")
     for name, part in speed.items():
         if part is None:
-            table.add_row(name, "0", *["–"] * 5)
+            table.add_row(name, "0", *["–"] * 6)
             continue
         table.add_row(
             name,
             str(part["prompts"]),
             f"{part['forking']:.0%}",
             f"{part['tokens_per_step']:.2f}",
-            f"{part['wall_clock_ratio']:.2f}x",
+            f"{part['rate_ratio']:.2f}x",
             f"{part['median_ratio']:.2f}x",
+            f"{part['seconds_ratio']:.2f}x",
             f"{part['kv_peak_ratio']:.2f}x",
         )
     return table

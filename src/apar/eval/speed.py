@@ -26,29 +26,30 @@ class Pair:
     sequential: Answer
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "prompt": self.prompt,
-            "asks_for_list": self.asks_for_list,
-            "forked": self.forked.to_dict(),
-            "sequential": self.sequential.to_dict(),
-        }
+        """The figures, without the prompt and the texts: those may not be ours to pass on."""
+        figures = {"forked": self.forked.to_dict(), "sequential": self.sequential.to_dict()}
+        for answer in figures.values():
+            del answer["text"]
+        return {"asks_for_list": self.asks_for_list, **figures}
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Figures over a set of prompts.
 
-    `tokens_per_step` is visible tokens over forward passes, both summed. `wall_clock_ratio` is the tokens a
-    second forked over the tokens a second sequentially, both over summed tokens and seconds: the answers
-    differ in length, so seconds alone would mislead. `median_ratio` is the median over the prompts of the
-    same ratio. `kv_peak_ratio` is the mean peak of KV blocks, forked over sequential.
+    `tokens_per_step` is visible tokens over forward passes, both summed. `rate_ratio` is the tokens a second
+    forked over the tokens a second sequentially, both over summed tokens and seconds, and `median_ratio` the
+    median over the prompts of the same. `seconds_ratio` is the summed seconds sequentially over those forked:
+    it differs from `rate_ratio` where forked answers are longer or shorter. `kv_peak_ratio` is the mean peak of
+    KV blocks, forked over sequential.
     """
 
     prompts: int
     forking: float
     tokens_per_step: float
-    wall_clock_ratio: float
+    rate_ratio: float
     median_ratio: float
+    seconds_ratio: float
     kv_peak_ratio: float
     mean_tokens_forked: float
     mean_tokens_sequential: float
@@ -90,8 +91,9 @@ def figures(pairs: Sequence[Pair]) -> Figures | None:
         prompts=len(pairs),
         forking=_mean(forked, lambda answer: answer.forks > 0),
         tokens_per_step=sum(a.tokens for a in forked) / sum(a.steps for a in forked),
-        wall_clock_ratio=_rate(forked) / _rate(sequential),
-        median_ratio=statistics.median(each),
+        rate_ratio=_rate(forked) / _rate(sequential),
+        median_ratio=statistics.median(each) if each else 0.0,
+        seconds_ratio=sum(a.seconds for a in sequential) / sum(a.seconds for a in forked),
         kv_peak_ratio=_mean(forked, lambda a: a.kv_blocks_peak) / _mean(sequential, lambda a: a.kv_blocks_peak),
         mean_tokens_forked=_mean(forked, lambda answer: answer.tokens),
         mean_tokens_sequential=_mean(sequential, lambda answer: answer.tokens),
