@@ -56,7 +56,22 @@ def test_what_comes_before_a_broken_place_of_an_array_is_kept(tmp_path: Path, re
     first, broken = read(path)
     assert first == (2, {"a": 1})
     assert broken[0] == 3
-    assert "cannot be read beyond" in str(broken[1])
+    assert "not valid JSON" in str(broken[1])
+
+
+def test_what_follows_a_broken_record_of_an_array_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[\n{"a": 1},\n{"a": tru},\n{"a": 3}\n]\n')
+    first, broken, third = read(path)
+    assert (first, broken[0], third) == ((2, {"a": 1}), 3, (4, {"a": 3}))
+
+
+def test_text_after_the_end_of_an_array_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"a": 1}]\n[{"a": 2}]\n')
+    first, broken = read(path)
+    assert first == (1, {"a": 1})
+    assert "more text follows the end of the array" in str(broken[1])
 
 
 def test_an_array_without_an_end_is_told(tmp_path: Path) -> None:

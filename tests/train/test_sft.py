@@ -144,7 +144,7 @@ def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees
 
 
 def test_examples_of_which_none_fits_into_a_pack_are_an_error(tmp_path: Path, trees: Path) -> None:
-    with pytest.raises(UserError, match=r"none of the .* examples has at most max_length = 4 tokens"):
+    with pytest.raises(UserError, match=r"none of the .* structured examples has at most max_length = 4 tokens"):
         sft.train(recipe(tmp_path, trees, max_length=4, batch_tokens=8, micro_batch_tokens=None))
 
 

@@ -105,10 +105,11 @@ def _chat(record: Record, name: str | None, container: Container) -> Chat | Brok
         return BrokenRecord(record.place, f"no known keys, but {_listed(record.data)}")
     try:
         messages, response = _last_answer(_FORMATS[name][1](record.data))
-        _check_text(messages, response)
+        extra = {key: record.data[key] for key in COPIED_KEYS if record.data.get(key) is not None}
+        labels = (record.data.get("id", ""), record.data.get("source", ""), *extra.values())
+        _check_text(*(message["content"] for message in messages), response, *map(str, labels))
     except _MisfitError as error:
         return BrokenRecord(record.place, str(error))
-    extra = {key: record.data[key] for key in COPIED_KEYS if record.data.get(key) is not None}
     stem = record.place.stem
     return Chat(
         id=str(record.data.get("id", f"{stem}-{record.place.line:06d}")),
@@ -136,9 +137,9 @@ def _last_answer(turns: list[Message]) -> tuple[tuple[Message, ...], str]:
     return tuple(turns[:last]), turns[last]["content"]
 
 
-def _check_text(messages: tuple[Message, ...], response: str) -> None:
+def _check_text(*texts: str) -> None:
     """Half a surrogate pair (`"\\ud83d"` alone) is no text: it cannot be written as UTF-8, nor tokenised."""
-    for text in (*(message["content"] for message in messages), response):
+    for text in texts:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:

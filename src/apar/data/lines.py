@@ -111,6 +111,9 @@ def _as_record(place: Place, value: Any) -> Record | BrokenRecord:
     return Record(place, value)
 
 
+_NEXT_OBJECT = re.compile(r"\n[ \t]*\{")
+
+
 def _read_array(path: Path, file: IO[bytes]) -> Iterator[Record | BrokenRecord]:
     """The elements of an array one after the other, so that those before a broken one are kept."""
     try:
@@ -127,13 +130,20 @@ def _read_array(path: Path, file: IO[bytes]) -> Iterator[Record | BrokenRecord]:
         try:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            yield BrokenRecord(
-                Place(path, line), f"{_json_problem(error)}; the array cannot be read beyond this record"
-            )
-            return
+            yield BrokenRecord(Place(path, line), _json_problem(error))
+            # Go on at the next line that begins an object; what stands before it is part of the broken one.
+            found = _NEXT_OBJECT.search(text, at + 1)
+            if found is None:
+                return
+            at = found.end() - 1
+            continue
         yield _as_record(Place(path, line), value)
     if at >= len(text):
         yield BrokenRecord(Place(path, text.count("\n") + 1), "the array has no end: the file is cut off")
+    elif text[at + 1 :].strip():
+        line += text.count("\n", counted, at)
+        problem = "more text follows the end of the array; write one array, or a record a line"
+        yield BrokenRecord(Place(path, line), problem)
 
 
 def _after(pattern: re.Pattern[str], text: str, at: int) -> int:

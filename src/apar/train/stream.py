@@ -68,14 +68,28 @@ class Encoder:
 
 
 def batches(examples: Sequence[Example], encoder: Encoder, recipe: Recipe) -> Iterator[Batch]:
-    """Training batches without end, each of `batch_tokens` tokens; UserError if no example fits into a pack."""
-    if not any(encoder.samples(examples)):
-        raise UserError(f"none of the {len(examples)} examples has at most max_length = {recipe.max_length} tokens")
+    """Training batches without end, each of `batch_tokens` tokens.
+
+    Raises UserError if no example fits into a pack: none at all, or none of the structured or of the others
+    where the mix draws from both.
+    """
+    for kind, pool in _pools(examples, recipe.mix.structured).items():
+        if pool and not any(encoder.samples(pool)):
+            raise UserError(f"none of the {len(pool)} {kind} has at most max_length = {recipe.max_length} tokens")
     encoder.left_out.clear()
     order = endless(examples, recipe.mix.structured, recipe.seed)
     packs = pack(encoder.samples(order), recipe.max_length)
     while True:
         yield collate(list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length)
+
+
+def _pools(examples: Sequence[Example], structured: float | None) -> dict[str, list[Example]]:
+    """What the mix draws from."""
+    if structured is None:
+        return {"examples": list(examples)}
+    forking = [example for example in examples if example.structured]
+    plain = [example for example in examples if not example.structured]
+    return {"structured examples": forking if structured else [], "other examples": plain if structured < 1 else []}
 
 
 def collate(packs: Sequence[Sample], length: int) -> Batch:
