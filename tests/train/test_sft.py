@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from apar.errors import RunError, UserError
 from apar.tokens import ControlTokens
 from apar.train import sft
+from apar.train.checkpoint import replace_folder
 from apar.train.recipe import Recipe
 from apar.tree import Node, ParagraphTree
 
@@ -166,3 +168,18 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, trees: Path) -> 
 def test_trees_that_do_not_exist_are_named_with_the_command_that_makes_them(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="apar extract"):
         sft.train(recipe(tmp_path, tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])
+def test_a_model_folder_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, error: Exception) -> None:
+    folder = tmp_path / "model"
+    replace_folder(folder, lambda place: (place / "weights").write_text("old") and None)
+
+    def fail(place: Path) -> None:
+        (place / "weights").write_text("ne")
+        raise error
+
+    with pytest.raises(RunError, match="cannot write"):
+        replace_folder(folder, fail)
+    assert [item.name for item in tmp_path.iterdir()] == ["model"]
+    assert (folder / "weights").read_text() == "old"

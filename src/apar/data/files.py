@@ -18,10 +18,14 @@ def atomic_write(path: Path) -> Iterator[TextIO]:
 
     The text goes to a hidden file in the same folder, which is made where it is missing. On success the file
     is flushed to the disk and renamed over `path`; on any exception, Ctrl-C included, it is removed and an
-    earlier `path` stays as it was. Raises UserError where the folder cannot be written, RunError where
-    the disk is full.
+    earlier `path` stays as it was. A device or a pipe is written to as it is. Raises UserError where the folder
+    cannot be written, RunError where the disk is full.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # the target of a link, so that the link stays
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        return
     temporary = _temporary_beside(path)
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
