@@ -44,14 +44,14 @@ def test_forks_threads_and_depth_are_counted() -> None:
 
 
 @given(trees())
-def test_a_tree_survives_json(tree: ParagraphTree) -> None:
-    assert ParagraphTree.from_dict(json.loads(json.dumps(tree.to_dict()))) == tree
+def test_a_tree_is_its_text_and_its_forks(tree: ParagraphTree) -> None:
+    assert ParagraphTree.from_forks(tree.text, json.loads(json.dumps(tree.forks()))) == tree
 
 
 @given(trees())
 def test_encoding_gives_every_node_its_tokens_and_changes_nothing_else(tree: ParagraphTree) -> None:
     with_tokens = encoded(tree)
-    assert with_tokens.to_dict() == tree.to_dict()
+    assert (with_tokens.text, with_tokens.forks()) == (tree.text, tree.forks())
     assert all(node.tokens == tuple(map(ord, node.text)) for node in with_tokens.nodes())
     assert with_tokens != tree
 
@@ -92,20 +92,27 @@ def test_a_next_without_text_is_a_thread_that_ends_after_its_fork() -> None:
     ParagraphTree(Node("a", Node("b"), Node(""))).check()
 
 
+def test_forks_are_offsets_of_the_lead_s_and_the_detail_s_end() -> None:
+    assert NESTED.text == "1.a:Ab:B!2.cend"
+    assert NESTED.forks() == [(2, 9), (4, 5), (7, 8), (11, 12)]
+
+
 @pytest.mark.parametrize(
-    "data",
+    "forks",
     [
-        "text",
-        {"detail": None, "next": None},
-        {"text": 3},
-        {"text": "a", "detail": {"text": "b"}, "next": None},
-        {"text": "a", "detail": {"text": "b"}, "next": ["c"]},
-        {"text": "a", "detail": {"text": "b"}, "next": {"text": None}},
+        [(0, 2)],  # a node without text
+        [(2, 2)],  # a detail without text
+        [(2, 11)],  # beyond the text
+        [(2, 4), (4, 6)],  # nothing between a detail and the next fork
+        [(2, 6), (2, 4)],  # nothing between a fork and the fork in its detail
+        [(2, 6), (4, 8)],  # crossing
+        [(4, 6), (1, 3)],  # out of order
+        [(-2, 3)],
     ],
 )
-def test_data_of_another_form_is_no_tree(data: object) -> None:
-    with pytest.raises(TreeError):
-        ParagraphTree.from_dict(data)  # type: ignore[arg-type]
+def test_forks_that_make_no_tree_are_told(forks: list[tuple[int, int]]) -> None:
+    with pytest.raises(TreeError, match="does not fit"):
+        ParagraphTree.from_forks("0123456789", forks)
 
 
 def test_a_list_longer_than_the_recursion_limit_works() -> None:
@@ -114,5 +121,5 @@ def test_a_list_longer_than_the_recursion_limit_works() -> None:
         chain = Node("item", Node("detail"), chain)
     tree = ParagraphTree(chain)
     tree.check()
-    assert ParagraphTree.from_dict(tree.to_dict()) == tree
+    assert ParagraphTree.from_forks(tree.text, tree.forks()) == tree
     assert encoded(tree).num_threads == 20_001

@@ -12,9 +12,9 @@ Everything here is iterative, because `next` chains are as long as lists are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from apar.errors import TreeError
 
@@ -50,6 +50,13 @@ class ThreadNodes:
     @property
     def parent(self) -> Path | None:
         return self.path[:-1] if len(self.path) > 1 else None
+
+
+class Fork(NamedTuple):
+    """A fork as character offsets in the answer: a node ends at `at`, and its detail is `[at, end)`."""
+
+    at: int
+    end: int
 
 
 class ParagraphTree:
@@ -131,33 +138,36 @@ class ParagraphTree:
             built.append(Node(node.text, detail, follow, tokens(node)))
         return ParagraphTree(built[0])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Nested `{"text", "detail", "next"}`, null where there is none."""
-        built: list[dict[str, Any]] = []
-        for node in reversed(list(self.nodes())):
-            detail, follow = (built.pop(), built.pop()) if node.forks else (None, None)
-            built.append({"text": node.text, "detail": detail, "next": follow})
-        return built[0]
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ParagraphTree:
-        """The inverse of `to_dict`; raises TreeError where the form is wrong."""
-        order: list[Mapping[str, Any]] = []
-        stack: list[Mapping[str, Any]] = [data]
+    def forks(self) -> list[Fork]:
+        """The forks in reading order: with the text they are the whole tree, in a form that does not nest."""
+        found: list[Fork] = []
+        stack: list[Node | int] = [self.root]  # a number stands for the fork whose detail ends there
+        at = 0
         while stack:
             item = stack.pop()
-            if not isinstance(item, Mapping) or not isinstance(item.get("text"), str):
-                raise TreeError(f'a node is not an object with a string "text": {str(item)[:60]}')
-            if (item.get("detail") is None) != (item.get("next") is None):
-                raise TreeError(f"node {item['text'][:40]!r} has one pointer; a node has both detail and next or none")
-            order.append(item)
-            if item.get("next") is not None:
-                stack += [item["next"], item["detail"]]
-        built: list[Node] = []
-        for item in reversed(order):
-            detail, follow = (built.pop(), built.pop()) if item.get("detail") is not None else (None, None)
-            built.append(Node(item["text"], detail, follow))
-        return cls(built[0])
+            if isinstance(item, int):
+                found[item] = Fork(found[item].at, at)
+                continue
+            at += len(item.text)
+            if item.next is not None and item.detail is not None:
+                stack += [item.next, len(found), item.detail]
+                found.append(Fork(at, at))
+        return found
+
+    @classmethod
+    def from_forks(cls, text: str, forks: Iterable[tuple[int, int]]) -> ParagraphTree:
+        """The tree of `text` with its forks in reading order; the inverse of `forks`.
+
+        Raises TreeError where a fork is out of order, outside the text, crosses another or leaves a node or
+        a detail without text.
+        """
+        chains: list[Node | None] = [None]  # by level, the nodes from the fork last built on
+        for level, begin, at, end, limit in reversed(list(_placed(len(text), forks))):
+            chains += [None] * (level + 2 - len(chains))
+            detail = chains[level + 1] or Node(text[at:end])
+            chains[level + 1] = None
+            chains[level] = Node(text[begin:at], detail, chains[level] or Node(text[end:limit]))
+        return cls(chains[0] or Node(text))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParagraphTree):
@@ -170,3 +180,19 @@ class ParagraphTree:
 
     def __repr__(self) -> str:
         return f"ParagraphTree({self.num_threads} threads, {self.text[:40]!r})"
+
+
+def _placed(length: int, forks: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Each fork with its level, where its node begins, and where the text of its level ends."""
+    begins = [0]  # by level, where the next node begins
+    limits = [length]
+    for at, end in forks:
+        while len(limits) > 1 and at >= limits[-1]:
+            limits.pop()
+            begins.pop()
+        if not begins[-1] < at < end <= limits[-1]:
+            raise TreeError(f"the fork at {at} with a detail up to {end} does not fit the text or the forks before it")
+        yield len(begins) - 1, begins[-1], at, end, limits[-1]
+        begins[-1] = end
+        begins.append(at)
+        limits.append(end)

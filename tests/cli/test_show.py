@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from apar.cli.show import command
-from apar.data.extract import extract
 from apar.data.formats import Chat
 from apar.data.lines import Place
 from apar.data.records import TreeRecord
 from apar.errors import AparError, UserError
+from apar.structure.extract import extract
 
 
 @pytest.fixture

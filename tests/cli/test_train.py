@@ -15,9 +15,8 @@ from tests.tiny import tiny_model
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    tree = {"text": "1. A:", "detail": {"text": " b.", "detail": None, "next": None}, "next": {"text": ""}}
     record = {"id": "1", "source": "s", "prompt": "List.", "response": "1. A: b.", "rule": "ordered_list"}
-    line = json.dumps({**record, "reason": None, "tree": tree})
+    line = json.dumps({**record, "reason": None, "forks": [[5, 8]]})
     (tmp_path / "trees.jsonl").write_text(line + "\n")
     lines = [
         f"output: {tmp_path / 'run'}",

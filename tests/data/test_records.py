@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from apar.data.extract import extract
 from apar.data.formats import Chat
 from apar.data.lines import Place
 from apar.data.records import TreeRecord, read_tree, read_trees
 from apar.errors import UserError
+from apar.structure.extract import extract
 from apar.tokens import Message
 
 ANSWER = "1. One: the first of all\n2. Two: the second\u2028one\n3. Three: the third one\n"
@@ -38,10 +38,10 @@ def test_a_record_comes_back_the_same() -> None:
 
 def test_the_keys_of_a_record() -> None:
     data = json.loads(record(license="MIT").to_json())
-    assert list(data) == ["id", "source", "license", "prompt", "response", "rule", "reason", "tree"]
+    assert list(data) == ["id", "source", "license", "prompt", "response", "rule", "reason", "forks"]
     assert (data["prompt"], data["rule"], data["reason"]) == ("Which?", "ordered_list", None)
-    assert data["tree"]["text"] == "1. One:"
-    assert data["tree"]["detail"] == {"text": " the first of all", "detail": None, "next": None}
+    [at, end] = data["forks"][0]
+    assert (ANSWER[:at], ANSWER[at:end]) == ("1. One:", " the first of all")
 
 
 def test_a_conversation_is_written_as_messages() -> None:
@@ -70,9 +70,9 @@ def test_a_tree_beyond_the_last_is_the_users_mistake(tmp_path: Path) -> None:
         "no json",
         "[]",
         '{"id": "a"}',
-        '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, "tree": {}}',
+        '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, "forks": 3}',
         '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, '
-        '"tree": {"text": "B", "detail": null, "next": null}}',
+        '"forks": [[1, 9]]}',
     ],
 )
 def test_a_line_that_is_no_tree_is_told(tmp_path: Path, line: str) -> None:
@@ -80,6 +80,13 @@ def test_a_line_that_is_no_tree_is_told(tmp_path: Path, line: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 2 is not a tree"):
         list(read_trees(path))
+
+
+def test_a_file_of_nested_trees_asks_for_a_new_extraction(tmp_path: Path) -> None:
+    path = tmp_path / "trees.jsonl"
+    path.write_text('{"id": "a", "source": "s", "prompt": "Q", "response": "A", "tree": {"text": "A"}}\n')
+    with pytest.raises(UserError, match="an older version wrote it; run `apar extract` again"):
+        read_tree(path, 0)
 
 
 def test_a_file_that_is_no_text_or_is_missing_is_told(tmp_path: Path) -> None:

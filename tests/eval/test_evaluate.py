@@ -86,7 +86,7 @@ def config(tmp_path: Path) -> Path:
             "response": LISTING.text,
             "rule": "ordered_list",
             "reason": None,
-            "tree": LISTING.to_dict(),
+            "forks": LISTING.forks(),
         }
         for k in range(3)
     ]
@@ -120,7 +120,7 @@ def test_an_answer_whose_tree_is_too_long_for_a_pack_counts_for_neither_model(co
     tree = ParagraphTree.leaf("A short one.")
     record = {"id": "x", "source": "s", "prompt": "And?", "response": tree.text, "rule": "unstructured"}
     with (config.parent / "trees.jsonl").open("a") as file:
-        file.write(json.dumps({**record, "reason": None, "tree": tree.to_dict()}) + "\n")
+        file.write(json.dumps({**record, "reason": None, "forks": tree.forks()}) + "\n")
     plan = load_config(config, Plan)
     examples = select(read_all(plan.trees), plan.mix).train
     _, tokenizer = load(plan.model, dtype="auto", device="auto")

@@ -42,7 +42,7 @@ def records() -> list[dict[str, object]]:
                 "response": tree.text,
                 "rule": rule,
                 "reason": None,
-                "tree": tree.to_dict(),
+                "forks": tree.forks(),
             }
         )
     return found

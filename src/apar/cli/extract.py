@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from apar.corpus.report import Report
     from apar.data.lines import BrokenRecord
-    from apar.data.report import Report
 
 _TOLD_RECORDS = 10
 _TABLE_WIDTH = 79
@@ -45,9 +45,9 @@ def command(files: tuple[Path, ...], output: Path, tokenizer: Path | None, as_js
     """
     from rich.console import Console
 
+    from apar.corpus.report import Report
     from apar.data.counters import load_counter, word_counter
     from apar.data.files import atomic_write
-    from apar.data.report import Report
 
     report = Report(load_counter(tokenizer) if tokenizer else word_counter())
     with (
@@ -71,7 +71,7 @@ def _extract(files: Sequence[Path], report: Report, trees: TextIO) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from apar.data.corpus import extract_files
+    from apar.corpus.run import extract_files
     from apar.data.lines import BrokenRecord
 
     columns = (

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apar.data.criteria import Reason, Rule
-from apar.data.extract import Extraction
 from apar.data.formats import COPIED_KEYS, Chat
 from apar.errors import TreeError, UserError
+from apar.structure.criteria import Reason, Rule
+from apar.structure.extract import Extraction
 from apar.tokens import Message
 from apar.tree import ParagraphTree
 
@@ -54,7 +54,7 @@ class TreeRecord:
             "response": self.response,
             "rule": self.rule,
             "reason": self.reason,
-            "tree": self.tree.to_dict(),
+            "forks": self.tree.forks(),
         }
         return json.dumps(data, ensure_ascii=False)
 
@@ -62,10 +62,10 @@ class TreeRecord:
     def from_json(cls, line: str) -> TreeRecord:
         """The inverse of `to_json`; raises ValueError, KeyError, TypeError or TreeError on another form."""
         data = json.loads(line)
+        if "forks" not in data and "tree" in data:
+            raise ValueError("an older version wrote it; run `apar extract` again")
         messages = data["messages"] if "messages" in data else [{"role": "user", "content": data["prompt"]}]
-        tree = ParagraphTree.from_dict(data["tree"])
-        if tree.text != data["response"]:
-            raise ValueError("the tree's text is not the response")
+        tree = ParagraphTree.from_forks(data["response"], data["forks"])
         return cls(
             id=str(data["id"]),
             source=str(data["source"]),
@@ -112,4 +112,5 @@ def _record(path: Path, number: int, line: str) -> TreeRecord:
     try:
         return TreeRecord.from_json(line)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, TreeError) as error:
-        raise UserError(f"{path}, line {number} is not a tree written by `apar extract`") from error
+        problem = " ".join(str(error).split())[:160]
+        raise UserError(f"{path}, line {number} is not a tree written by `apar extract`: {problem}") from error

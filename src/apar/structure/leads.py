@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from apar.data.criteria import ExtractConfig
-from apar.data.sentences import first_sentence_end
+from apar.structure.criteria import ExtractConfig
+from apar.structure.sentences import first_sentence_end
 
 _OPAQUE = re.compile(
     r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"  # code spans

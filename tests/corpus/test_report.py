@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from apar.data.corpus import extract_files
+from apar.corpus.report import Report
+from apar.corpus.run import extract_files
 from apar.data.counters import word_counter
 from apar.data.records import TreeRecord
-from apar.data.report import Report
 from apar.stats import tree_stats
 
 FORKING = "1. One: the first of all\n2. Two: the second of all\n3. Three: the third of all"

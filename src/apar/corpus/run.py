@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from apar.data.criteria import DEFAULT_CONFIG, ExtractConfig
-from apar.data.extract import extract
+from apar.corpus.report import FileCounts, Report
 from apar.data.formats import Chat, read_chats
 from apar.data.lines import BrokenRecord
 from apar.data.records import TreeRecord
-from apar.data.report import FileCounts, Report
+from apar.structure.criteria import DEFAULT_CONFIG, ExtractConfig
+from apar.structure.extract import extract
 
 
 def extract_files(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.data.sentences import first_sentence_end
-from tests.data.texts import markdown_like
+from apar.structure.sentences import first_sentence_end
+from tests.structure.texts import markdown_like
 
 
 @pytest.mark.parametrize(

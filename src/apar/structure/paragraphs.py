@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from apar.data.content import prose_reasons
-from apar.data.criteria import ExtractConfig, Part, Reason
-from apar.data.leads import is_title, label_end, paragraph_lead
-from apar.data.markdown import Document
+from apar.structure.content import prose_reasons
+from apar.structure.criteria import ExtractConfig, Part, Reason
+from apar.structure.leads import is_title, label_end, paragraph_lead
+from apar.structure.markdown import Document
 
 _LINE = re.compile(r"[^\r\n]*\S")
 _PLEASANTRY = re.compile(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.data.criteria import ExtractConfig
-from apar.data.extract import Extraction, extract
+from apar.structure.criteria import ExtractConfig
+from apar.structure.extract import Extraction, extract
 from apar.tree import Node
-from tests.data.texts import markdown_like
+from tests.structure.texts import markdown_like
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 # Cuts wherever anything can be cut: the hardest on losslessness.

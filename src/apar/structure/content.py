@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from apar.data.criteria import Reason
-from apar.data.markdown import BlockKind, Document
+from apar.structure.criteria import Reason
+from apar.structure.markdown import BlockKind, Document
 
 _PROGRAM_LINE = re.compile(
     r"^[ \t]*(?:(?:def|class|function|func|fn|public|private|static|const|let|var) \w+.*[({=:].*"

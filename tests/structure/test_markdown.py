@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.data.markdown import Block, parse
-from tests.data.texts import markdown_like
+from apar.structure.markdown import Block, parse
+from tests.structure.texts import markdown_like
 
 
 def blocks(text: str) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apar.data.criteria import DEFAULT_CONFIG
-from apar.data.leads import is_title, item_lead, label_end, paragraph_lead
+from apar.structure.criteria import DEFAULT_CONFIG
+from apar.structure.leads import is_title, item_lead, label_end, paragraph_lead
 
 
 def lead_of(item: str, below: int = 0) -> str | None:

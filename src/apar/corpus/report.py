@@ -10,10 +10,10 @@ from statistics import fmean, median
 from typing import Any
 
 from apar.data.counters import TokenCounter
-from apar.data.criteria import REASONS, RULES
 from apar.data.lines import BrokenRecord
 from apar.data.records import TreeRecord
 from apar.stats import TreeStats, tree_stats
+from apar.structure.criteria import REASONS, RULES
 
 # More broken records than these are counted, but their places are not listed.
 _LISTED_RECORDS = 1000

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apar.data.content import content_reasons
-from apar.data.criteria import DEFAULT_CONFIG, ExtractConfig, Part, Reason, Rule
-from apar.data.lists import List, lists
-from apar.data.markdown import parse
-from apar.data.paragraphs import Prose, prose
+from apar.structure.content import content_reasons
+from apar.structure.criteria import DEFAULT_CONFIG, ExtractConfig, Part, Reason, Rule
+from apar.structure.lists import List, lists
+from apar.structure.markdown import parse
+from apar.structure.paragraphs import Prose, prose
 from apar.tree import Node, ParagraphTree
 
 __all__ = ["ExtractConfig", "Extraction", "Reason", "Rule", "build_tree", "extract"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apar.data.criteria import DEFAULT_CONFIG
-from apar.data.markdown import parse
-from apar.data.paragraphs import Prose, prose
+from apar.structure.criteria import DEFAULT_CONFIG
+from apar.structure.markdown import parse
+from apar.structure.paragraphs import Prose, prose
 
 TOPICS = [
     "The lamp was its heart. Men kept it alight.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apar.data.criteria import DEFAULT_CONFIG
-from apar.data.lists import List, lists
-from apar.data.markdown import parse
+from apar.structure.criteria import DEFAULT_CONFIG
+from apar.structure.lists import List, lists
+from apar.structure.markdown import parse
 
 
 def found(text: str) -> list[List]:

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 
-from apar.data.criteria import ExtractConfig, Part
-from apar.data.leads import item_lead
-from apar.data.markdown import Block, BlockKind, Document, Item
+from apar.structure.criteria import ExtractConfig, Part
+from apar.structure.leads import item_lead
+from apar.structure.markdown import Block, BlockKind, Document, Item
 
 # "1995. It grew" at the start of a line is an item to the parser, and a year to a person.
 _LARGEST_FIRST_NUMBER = 200

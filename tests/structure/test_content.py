@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apar.data.content import content_reasons
-from apar.data.markdown import parse
+from apar.structure.content import content_reasons
+from apar.structure.markdown import parse
 
 
 def first_reason(text: str) -> str | None:
