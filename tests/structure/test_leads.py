@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apar.structure.criteria import DEFAULT_CONFIG
+from apar.structure.config import DEFAULT as DEFAULT_CONFIG
 from apar.structure.leads import is_title, item_lead, label_end, paragraph_lead
 
 

@@ -10,12 +10,12 @@ from apar.corpus.report import FileCounts, Report
 from apar.data.formats import Chat, read_chats
 from apar.data.lines import BrokenRecord
 from apar.data.records import TreeRecord
-from apar.structure.criteria import DEFAULT_CONFIG, ExtractConfig
+from apar.structure.config import DEFAULT, StructureConfig
 from apar.structure.extract import extract
 
 
 def extract_files(
-    paths: Iterable[Path], trees: TextIO, report: Report, config: ExtractConfig = DEFAULT_CONFIG
+    paths: Iterable[Path], trees: TextIO, report: Report, config: StructureConfig = DEFAULT
 ) -> Iterator[Chat | BrokenRecord]:
     """Write the records of all answers to `trees` and count them in `report`.
 
@@ -31,7 +31,7 @@ def extract_files(
             yield found
 
 
-def _extract_chat(chat: Chat, trees: TextIO, report: Report, counts: FileCounts, config: ExtractConfig) -> None:
+def _extract_chat(chat: Chat, trees: TextIO, report: Report, counts: FileCounts, config: StructureConfig) -> None:
     counts.format = chat.format
     extraction = extract(chat.response, config)
     if extraction.reason == "empty":

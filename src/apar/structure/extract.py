@@ -1,110 +1,159 @@
 """From an answer to its paragraph tree, or the reason why it has none (APAR paper, section 3.1).
 
 `extract` takes any string and loses nothing: the tree's text is the answer byte for byte. The Markdown parser
-gives the blocks, `content` says whether they may run side by side, `lists` and `leads` find the parts, and
-here the answer is cut at their borders. Cutting is all that is ever done to it.
+gives the blocks, `outline` finds the groups of parts in them, `dependence` says whether these may run side by
+side, and what is inside a detail is read in the same way. Forks are offsets: cutting is all that is done.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apar.structure.config import DEFAULT, StructureConfig
 from apar.structure.content import content_reasons
-from apar.structure.criteria import DEFAULT_CONFIG, ExtractConfig, Part, Reason, Rule
-from apar.structure.lists import List, lists
-from apar.structure.markdown import parse
-from apar.structure.paragraphs import Prose, prose
-from apar.tree import Node, ParagraphTree
+from apar.structure.criteria import Reason, Refusal, Rule
+from apar.structure.dependence import dependence
+from apar.structure.markdown import Block, parse
+from apar.structure.outline import outline
+from apar.structure.parts import Group
+from apar.tree import Fork, ParagraphTree
 
-__all__ = ["ExtractConfig", "Extraction", "Reason", "Rule", "build_tree", "extract"]
+# Lists within lists that have no leads are not followed deeper than this.
+_MAX_NESTING = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The tree of an answer, the rule that found its parts, and, where it is unstructured, why."""
+    """The tree of an answer, what its parts are, or why it has none, and the parts that were refused."""
 
     tree: ParagraphTree
     rule: Rule
     reason: Reason | None = None
+    refusals: tuple[Refusal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The parts that a rule found, or why it found none."""
-
-    rule: Rule
-    parts: tuple[Part, ...] = ()
-    reason: Reason | None = None
-
-
-def extract(response: str, config: ExtractConfig = DEFAULT_CONFIG) -> Extraction:
+def extract(response: str, config: StructureConfig = DEFAULT) -> Extraction:
     """The paragraph tree of an answer; a leaf with a reason where the answer is unstructured."""
-    found = _find_parts(response, config)
-    if found.reason is not None:
-        return Extraction(ParagraphTree.leaf(response), "unstructured", found.reason)
-    return Extraction(build_tree(response, found.parts), found.rule)
-
-
-def build_tree(text: str, parts: Sequence[Part]) -> ParagraphTree:
-    """Cut `text` at the borders of `parts`, which are in order and do not overlap.
-
-    Part k's node begins where part k-1's detail ends, so that what stands between two parts (the line break,
-    the next marker, a heading) belongs to the later one's lead.
-    """
-    node = Node(text[parts[-1].end :] if parts else text)
-    for k in reversed(range(len(parts))):
-        begin = parts[k - 1].end if k else 0
-        detail = Node(text[parts[k].lead_end : parts[k].end])
-        node = Node(text[begin : parts[k].lead_end], detail, node)
-    return ParagraphTree(node)
-
-
-def _find_parts(text: str, config: ExtractConfig) -> _Parts:
-    if not text.strip():
-        return _Parts("unstructured", reason="empty")
-    document = parse(text)
-    refused = next((reason for reason in content_reasons(text, document) if reason in config.refused), None)
+    reason = _refused_whole(response, config)
+    if reason is not None:
+        return _leaf(response, reason)
+    blocks = parse(response)
+    contents = list(content_reasons(response, blocks))
+    refused = next((reason for reason in contents if reason in config.refused), None)
     if refused is not None:
-        return _Parts("unstructured", reason=refused)
-    found = _list_parts(lists(text, document, config), config)
-    if found.reason is not None:
-        paragraphs = _paragraph_parts(prose(text, document, config), config)
-        # Where neither rule applies, a list that was too meagre says more than the paragraphs around it.
-        found = found if paragraphs.reason == "too_few_parts" else paragraphs
-    return _checked(text, found, config)
+        return _leaf(response, refused)
+    reader = _Reader(response, config)
+    reader.read(blocks, depth=1, nesting=0)
+    return reader.result(contents)
 
 
-def _list_parts(found: Sequence[List], config: ExtractConfig) -> _Parts:
-    forking = [one for one in found if _forks(one, config)]
-    if not forking:
-        long_enough = any(one.num_items >= config.min_parts for one in found)
-        return _Parts("unstructured", reason="short_details" if long_enough else "too_few_parts")
-    most = max(forking, key=lambda one: len(one.parts))
-    parts = tuple(part for one in forking for part in one.parts)
-    return _Parts("ordered_list" if most.ordered else "bullet_list", parts)
+def _refused_whole(text: str, config: StructureConfig) -> Reason | None:
+    if not text.strip():
+        return "empty"
+    return "too_long" if len(text) > config.max_chars else None
 
 
-def _forks(one: List, config: ExtractConfig) -> bool:
-    return len(one.parts) >= max(config.min_parts, config.min_fork_share * one.num_items)
+def _leaf(text: str, reason: Reason, refusals: Sequence[Refusal] = ()) -> Extraction:
+    return Extraction(ParagraphTree.leaf(text), "unstructured", reason, tuple(refusals))
 
 
-def _paragraph_parts(found: Prose, config: ExtractConfig) -> _Parts:
-    if found.num_paragraphs < config.min_parts:
-        return _Parts("unstructured", reason="too_few_parts")
-    if found.refused is not None:
-        return _Parts("unstructured", reason=found.refused)
-    if len(found.parts) < config.min_parts:
-        return _Parts("unstructured", reason="short_details")
-    return _Parts("paragraphs", found.parts)
+class _Reader:
+    """Reads regions and collects their forks, each with its depth, and the refusals."""
+
+    def __init__(self, text: str, config: StructureConfig) -> None:
+        self.text = text
+        self.config = config
+        self.forks: list[tuple[Fork, int]] = []
+        self.refusals: list[Refusal] = []
+        self.rules: Counter[Rule] = Counter()
+
+    def read(self, blocks: Sequence[Block], depth: int, nesting: int) -> None:
+        """Read a region whose parts' details are `depth` levels deep."""
+        if nesting > _MAX_NESTING:
+            return
+        for group in outline(self.text, blocks, self.config):
+            reason = self._refusal(group)
+            if reason is not None:
+                self.refusals.append(Refusal(group.start, group.end, reason))
+            elif depth == 1:
+                self.rules[group.rule] += len(group.forking)
+            if reason is None or reason in ("too_few_parts", "short_details"):
+                self._read_parts(group, reason is None, depth, nesting)
+
+    def _read_parts(self, group: Group, forks: bool, depth: int, nesting: int) -> None:
+        for part in group.parts:
+            inner = depth
+            if forks and part.at is not None:
+                self.forks.append((Fork(part.at, part.end), depth))
+                inner += 1
+            if inner <= self.config.max_depth and part.inside:
+                self.read(part.inside, inner, nesting + 1)
+
+    def _refusal(self, group: Group) -> Reason | None:
+        config = self.config
+        least = config.min_paragraphs if group.rule == "paragraphs" else config.min_parts
+        if len(group.parts) < least:
+            return "too_few_parts"
+        if len(group.forking) < max(least, self._least_share(group)):
+            return "short_details"
+        return next((reason for reason in dependence(self.text, group) if reason in config.refused), None)
+
+    def _least_share(self, group: Group) -> float:
+        return 0 if group.rule == "paragraphs" else self.config.min_fork_share * len(group.parts)
+
+    def result(self, contents: Sequence[Reason]) -> Extraction:
+        forks = self._limited()
+        reason: Reason | None = None
+        if not self.forks:
+            reason = self._weightiest(contents)
+        elif not forks:
+            reason = "too_many_parts"
+        elif _gain(len(self.text), forks) < self.config.min_gain:
+            reason = "one_part"
+        if reason is not None:
+            return _leaf(self.text, reason, self.refusals)
+        tree = ParagraphTree.from_forks(self.text, forks)
+        rule = self.rules.most_common(1)[0][0]
+        return Extraction(tree, rule, None, tuple(self.refusals))
+
+    def _limited(self) -> list[Fork]:
+        """The forks without the innermost, as far as there are too many."""
+        for depth in range(self.config.max_depth, 0, -1):
+            forks = [fork for fork, level in self.forks if level <= depth]
+            if len(forks) <= self.config.max_parts:
+                return forks
+        return []
+
+    def _weightiest(self, contents: Sequence[Reason]) -> Reason:
+        """Why nothing forks: the parts' dependence, the kind of content, or that there are no parts."""
+        refused = [refusal for refusal in self.refusals if refusal.reason in self.config.refused]
+        if refused:
+            return max(refused, key=lambda refusal: refusal.end - refusal.start).reason
+        if contents and contents[0] in ("code", "formula", "table"):
+            return contents[0]
+        return "short_details" if any(one.reason == "short_details" for one in self.refusals) else "too_few_parts"
 
 
-def _checked(text: str, found: _Parts, config: ExtractConfig) -> _Parts:
-    """Refuse what forks too widely, or gains next to nothing."""
-    if found.reason is not None:
-        return found
-    if len(found.parts) > config.max_parts:
-        return _Parts("unstructured", reason="too_many_parts")
-    if max(part.length for part in found.parts) > config.max_part_share * len(text):
-        return _Parts("unstructured", reason="one_part")
-    return found
+def _gain(length: int, forks: Sequence[Fork]) -> float:
+    """The ideal speed-up, by characters: the whole over the longest path."""
+    return length / max(_longest_path(length, forks), 1)
+
+
+def _longest_path(length: int, forks: Sequence[Fork]) -> int:
+    """Characters on the longest path from the root."""
+    # By level: where the level's text went on last, and how long the path to there is.
+    ends, paths, limits = [0], [0], [length]
+    longest = 0
+    for at, end in forks:
+        while len(limits) > 1 and at >= limits[-1]:
+            longest = max(longest, paths.pop() + limits.pop() - ends.pop())
+        paths[-1] += at - ends[-1]
+        ends[-1] = end
+        ends.append(at)
+        paths.append(paths[-1])
+        limits.append(end)
+    while limits:
+        longest = max(longest, paths.pop() + limits.pop() - ends.pop())
+    return longest

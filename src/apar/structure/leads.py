@@ -9,35 +9,43 @@ from __future__ import annotations
 
 import re
 
-from apar.structure.criteria import ExtractConfig
+from apar.structure.config import StructureConfig
+from apar.structure.script import width
 from apar.structure.sentences import first_sentence_end
 
 _OPAQUE = re.compile(
     r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"  # code spans
     r"|\b(?:https?://|www\.)\S+"  # addresses, with whatever is glued to them
-    r"|\d+(?:[:.]\d+)+"  # times, ratios, verses, versions
-    r"|\([^()\n]*\)"  # what stands in parentheses
+    r"|\d+(?:[:：.]\d+)+"  # times, ratios, verses, versions
+    r"|\([^()\n]*\)|（[^（）\n]*）"  # what stands in parentheses
+    r"|\$[^$\n]+\$|\\\(.+?\\\)"  # formulas
 )
-_QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”")
-_EMPHASIS = re.compile(r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])(?:(?!(?P=mark))[^\n])+(?<![\s*_])(?P=mark)(?![*_\w])")
+_QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|「[^」\n]*」")
+_EMPHASIS = re.compile(
+    r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])(?:(?!(?P=mark))[^\n])+(?<![\s*_])(?P=mark)(?![*_]|[A-Za-z0-9])"
+)
 # What may stand between an opening phrase in bold and the colon or dash that closes the lead.
-_CLOSES_EMPHASIS = re.compile(r"(?:[ \t]*\([^()\n]*\))?(?:[ \t]*:(?=\s|$)|[ \t]+[-–—]+(?=\s)|[.!?]?(?=\s*\n))")
-_COLON = re.compile(r":(?P<closing>[*_\"'”’]*)(?=\s|$)")
-_DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)")
-# A colon after these opens an enumeration or an example inside the sentence; it closes no headline.
+_CLOSES_EMPHASIS = re.compile(
+    r"(?:[ \t]*(?:\([^()\n]*\)|（[^（）\n]*）))?"
+    r"(?:[ \t]*(?::(?=\s|$)|：)|[ \t]+[-–—]+(?=\s)|—{1,2}|[.!?]?(?=\s*\n))"
+)
+_COLON = re.compile(r"(?::(?P<closing>[*_\"'”’]*)(?=\s|$)|：[*_”’]*)")
+_DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)|(?<=\S)——(?=\S)|(?<=\w)—(?=\w)")
+# A colon after these opens an enumeration, an example or speech inside the sentence; it closes no headline.
 _OPENS_EXAMPLE = re.compile(
-    r"\b(?:e\.g\.|i\.e\.|(?:for example|for instance|such as|includ(?:e|es|ing)|(?:as|the) follow(?:s|ing))\b)",
+    r"\b(?:e\.g\.|i\.e\.|(?:for example|for instance|such as|includ(?:e|es|ing)|(?:as|the) follow(?:s|ing))\b)"
+    r"|(?:例如|比如|包括|如下)[^，。]{0,4}$",
     re.I,
 )
 # "Step 2" or "Day 1" tells the place of a part but nothing of its matter.
 _NUMBERED_LABEL = re.compile(r"\W*[A-Za-z]{0,12} ?\d[\d,.]*\W*")
-_LABEL = re.compile(r"[A-Z](?:[^.!?:;\n]|(?<!\s)\.(?=\w)){1,58}:(?= )")
-_REMARKS = frozenset(("note", "warning", "tip", "answer", "title"))
+_LABEL = re.compile(r"[A-Z](?:[^.!?:;\n]|(?<!\s)\.(?=\w)){1,58}:(?= )|[\u4e00-\u9fff][^。！？：；，\n]{1,24}：(?=\S)")
+_REMARKS = frozenset(("note", "warning", "tip", "answer", "title", "注意", "答案", "答", "注"))
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 _TITLE_CHARS = 60
 
 
-def item_lead(text: str, below: int, config: ExtractConfig) -> int | None:
+def item_lead(text: str, below: int, config: StructureConfig) -> int | None:
     """Where the lead of a list item ends.
 
     `text` is its first paragraph, `below` how many characters of blocks are under it. In this order: an
@@ -50,24 +58,27 @@ def item_lead(text: str, below: int, config: ExtractConfig) -> int | None:
         or _punctuated_lead(masked, config)
         or _emphasis(masked, config)
         or _line_lead(text, below, config)
-        or _sentence_lead(masked, len(text) + below, 0, config)
+        or _sentence_lead(text, masked, below, 0, config)
     )
 
 
-def paragraph_lead(text: str, labelled: bool, config: ExtractConfig) -> int | None:
+def paragraph_lead(text: str, labelled: bool, config: StructureConfig) -> int | None:
     """Where the lead of a paragraph ends.
 
     In this order: an opening phrase in bold that a colon closes; a label (only if `labelled`, where the
-    answer's paragraphs have labels throughout); a title line; the first sentence.
+    paragraphs beside it have labels as well); a title line; the first sentence.
     """
     masked = _mask(text[: 4 * config.max_sentence_chars])
-    bold = _closed_emphasis(text, masked, config)
-    if bold is not None and text[:bold].rstrip("*_").endswith(":"):
-        return bold
-    end = label_end(text) if labelled else None
+    end = bold_label_end(text, config) or (label_end(text) if labelled else None)
     # "Yes!" opens a paragraph but is no topic sentence.
-    at_least = config.min_sentence_chars
-    return end or _title_lead(text) or _sentence_lead(masked, len(text), at_least, config)
+    return end or _title_lead(text, config) or _sentence_lead(text, masked, 0, config.min_sentence_chars, config)
+
+
+def bold_label_end(paragraph: str, config: StructureConfig) -> int | None:
+    """Where an opening phrase in bold or italics ends with the colon or dash that closes it, on one line."""
+    head = _LINE_BREAK.split(paragraph, maxsplit=1)[0]
+    bold = _closed_emphasis(head, _mask(head), config)
+    return bold if bold is not None and head[:bold].rstrip("*_ ")[-1:] in (":", "：", "-", "–", "—") else None
 
 
 def label_end(paragraph: str) -> int | None:
@@ -81,68 +92,76 @@ def label_end(paragraph: str) -> int | None:
 def is_title(line: str) -> bool:
     """Whether a line reads as the title of what follows: short, capitalised, and no sentence."""
     line = line.strip().strip("*_")
-    return 0 < len(line) <= _TITLE_CHARS and line[-1] not in ".!?,;" and not line[0].islower()
+    return 0 < width(line) <= _TITLE_CHARS and line[-1] not in ".!?,;。！？，；" and not line[0].islower()
 
 
 def _mask(text: str) -> str:
     return _OPAQUE.sub(lambda match: "x" * len(match.group()), text)
 
 
-def _emphasis(masked: str, config: ExtractConfig) -> int | None:
+def _emphasis(masked: str, config: StructureConfig) -> int | None:
+    if "emphasis" not in config.leads:
+        return None
     phrase = _EMPHASIS.match(masked)
     return phrase.end() if phrase and phrase.end() <= config.max_lead_chars else None
 
 
-def _closed_emphasis(text: str, masked: str, config: ExtractConfig) -> int | None:
+def _closed_emphasis(text: str, masked: str, config: StructureConfig) -> int | None:
     end = _emphasis(masked, config)
     if end is None:
         return None
     closing = _CLOSES_EMPHASIS.match(text, end)
     if closing is not None:
         return closing.end()
-    return end if masked[:end].rstrip("*_")[-1] in ":.!?" else None
+    return end if masked[:end].rstrip("*_")[-1] in ":：.!?。" else None
 
 
-def _punctuated_lead(masked: str, config: ExtractConfig) -> int | None:
+def _punctuated_lead(masked: str, config: StructureConfig) -> int | None:
     line = _LINE_BREAK.split(masked, maxsplit=1)[0]
     line = _QUOTED.sub(lambda match: "x" * len(match.group()), line)[: config.max_lead_chars + 2]
     line = line[: first_sentence_end(line)]
-    ends = [end for end in (_dash_end(line), _colon_end(line)) if end is not None]
+    ends = [end for end in (_dash_end(line, config), _colon_end(line, config)) if end is not None]
     return min((end for end in ends if end <= config.max_lead_chars), default=None)
 
 
-def _colon_end(line: str) -> int | None:
-    colon = _COLON.search(line)
+def _colon_end(line: str, config: StructureConfig) -> int | None:
+    colon = _COLON.search(line) if "colon" in config.leads else None
     if colon is None or colon.start() == 0 or _OPENS_EXAMPLE.search(line, 0, colon.start()):
         return None
     return colon.end()
 
 
-def _dash_end(line: str) -> int | None:
-    dashes = list(_DASH.finditer(line))
+def _dash_end(line: str, config: StructureConfig) -> int | None:
+    dashes = list(_DASH.finditer(line)) if "dash" in config.leads else []
     # Two dashes in a sentence hold a parenthesis between them; before a digit a dash makes a range.
     if len(dashes) != 1 or line[dashes[0].end() + 1 : dashes[0].end() + 2].isdigit():
         return None
     return None if _NUMBERED_LABEL.fullmatch(line, 0, dashes[0].start()) else dashes[0].end()
 
 
-def _line_lead(text: str, below: int, config: ExtractConfig) -> int | None:
+def _line_lead(text: str, below: int, config: StructureConfig) -> int | None:
+    if "line" not in config.leads:
+        return None
     line, *rest = (part.rstrip() for part in _LINE_BREAK.split(text, maxsplit=1))
     if not line or len(line) > config.max_lead_chars or not (below or rest):
         return None
     # A long first line that ends in mid-sentence is wrapped text, no headline.
-    if rest and len(line) > _TITLE_CHARS and line[-1] not in ".:!?*":
+    if rest and width(line) > _TITLE_CHARS and line[-1] not in ".:!?*。：！？":
         return None
     return len(line)
 
 
-def _title_lead(text: str) -> int | None:
+def _title_lead(text: str, config: StructureConfig) -> int | None:
+    if "line" not in config.leads:
+        return None
     line, *rest = (part.rstrip() for part in _LINE_BREAK.split(text, maxsplit=1))
     return len(line) if rest and is_title(line) and not _NUMBERED_LABEL.fullmatch(line) else None
 
 
-def _sentence_lead(masked: str, length: int, at_least: int, config: ExtractConfig) -> int | None:
-    end = first_sentence_end(masked, at_least)
-    if end is None or end > config.max_sentence_chars:
+def _sentence_lead(text: str, masked: str, below: int, at_least: int, config: StructureConfig) -> int | None:
+    if "sentence" not in config.leads:
         return None
-    return end if length - end >= config.min_sentence_detail_ratio * end else None
+    end = first_sentence_end(masked, at_least)
+    if end is None or width(text[:end]) > config.max_sentence_chars:
+        return None
+    return end if len(text) + below - end >= config.min_sentence_detail_ratio * end else None

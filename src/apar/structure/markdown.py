@@ -1,143 +1,155 @@
-"""The top-level blocks of a Markdown text, with exact character offsets into it.
+"""The blocks of a Markdown text, nested, with exact character offsets into it.
 
-The parser (markdown-it-py, CommonMark with tables) tells lines; here lines become offsets. A line ends
-where the parser says it does, at "\\n", "\\r\\n" or "\\r" and nowhere else: `str.splitlines` would also
-break at form feeds and U+2028. The parser replaces null characters, one for one, so no offset moves.
+The parser is pulldown-cmark (CommonMark with tables) through `pyromark`: linear in time on any input, and its
+events carry their places in the UTF-8 text, which here become offsets in the Python string.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
-from typing import Literal
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, Literal
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+import pyromark
 
-BlockKind = Literal["paragraph", "heading", "ordered", "bullet", "quote", "code", "table", "html", "rule"]
+BlockKind = Literal["paragraph", "heading", "ordered", "bullet", "item", "quote", "code", "table", "html", "rule"]
 _KINDS: dict[str, BlockKind] = {
-    "paragraph_open": "paragraph",
-    "heading_open": "heading",
-    "ordered_list_open": "ordered",
-    "bullet_list_open": "bullet",
-    "blockquote_open": "quote",
-    "fence": "code",
-    "code_block": "code",
-    "table_open": "table",
-    "html_block": "html",
-    "hr": "rule",
+    "Paragraph": "paragraph",
+    "Heading": "heading",
+    "List": "bullet",
+    "Item": "item",
+    "BlockQuote": "quote",
+    "CodeBlock": "code",
+    "Table": "table",
+    "HtmlBlock": "html",
 }
-_LINE_BREAK = re.compile(r"\r\n?|\n")
-_MARKER = re.compile(r"[ \t]*(?:\d{1,9}[.)]|[-+*])[ \t]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A list item: `[start, end)` with its marker, its own text from `content` on.
-
-    `first_end` is where its first paragraph ends (`content` where it opens with something else), `lazy` the
-    end of the line before its first line without indentation, if it has such a line.
-    """
-
-    number: int | None
-    start: int
-    content: int
-    first_end: int
-    end: int
-    lazy: int | None
-
-    @property
-    def nested(self) -> bool:
-        """Whether more blocks follow the first paragraph."""
-        return self.end > self.first_end
+_OPTIONS = pyromark.Options.ENABLE_TABLES
+# Blocks nested deeper than this are not told apart.
+_MAX_NESTING = 48
+# Python strings may hold lone surrogates, which no UTF-8 library takes.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# 1 for the first byte of a character in UTF-8, 0 for the others.
+_FIRST_BYTE = bytes(0 if 0x80 <= byte < 0xC0 else 1 for byte in range(256))
+_MARKER = re.compile(r"(?:(\d{1,9})([.)])|[-+*])(?:[ \t]+|$)", re.M)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A top-level block: `[start, end)` without the white space around it. `items` if it is a list."""
+    """A block: `[start, end)` without the white space around it.
+
+    `children` are the items of a list, or the blocks of an item or a quotation. An item's own text begins at
+    `content`, after its marker; in all other blocks that is `start`. `number` is a heading's level or an
+    item's number. `family` tells kinds of numbered lists apart: "." or ")".
+    """
 
     kind: BlockKind
     start: int
     end: int
-    items: tuple[Item, ...] = ()
+    content: int
+    children: tuple[Block, ...] = ()
+    number: int = 0
+    family: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """The top-level blocks in order, and every kind of block that occurs at any depth."""
-
-    blocks: tuple[Block, ...]
-    kinds: frozenset[BlockKind]
+def parse(text: str) -> tuple[Block, ...]:
+    """The top-level blocks of any string. What belongs to no block (blank lines) lies between blocks."""
+    return _Builder(text).blocks()
 
 
-def parse(text: str) -> Document:
-    """Parse any string. What belongs to no block (blank lines, link definitions) lies between blocks."""
-    tokens = _parser().parse(text)
-    source = _Source(text)
-    blocks = tuple(source.block(group) for group in _groups(tokens, level=0))
-    return Document(blocks, frozenset(_KINDS[token.type] for token in tokens if token.type in _KINDS))
+def block(text: str, kind: BlockKind, start: int, end: int, **more: Any) -> Block:
+    """A block of `text`; the white space around it is left out."""
+    body = text[start:end]
+    last = start + len(body.rstrip())
+    first = min(start + len(body) - len(body.lstrip()), last)
+    return Block(kind, first, last, **{"content": first, **more})
 
 
-@cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark").enable("table")
-    # Inline tokens carry no positions: blocks are all that is asked of it, and ten times as quick.
-    parser.core.ruler.enableOnly(["normalize", "block"])
-    return parser
+@dataclass(slots=True)
+class _Open:
+    """A block whose end has not come; `loose` is the text in it that stands in no block of its own."""
+
+    kind: BlockKind
+    start: int
+    end: int
+    number: int
+    children: list[Block]
+    loose: tuple[int, int] | None = None
 
 
-def _groups(tokens: list[Token], level: int) -> Iterator[list[Token]]:
-    """The runs of tokens that make one block each, `level` levels deep."""
-    group: list[Token] = []
-    for token in tokens:
-        if token.level < level:
-            continue
-        group.append(token)
-        if token.level == level and token.nesting <= 0:
-            yield group
-            group = []
-
-
-class _Source:
-    """The text and where its lines begin."""
+class _Builder:
+    """Puts the parser's events together."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.starts = [0, *(match.end() for match in _LINE_BREAK.finditer(text))]
+        self.source = _SURROGATE.sub("\ufffd", text)
+        data = self.source.encode()
+        # The characters before each byte; not needed where every character is one byte.
+        self.characters = None if len(data) == len(text) else [0, *accumulate(data.translate(_FIRST_BYTE))]
+        self.open = [_Open("quote", 0, len(text), 0, [])]
+        self.skipped = 0
 
-    def block(self, tokens: list[Token]) -> Block:
-        kind = _KINDS[tokens[0].type]
-        start, end = self.span(tokens[0])
-        items = (self.item(group) for group in _groups(tokens[1:-1], level=1)) if kind in ("ordered", "bullet") else ()
-        return Block(kind, start, end, tuple(items))
+    def blocks(self) -> tuple[Block, ...]:
+        for event, place in pyromark.events_with_range(self.source, options=_OPTIONS):
+            name, value = next(iter(event.items())) if isinstance(event, dict) else (event, None)
+            tag, detail = next(iter(value.items())) if isinstance(value, dict) else (value, None)
+            is_block = tag in _KINDS
+            if name == "Start" and is_block:
+                self._start(tag, detail, place)
+            elif name == "End" and is_block:
+                self._end()
+            elif self.skipped:
+                continue
+            elif name == "Rule":
+                self._close_loose()
+                self.open[-1].children.append(block(self.text, "rule", *self._span(place)))
+            elif self.open[-1].kind == "item" and name != "End":
+                self._extend_loose(*self._span(place))
+        return tuple(self.open[0].children)
 
-    def item(self, tokens: list[Token]) -> Item:
-        head = tokens[0]
-        start, end = self.span(head)
-        marker = _MARKER.match(self.text, start)
-        content = min(marker.end(), end) if marker else start
-        opens_with_text = (
-            tokens[1].type == "paragraph_open" and tokens[1].map and head.map and tokens[1].map[0] == head.map[0]
-        )
-        first_end = self.span(tokens[1])[1] if opens_with_text else content
-        number = int(head.info) if head.info else None
-        return Item(number, start, content, max(first_end, content), end, self._lazy(head, end))
+    def _start(self, tag: str, detail: Any, place: Any) -> None:
+        if self.skipped or len(self.open) > _MAX_NESTING:
+            self.skipped += 1
+            return
+        self._close_loose()
+        kind, number = _KINDS[tag], 0
+        if tag == "List" and detail is not None:
+            kind, number = "ordered", int(detail)
+        elif tag == "Heading":
+            number = int(detail["level"][1:])
+        self.open.append(_Open(kind, *self._span(place), number, []))
 
-    def span(self, token: Token) -> tuple[int, int]:
-        """First and last (exclusive) character of a block, without the white space around it."""
-        first, last = token.map or [0, 0]
-        start = self.starts[first]
-        stop = self.starts[last] if last < len(self.starts) else len(self.text)
-        body = self.text[start:stop]
-        end = start + len(body.rstrip())
-        return min(start + len(body) - len(body.lstrip()), end), end
+    def _end(self) -> None:
+        if self.skipped:
+            self.skipped -= 1
+            return
+        self._close_loose()
+        done = self.open.pop()
+        children = tuple(done.children)
+        more: dict[str, Any] = {"children": children, "number": done.number}
+        if done.kind == "ordered" and children:
+            more["family"] = children[0].family
+        made = block(self.text, done.kind, done.start, done.end, **more)
+        self.open[-1].children.append(self._item(made) if done.kind == "item" else made)
 
-    def _lazy(self, head: Token, end: int) -> int | None:
-        first, last = head.map or [0, 0]
-        for before, start in pairwise(self.starts[first:last]):
-            if start < end and not self.text[start].isspace():
-                return before + len(self.text[before:start].rstrip())
-        return None
+    def _item(self, item: Block) -> Block:
+        marker = _MARKER.match(self.text, item.start, item.end)
+        if marker is None:
+            return item
+        number, family = int(marker[1] or 0), marker[2] or ""
+        return replace(item, content=min(marker.end(), item.end), number=number, family=family)
+
+    def _extend_loose(self, start: int, end: int) -> None:
+        loose = self.open[-1].loose
+        self.open[-1].loose = (loose[0] if loose else start, end)
+
+    def _close_loose(self) -> None:
+        """Text of a tight item, which has no paragraph around it, becomes one."""
+        loose = self.open[-1].loose
+        if loose is not None:
+            self.open[-1].children.append(block(self.text, "paragraph", *loose))
+            self.open[-1].loose = None
+
+    def _span(self, place: Any) -> tuple[int, int]:
+        start, end = place["start"], place["end"]
+        return (start, end) if self.characters is None else (self.characters[start], self.characters[end])

@@ -11,11 +11,16 @@ import re
 
 import sentencex  # type: ignore[import-untyped]
 
+from apar.structure.script import is_cjk
+
 # Python strings may hold lone surrogates, which no UTF-8 library takes.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_CLOSING = re.compile(r"[*_\"'”’)\]]*")
+_CLOSING = re.compile(r"[*_\"'”’」』）)\]]*")
 # A sentence that seems to end here may well go on: initials, "U.S.", "a.m.", "etc.", a list number.
-_DOUBTFUL = re.compile(r"(?:\b(?:\w\.)+|\b(?:etc|vs|No|approx|cf|al|Inc|Ltd|Co|St)\.|(?:^|\s)\(?\d{1,3}\.|\.\.\.|…|:)$")
+_DOUBTFUL = re.compile(
+    r"(?:\b(?:\w\.)+|\b(?:etc|vs|No|approx|cf|al|Inc|Ltd|Co|St)\.|(?:^|\s)\(?\d{1,3}\.|\.\.\.|…|[:：])$"
+)
+_CJK_END = re.compile(r"[。！？!?][*_\"'”’」』）)\]]*$")
 
 
 def first_sentence_end(text: str, at_least: int = 0) -> int | None:
@@ -24,7 +29,8 @@ def first_sentence_end(text: str, at_least: int = 0) -> int | None:
     The offset is before the white space that follows the sentence; closing quotation and emphasis
     marks belong to the sentence.
     """
-    for boundary in sentencex.get_sentence_boundaries("en", _SURROGATE.sub("\ufffd", text)):
+    language = "zh" if is_cjk(text) else "en"
+    for boundary in sentencex.get_sentence_boundaries(language, _SURROGATE.sub("\ufffd", text)):
         sentence = text[: boundary["end_index"]].rstrip()
         closing = _CLOSING.match(text, len(sentence))
         end = closing.end() if closing else len(sentence)
@@ -37,4 +43,6 @@ def first_sentence_end(text: str, at_least: int = 0) -> int | None:
 
 def _ends(text: str, end: int) -> bool:
     """Whether white space follows, and then no small letter, which would go on with the sentence."""
+    if _CJK_END.search(text, max(end - 4, 0), end):
+        return text[end - 1] not in "”’」』" or text[end].isspace()
     return text[end].isspace() and not text[end:].lstrip()[:1].islower()
