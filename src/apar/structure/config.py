@@ -38,26 +38,26 @@ class StructureConfig(Section):
     rules: frozenset[Rule] = frozenset(_ALL_RULES)
     leads: frozenset[Lead] = frozenset(_ALL_LEADS)
     refused: frozenset[Reason] = frozenset(_DEPENDENCE)
-    max_depth: int = Field(4, ge=1, le=16)
+    max_depth: int = Field(default=4, ge=1, le=16)
     """Details within details; 1 reads the outermost parts only."""
-    min_parts: int = Field(2, ge=2)
+    min_parts: int = Field(default=2, ge=2)
     """Parts with a lead and a detail that a list, sections or labels must have."""
-    min_paragraphs: int = Field(3, ge=2)
+    min_paragraphs: int = Field(default=3, ge=2)
     """The same for plain paragraphs that open with a topic sentence."""
-    min_fork_share: float = Field(0.5, ge=0, le=1)
+    min_fork_share: float = Field(default=0.5, ge=0, le=1)
     """The share of a list's items that must have a lead and a detail."""
-    max_parts: int = Field(64, ge=2)
+    max_parts: int = Field(default=64, ge=2)
     """Details of one answer in all; where there are more, the innermost do not fork."""
-    min_detail_chars: int = Field(20, ge=1)
-    max_lead_chars: int = Field(120, ge=1)
-    min_sentence_chars: int = Field(20, ge=0)
+    min_detail_chars: int = Field(default=20, ge=1)
+    max_lead_chars: int = Field(default=120, ge=1)
+    min_sentence_chars: int = Field(default=20, ge=0)
     """A shorter first sentence of a paragraph ("Yes!") is no topic sentence."""
-    max_sentence_chars: int = Field(240, ge=1)
-    min_sentence_detail_ratio: float = Field(0.5, ge=0)
+    max_sentence_chars: int = Field(default=240, ge=1)
+    min_sentence_detail_ratio: float = Field(default=0.5, ge=0)
     """What follows a first sentence must have at least this share of the sentence's length."""
-    min_gain: float = Field(1.05, ge=1)
+    min_gain: float = Field(default=1.05, ge=1)
     """The least ideal speed-up of an answer, by characters; below, nothing of weight would run beside."""
-    max_chars: int = Field(200_000, ge=1)
+    max_chars: int = Field(default=200_000, ge=1)
     """A longer answer is not read: this bounds the time that one answer can take."""
 
 

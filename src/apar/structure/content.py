@@ -11,7 +11,8 @@ from apar.structure.script import is_cjk
 
 _PROGRAM_LINE = re.compile(
     r"^[ \t]*+(?:(?:def|class|function|func|fn|public|private|static|const|let|var) \w+[^\n]*[({=:][^\n]*"
-    r"|(?:import|from) [\w.]+(?: import [^\n]*)?|#include\b[^\n]*|using [\w.]+;|return\b[^\n]*;|(?:if|for|while) ?\([^\n]*"
+    r"|(?:import|from) [\w.]+(?: import [^\n]*)?|#include\b[^\n]*|using [\w.]+;|return\b[^\n]*;"
+    r"|(?:if|for|while) ?\([^\n]*"
     r"|[a-z][\w.]+ = [^\n]*[(\[{\"'][^\n]*|[\w.]+\([^\n]*\)"
     r"|SELECT\b[^\n]*\bFROM\b[^\n]*|<\?php[^\n]*|[^\n]*[;{}]|[^\n]*\[\d+(?:, ?\d+)+\][^\n]*)[ \t]*$",
     re.M,

@@ -13,42 +13,18 @@ from apar.structure.content import has_formula
 from apar.structure.criteria import Reason
 from apar.structure.markdown import Block
 from apar.structure.parts import Group, Part
+from apar.structure.phrases import CONTINUES, INFERS, REFERS_BACK, SALUTATION, STORY
 
-_SALUTATION = re.compile(
-    r"^[ \t]*+(?:Dear|Dearest|My dear|Hi|Hello|Hey)\b[^\n]{0,60},[ \t]*$|^[ \t]*+Subject:|^[ \t]*+(?:尊敬的|亲爱的)[^\n]{1,30}[：:，,][ \t]*$",
-    re.M,
-)
-_STORY = re.compile(
-    r"\bonce upon a time\b|\b(?:one|that) (?:day|night|morning|evening),|\bthe end\b[.!*]*\s*$|\bchapter (?:1|one|i)\b"
-    r"|从前|有一天",
-    re.I,
-)
 _PRONOUN = re.compile(r"\b(?:I|[Mm]e|[Mm]y|[Hh]e|[Ss]he|[Hh]im|[Hh]er|[Hh]is)\b")
 # Speech has some words; a title in quotation marks may end in a comma as well.
 _SPEECH = re.compile(r"[\"“](?:[^\"“”\s]+[ \t]+){3,}[^\"“”\s]*[,.!?—…][\"”]")
 _SPEAKER = re.compile(r"[*_]*(?P<name>[A-Z][\w .'-]{0,30}|[\u4e00-\u9fff]{1,8})[*_]*[:：][*_]* ?")
 _LINE_BREAK = re.compile(r"\r\n?|\n")
-# A lead that opens so goes on from what was said before it.
-_CONTINUES = re.compile(
-    r"[*_]*(?:Then|Next|After (?:that|this)|Afterwards?|Subsequently|Once (?:this|that|you have|you've|the)|Now(?: that)?,? (?:we|you|let)"
-    r"|This|These|Those|That|It|They|He|She|Such|So,|Thus|Therefore|Hence|Consequently|As a result|However|But|And|Yet|Nevertheless"
-    r"|Because of this|In response|Meanwhile|In doing so|接着|接下来|随后|于是|然后|因此|所以|但是|然而|这|他|她|它)\b"
-)
-_REFERS_BACK = re.compile(
-    r"\b(?:as (?:mentioned|described|noted|shown|discussed|stated) (?:above|earlier|before|previously)|as above"
-    r"|(?:from|in|of) (?:the )?(?:previous|preceding|last|above) (?:step|section|part|paragraph|example|point)s?"
-    r"|(?:from|in) step \d+|steps? \d+ (?:and|to|through|-) \d+|repeat steps?\b|the (?:result|output|value)s? (?:from|of) step)"
-    r"|如上所述|上述步骤|上一步|重复步骤",
-    re.I,
-)
-_INFERS = re.compile(
-    r"\b(?:therefore|thus|hence|substitut\w+|simplif\w+|we (?:get|have|obtain|find)|solv(?:e|ing)|plug\w*|multiply|divide|add|subtract)\b|因此|代入|得到|解得",
-    re.I,
-)
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w.]\d)")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}(?:[ -][A-Z][a-z]+)*")
-_IDENTIFIER = re.compile(
-    r"\b([A-Za-z_]\w{2,})\b(?=\s*(?:=(?!=)|\())|\b(?:def|class|function|import|as|let|const|var) +([A-Za-z_]\w*)"
+_WORD = re.compile(r"[A-Za-z_]\w{2,}")
+_DEFINED = re.compile(
+    r"\b([A-Za-z_]\w{2,})(?=\s*=(?!=))|\b(?:def|class|function|import|as|let|const|var) +([A-Za-z_]\w*)"
 )
 
 
@@ -64,10 +40,7 @@ def dependence(text: str, group: Group) -> Iterator[Reason]:
         yield "narrative"
     if _share(bodies, _derives) >= 0.5:
         yield "derivation"
-    if (
-        _share([text[part.start : part.at] for part in group.forking[1:]], _continues) > 1 / 3
-        or _share(bodies[1:], lambda body: _REFERS_BACK.search(body) is not None) > 0.3
-    ):
+    if _goes_on(text, group, bodies):
         yield "continued"
     if _code_goes_on(text, parts):
         yield "code_continued"
@@ -78,7 +51,7 @@ def dependence(text: str, group: Group) -> Iterator[Reason]:
 def _prose(text: str, group: Group, bodies: Sequence[str]) -> Iterator[Reason]:
     if _share(bodies, _has_short_lines) > 0.3:
         yield "short_lines"
-    if _SALUTATION.search(text, 0, group.end):
+    if SALUTATION.search(text, 0, group.end):
         yield "letter"
     if _speakers_return(bodies) or _share(bodies, _is_speech) >= 0.3:
         yield "dialogue"
@@ -92,7 +65,7 @@ def _share(texts: Sequence[str], holds: Callable[[str], bool]) -> float:
 
 def _is_story(bodies: Sequence[str]) -> bool:
     text = "\n\n".join(bodies)
-    return _STORY.search(text) is not None or 25 * len(_PRONOUN.findall(text)) > len(text.split())
+    return STORY.search(text) is not None or 25 * len(_PRONOUN.findall(text)) > len(text.split())
 
 
 def _has_short_lines(paragraph: str) -> bool:
@@ -112,11 +85,13 @@ def _is_speech(paragraph: str) -> bool:
 
 
 def _derives(body: str) -> bool:
-    return has_formula(body) and _INFERS.search(body) is not None
+    return has_formula(body) and INFERS.search(body) is not None
 
 
-def _continues(lead: str) -> bool:
-    return _CONTINUES.match(lead) is not None
+def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:
+    leads = [text[part.start : part.at] for part in group.forking[1:]]
+    opening = _share(leads, lambda lead: CONTINUES.match(lead) is not None)
+    return opening > 1 / 3 or _share(bodies[1:], lambda body: REFERS_BACK.search(body) is not None) > 0.3
 
 
 def _code_goes_on(text: str, parts: Sequence[Part]) -> bool:
@@ -128,9 +103,8 @@ def _code_goes_on(text: str, parts: Sequence[Part]) -> bool:
         if not code:
             continue
         blocks += 1
-        words = set(re.findall(r"[A-Za-z_]\w{2,}", code))
-        uses += bool(words & defined)
-        defined |= {name for pair in _IDENTIFIER.findall(code) for name in pair if name}
+        uses += bool(defined.intersection(_WORD.findall(code)))
+        defined |= {name for names in _DEFINED.findall(code) for name in names if name}
     return blocks >= 2 and 2 * uses >= blocks - 1
 
 
@@ -161,4 +135,4 @@ def _particulars(detail: str, known: str) -> set[str]:
 def _is_round(number: str) -> bool:
     """Whether a number is a year or has no digits of its own: 1995, 100, 2,000."""
     digits = number.replace(",", "")
-    return digits.rstrip("0").__len__() <= 1 or (len(digits) == 4 and digits[:2] in ("17", "18", "19", "20"))
+    return len(digits.rstrip("0")) <= 1 or (len(digits) == 4 and digits[:2] in ("17", "18", "19", "20"))

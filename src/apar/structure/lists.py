@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import pairwise, takewhile
 
 from apar.structure.config import StructureConfig
+from apar.structure.criteria import Rule
 from apar.structure.leads import item_lead
 from apar.structure.markdown import Block, BlockKind, block
 from apar.structure.parts import Group, Part, distinct, part
@@ -38,11 +39,15 @@ def joined(text: str, blocks: Sequence[Block]) -> list[Block]:
     return [one for one in found if one is not None]
 
 
+def rule_of(block: Block) -> Rule:
+    """What the items of a list are as parts."""
+    return "ordered_list" if block.kind == "ordered" else "bullet_list"
+
+
 def list_group(text: str, block: Block, config: StructureConfig) -> Group:
     """The items of a list as parts."""
     items = _without_closing(text, block.children)
-    rule = "ordered_list" if block.kind == "ordered" else "bullet_list"
-    return Group(rule, distinct(text, (_part(text, item, config) for item in items)))
+    return Group(rule_of(block), distinct(text, (_part(text, item, config) for item in items)))
 
 
 def _list_block(text: str, first: Block, items: Sequence[Block]) -> Block:

@@ -57,6 +57,11 @@ def parse(text: str) -> tuple[Block, ...]:
     return _Builder(text).blocks()
 
 
+def _only(value: Any) -> tuple[Any, Any]:
+    """A name and what belongs to it: the parser writes `name` or `{name: more}`."""
+    return next(iter(value.items())) if isinstance(value, dict) else (value, None)
+
+
 def block(text: str, kind: BlockKind, start: int, end: int, **more: Any) -> Block:
     """A block of `text`; the white space around it is left out."""
     body = text[start:end]
@@ -91,12 +96,11 @@ class _Builder:
 
     def blocks(self) -> tuple[Block, ...]:
         for event, place in pyromark.events_with_range(self.source, options=_OPTIONS):
-            name, value = next(iter(event.items())) if isinstance(event, dict) else (event, None)
-            tag, detail = next(iter(value.items())) if isinstance(value, dict) else (value, None)
-            is_block = tag in _KINDS
-            if name == "Start" and is_block:
+            name, value = _only(event)
+            tag, detail = _only(value)
+            if name == "Start" and tag in _KINDS:
                 self._start(tag, detail, place)
-            elif name == "End" and is_block:
+            elif name == "End" and tag in _KINDS:
                 self._end()
             elif self.skipped:
                 continue

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apar.structure.content import is_program
-from apar.structure.markdown import Block, block
+from apar.structure.markdown import Block, BlockKind, block
 
 _CHINESE = "一二三四五六七八九十"
 _MARKER = re.compile(
@@ -52,7 +52,7 @@ def _split(text: str, paragraph: Block) -> Iterator[Block]:
         yield block(text, "paragraph", paragraph.start, lines[0].start)
     ends = [*(line.start for line in lines[1:]), paragraph.end]
     items = tuple(_item(text, line, end) for line, end in zip(lines, ends, strict=True))
-    kind = "ordered" if lines[0].number else "bullet"
+    kind: BlockKind = "ordered" if lines[0].number else "bullet"
     yield block(text, kind, lines[0].start, paragraph.end, children=items, family=lines[0].family)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from apar.structure.config import StructureConfig
-from apar.structure.lists import joined, list_group
+from apar.structure.lists import joined, list_group, rule_of
 from apar.structure.markdown import Block
 from apar.structure.markers import with_marked_lists
 from apar.structure.parts import Group
 from apar.structure.prose import prose_group
-from apar.structure.sections import by_headings, by_titles, section_group
+from apar.structure.sections import Split, by_headings, by_titles, section_group
 
 
 def outline(text: str, blocks: Sequence[Block], config: StructureConfig) -> list[Group]:
@@ -30,7 +30,7 @@ def outline(text: str, blocks: Sequence[Block], config: StructureConfig) -> list
     return _leaves(text, blocks, config)
 
 
-def _sections(text: str, split, config: StructureConfig) -> list[Group]:
+def _sections(text: str, split: Split, config: StructureConfig) -> list[Group]:
     group, closing = section_group(text, split, config)
     return [*outline(text, split[0], config), group, *outline(text, closing, config)]
 
@@ -48,10 +48,8 @@ def _leaves(text: str, blocks: Sequence[Block], config: StructureConfig) -> list
 
 def _lists(text: str, blocks: Sequence[Block], config: StructureConfig) -> Iterator[Group]:
     for one in blocks:
-        if one.children and one.kind in ("ordered", "bullet"):
-            rule = "ordered_list" if one.kind == "ordered" else "bullet_list"
-            if rule in config.rules:
-                yield list_group(text, one, config)
+        if one.children and one.kind in ("ordered", "bullet") and rule_of(one) in config.rules:
+            yield list_group(text, one, config)
 
 
 def _gain(group: Group, config: StructureConfig) -> int:

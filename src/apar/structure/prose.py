@@ -10,13 +10,10 @@ from apar.structure.config import StructureConfig
 from apar.structure.leads import bold_label_end, is_title, label_end, paragraph_lead
 from apar.structure.markdown import Block, block
 from apar.structure.parts import Group, Part, distinct, part
+from apar.structure.phrases import CLOSING, PLEASANTRY
 from apar.structure.script import is_cjk
-from apar.structure.sections import CLOSING
 
 _LINE = re.compile(r"[^\r\n]*\S")
-_PLEASANTRY = re.compile(
-    r"(?:Sure|Certainly|Of course|Absolutely|Great|Okay|Thank you|I'd be happy|I hope|Let me know|Here (?:is|are)|当然|好的)\b"
-)
 _CLOSING_MARKS = "*_\"'”’)」』）"
 _SENTENCE_ENDS = (".", "!", "?", ":", "。", "！", "？", "：")
 # Lines of at least so many characters on average are paragraphs; shorter ones are wrapped text.
@@ -80,7 +77,7 @@ def _labels(text: str, units: Sequence[_Unit], config: StructureConfig) -> Group
 def _paragraph(text: str, unit: _Unit, config: StructureConfig) -> Part:
     first = unit.blocks[0]
     body = text[first.start : first.end]
-    if _PLEASANTRY.match(body) or CLOSING.match(body):
+    if PLEASANTRY.match(body) or CLOSING.match(body):
         return Part(first.start, None, unit.blocks[-1].end, unit.blocks)
     if body.endswith((":", "：")):
         # What introduces the next block is a lead only if that block is its own.

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from apar.structure.config import StructureConfig
 from apar.structure.markdown import Block
 from apar.structure.parts import Group, Part, distinct, part
+from apar.structure.phrases import CLOSING
 from apar.structure.script import width
 
 _BOLD_LINE = re.compile(r"(\*\*|__)(?:(?!\1)[^\n])+\1[ \t]*[:：]?")
 _COLON_LINE = re.compile(r"[^\n]*[:：](?:\*\*|__|\*)?")
 _LONGEST_TITLE = 100
-CLOSING = re.compile(
-    r"[*_]*(?:In (?:conclusion|summary|short|closing|the end)\b|To (?:sum up|summari[sz]e|conclude)\b|Overall\b|Finally, remember"
-    r"|Remember\b|Ultimately\b|By (?:following|doing|taking|incorporating)\b|I hope\b|Hope\b|Let me know\b|If you (?:have|need|'d|want)\b"
-    r"|Please (?:note|let|remember|feel)\b|Note that\b|These (?:are|were)\b|With these\b|Feel free\b|Good luck\b|Enjoy\b"
-    r"|总之|综上|总的来说|总体而言|总而言之|希望|需要注意|请注意|以上)"
-)
 
 Split = tuple[Sequence[Block], list[tuple[Block, Sequence[Block]]]]
 """The blocks before the first section, and each section's title with the blocks under it."""
@@ -33,7 +29,7 @@ def by_headings(blocks: Sequence[Block]) -> Split:
 def by_titles(text: str, blocks: Sequence[Block]) -> Split:
     """The sections under lines in bold or, where there are none, under lines that end in a colon."""
     for pattern in (_BOLD_LINE, _COLON_LINE):
-        split = _split(blocks, lambda one, pattern=pattern: _is_title(text, one, pattern))
+        split = _split(blocks, partial(_is_title, text, pattern))
         if len(split[1]) >= 2 and sum(bool(body) for _, body in split[1]) >= 2:
             return split
     return blocks, []
@@ -56,7 +52,7 @@ def _split(blocks: Sequence[Block], is_title: Callable[[Block], bool]) -> Split:
     return blocks[: at[0]], [(blocks[k], blocks[k + 1 : end]) for k, end in zip(at, ends, strict=True)]
 
 
-def _is_title(text: str, one: Block, pattern: re.Pattern[str]) -> bool:
+def _is_title(text: str, pattern: re.Pattern[str], one: Block) -> bool:
     if one.kind != "paragraph" or one.end - one.start > _LONGEST_TITLE:
         return False
     line = text[one.start : one.end]
