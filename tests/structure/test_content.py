@@ -37,7 +37,7 @@ def first_reason(text: str) -> str | None:
         ("이것은 질문입니다.", "cjk"),
     ],
 )
-def test_content_that_is_refused(text: str, reason: str) -> None:
+def test_kinds_of_content(text: str, reason: str) -> None:
     assert first_reason(text) == reason
 
 
@@ -53,5 +53,5 @@ def test_content_that_is_refused(text: str, reason: str) -> None:
         "**Bold** and *italic* words.",
     ],
 )
-def test_prose_that_is_not_refused(text: str) -> None:
+def test_prose_is_none_of_them(text: str) -> None:
     assert first_reason(text) is None

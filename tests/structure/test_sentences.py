@@ -57,5 +57,17 @@ def test_the_end_is_before_white_space_and_more_text_follows(text: str) -> None:
     end = first_sentence_end(text)
     if end is not None:
         assert text[:end].strip()
-        assert text[end].isspace()
+        assert text[end].isspace() or text[:end].rstrip("*_\"'”’」』）)]")[-1] in "。！？"
         assert text[end:].strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("北京是首都。它很大。", "北京是首都。"),
+        ("价格是3.5元！很便宜。", "价格是3.5元！"),
+        ("“我去过。”他说。然后他走了。", "“我去过。”他说。"),
+    ],
+)
+def test_chinese_sentences_end_without_white_space(text: str, sentence: str) -> None:
+    assert text[: first_sentence_end(text)] == sentence

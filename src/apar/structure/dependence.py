@@ -90,8 +90,10 @@ def _derives(body: str) -> bool:
 
 def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:
     leads = [text[part.start : part.at] for part in group.forking[1:]]
-    opening = _share(leads, lambda lead: CONTINUES.match(lead) is not None)
-    return opening > 1 / 3 or _share(bodies[1:], lambda body: REFERS_BACK.search(body) is not None) > 0.3
+    if _share(leads, lambda lead: CONTINUES.match(lead) is not None) > 1 / 3:
+        return True
+    # A section's own groups are judged for themselves.
+    return group.rule != "sections" and _share(bodies[1:], lambda body: REFERS_BACK.search(body) is not None) > 0.3
 
 
 def _code_goes_on(text: str, parts: Sequence[Part]) -> bool:

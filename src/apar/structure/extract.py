@@ -96,9 +96,12 @@ class _Reader:
         least = config.min_paragraphs if group.rule == "paragraphs" else config.min_parts
         if len(group.parts) < least:
             return "too_few_parts"
-        if len(group.forking) < max(least, self._least_share(group)):
+        too_short = len(group.forking) < max(least, self._least_share(group))
+        if too_short and group.rule not in ("labels", "paragraphs"):
             return "short_details"
-        return next((reason for reason in dependence(self.text, group) if reason in config.refused), None)
+        # Stories and dialogues are called so even where they have nothing to fork.
+        dependent = next((reason for reason in dependence(self.text, group) if reason in config.refused), None)
+        return dependent or ("short_details" if too_short else None)
 
     def _least_share(self, group: Group) -> float:
         return 0 if group.rule == "paragraphs" else self.config.min_fork_share * len(group.parts)

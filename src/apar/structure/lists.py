@@ -31,11 +31,10 @@ def joined(text: str, blocks: Sequence[Block]) -> list[Block]:
     for fragments in _numbered(blocks):
         if any(found[index] is None for index in fragments):
             continue  # already under an item of another list
-        items, owned = _joined(text, blocks, fragments)
-        first, *others = fragments
-        for index in (*others, *owned):
-            found[index] = None
-        found[first] = _list_block(text, blocks[first], items)
+        items, last = _joined(text, blocks, fragments)
+        # What lies between two fragments and under no item is text of the thread that writes the list.
+        found[fragments[0] + 1 : last + 1] = [None] * (last - fragments[0])
+        found[fragments[0]] = _list_block(text, blocks[fragments[0]], items)
     return [one for one in found if one is not None]
 
 
@@ -47,7 +46,7 @@ def rule_of(block: Block) -> Rule:
 def list_group(text: str, block: Block, config: StructureConfig) -> Group:
     """The items of a list as parts."""
     items = _without_closing(text, block.children)
-    return Group(rule_of(block), distinct(text, (_part(text, item, config) for item in items)))
+    return Group(rule_of(block), distinct(text, [_part(text, item, config) for item in items]))
 
 
 def _list_block(text: str, first: Block, items: Sequence[Block]) -> Block:
@@ -67,7 +66,7 @@ def _numbered(blocks: Sequence[Block]) -> Iterator[list[int]]:
             of_kind[-1].append(index)
         else:
             of_kind.append([index])
-    yield from (run for of_kind in runs.values() for run in of_kind)
+    yield from sorted(run for of_kind in runs.values() for run in of_kind)
 
 
 def _last_number(block: Block) -> int:
@@ -75,8 +74,8 @@ def _last_number(block: Block) -> int:
     return max(block.children[-1].number, block.children[0].number + len(block.children) - 1)
 
 
-def _joined(text: str, blocks: Sequence[Block], fragments: Sequence[int]) -> tuple[list[Block], set[int]]:
-    """The items of a numbered list, each with the blocks under it, and the indices of those blocks."""
+def _joined(text: str, blocks: Sequence[Block], fragments: Sequence[int]) -> tuple[list[Block], int]:
+    """The items of a numbered list, each with the blocks under it, and the index of the last of these blocks."""
     between = [range(one + 1, other) for one, other in pairwise(fragments)]
     under = [_under(text, blocks, fragment, gap) for fragment, gap in zip(fragments, between, strict=False)]
     under.append(_under_last(blocks, fragments, under))
@@ -86,7 +85,7 @@ def _joined(text: str, blocks: Sequence[Block], fragments: Sequence[int]) -> tup
         if owned:
             more = tuple(blocks[index] for index in owned)
             items[-1] = replace(items[-1], end=more[-1].end, children=(*items[-1].children, *more))
-    return items, {index for owned in under for index in owned}
+    return items, max((fragments[-1], *under[-1]))
 
 
 def _under(text: str, blocks: Sequence[Block], fragment: int, gap: Sequence[int]) -> list[int]:

@@ -29,6 +29,8 @@ _OPTIONS = pyromark.Options.ENABLE_TABLES
 _MAX_NESTING = 48
 # Python strings may hold lone surrogates, which no UTF-8 library takes.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+# A line break to CommonMark, but not everywhere to the parser.
+_LONE_RETURN = re.compile(r"\r(?!\n)")
 # 1 for the first byte of a character in UTF-8, 0 for the others.
 _FIRST_BYTE = bytes(0 if 0x80 <= byte < 0xC0 else 1 for byte in range(256))
 _MARKER = re.compile(r"(?:(\d{1,9})([.)])|[-+*])(?:[ \t]+|$)", re.M)
@@ -87,7 +89,7 @@ class _Builder:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.source = _SURROGATE.sub("\ufffd", text)
+        self.source = _LONE_RETURN.sub("\n", _SURROGATE.sub("\ufffd", text))
         data = self.source.encode()
         # The characters before each byte; not needed where every character is one byte.
         self.characters = None if len(data) == len(text) else [0, *accumulate(data.translate(_FIRST_BYTE))]
@@ -144,8 +146,8 @@ class _Builder:
         return replace(item, content=min(marker.end(), item.end), number=number, family=family)
 
     def _extend_loose(self, start: int, end: int) -> None:
-        loose = self.open[-1].loose
-        self.open[-1].loose = (loose[0] if loose else start, end)
+        first, last = self.open[-1].loose or (start, end)
+        self.open[-1].loose = (first, max(last, end))
 
     def _close_loose(self) -> None:
         """Text of a tight item, which has no paragraph around it, becomes one."""

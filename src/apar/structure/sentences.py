@@ -11,7 +11,7 @@ import re
 
 import sentencex  # type: ignore[import-untyped]
 
-from apar.structure.script import is_cjk
+from apar.structure.script import is_cjk, width
 
 # Python strings may hold lone surrogates, which no UTF-8 library takes.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -20,11 +20,12 @@ _CLOSING = re.compile(r"[*_\"'”’」』）)\]]*")
 _DOUBTFUL = re.compile(
     r"(?:\b(?:\w\.)+|\b(?:etc|vs|No|approx|cf|al|Inc|Ltd|Co|St)\.|(?:^|\s)\(?\d{1,3}\.|\.\.\.|…|[:：])$"
 )
-_CJK_END = re.compile(r"[。！？!?][*_\"'”’」』）)\]]*$")
+_CJK_END = re.compile(r"[。！？][*_\"'”’」』）)\]]*$")
 
 
 def first_sentence_end(text: str, at_least: int = 0) -> int | None:
-    """Offset after the first sentence of at least `at_least` characters, if more text follows it.
+    """Offset after the first sentence of at least `at_least` characters (a CJK one counts as three), if more
+    text follows it.
 
     The offset is before the white space that follows the sentence; closing quotation and emphasis
     marks belong to the sentence.
@@ -36,7 +37,7 @@ def first_sentence_end(text: str, at_least: int = 0) -> int | None:
         end = closing.end() if closing else len(sentence)
         if end >= len(text.rstrip()):
             return None
-        if sentence and end >= at_least and _ends(text, end) and not _DOUBTFUL.search(sentence):
+        if sentence and width(text[:end]) >= at_least and _ends(text, end) and not _DOUBTFUL.search(sentence):
             return end
     return None
 
