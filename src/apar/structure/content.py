@@ -50,7 +50,7 @@ def is_program(text: str) -> bool:
 
 def has_formula(text: str) -> bool:
     """Whether there is TeX or an equation."""
-    return _FORMULA.search(_CODE_SPAN.sub("", text)) is not None
+    return any(sign in text for sign in "=$\\^") and _FORMULA.search(_CODE_SPAN.sub("", text)) is not None
 
 
 def _all_kinds(blocks: Sequence[Block]) -> Iterator[BlockKind]:
@@ -66,3 +66,5 @@ _TESTS: dict[Reason, Callable[[str], bool]] = {
     "formula": has_formula,
     "cjk": is_cjk,
 }
+CONTENT_REASONS: frozenset[Reason] = frozenset((*_BLOCK_REASONS.values(), *_TESTS))
+"""Every kind of content that is told."""

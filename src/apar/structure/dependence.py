@@ -65,7 +65,8 @@ def _share(texts: Sequence[str], holds: Callable[[str], bool]) -> float:
 
 def _is_story(bodies: Sequence[str]) -> bool:
     text = "\n\n".join(bodies)
-    return STORY.search(text) is not None or 25 * len(_PRONOUN.findall(text)) > len(text.split())
+    lower = text.lower()
+    return any(phrase in lower for phrase in STORY) or 25 * len(_PRONOUN.findall(text)) > len(text.split())
 
 
 def _has_short_lines(paragraph: str) -> bool:

@@ -8,11 +8,11 @@ side, and what is inside a detail is read in the same way. Forks are offsets: cu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apar.structure.config import DEFAULT, StructureConfig
-from apar.structure.content import content_reasons
+from apar.structure.content import CONTENT_REASONS, content_reasons
 from apar.structure.criteria import Reason, Refusal, Rule
 from apar.structure.dependence import dependence
 from apar.structure.markdown import Block, parse
@@ -40,13 +40,12 @@ def extract(response: str, config: StructureConfig = DEFAULT) -> Extraction:
     if reason is not None:
         return _leaf(response, reason)
     blocks = parse(response)
-    contents = list(content_reasons(response, blocks))
-    refused = next((reason for reason in contents if reason in config.refused), None)
-    if refused is not None:
-        return _leaf(response, refused)
+    refused = config.refused & CONTENT_REASONS
+    if refused and (found := next((one for one in content_reasons(response, blocks) if one in refused), None)):
+        return _leaf(response, found)
     reader = _Reader(response, config)
     reader.read(blocks, depth=1, nesting=0)
-    return reader.result(contents)
+    return reader.result(content_reasons(response, blocks))
 
 
 def _refused_whole(text: str, config: StructureConfig) -> Reason | None:
@@ -106,7 +105,7 @@ class _Reader:
     def _least_share(self, group: Group) -> float:
         return 0 if group.rule == "paragraphs" else self.config.min_fork_share * len(group.parts)
 
-    def result(self, contents: Sequence[Reason]) -> Extraction:
+    def result(self, contents: Iterator[Reason]) -> Extraction:
         forks = self._limited()
         reason: Reason | None = None
         if not self.forks:
@@ -129,13 +128,14 @@ class _Reader:
                 return forks
         return []
 
-    def _weightiest(self, contents: Sequence[Reason]) -> Reason:
+    def _weightiest(self, contents: Iterator[Reason]) -> Reason:
         """Why nothing forks: the parts' dependence, the kind of content, or that there are no parts."""
         refused = [refusal for refusal in self.refusals if refusal.reason in self.config.refused]
         if refused:
             return max(refused, key=lambda refusal: refusal.end - refusal.start).reason
-        if contents and contents[0] in ("code", "formula", "table"):
-            return contents[0]
+        kind = next((one for one in contents if one in ("code", "formula", "table")), None)
+        if kind is not None:
+            return kind
         return "short_details" if any(one.reason == "short_details" for one in self.refusals) else "too_few_parts"
 
 

@@ -52,7 +52,7 @@ def item_lead(text: str, below: int, config: StructureConfig) -> int | None:
     opening phrase in bold or italics that a colon, a dash or the line's end closes; up to a colon or a
     spaced dash; any opening phrase in bold or italics; a first line that others follow; the first sentence.
     """
-    masked = _mask(text[: 4 * config.max_sentence_chars])
+    masked = _mask(text[: 2 * config.max_sentence_chars])
     return (
         _closed_emphasis(text, masked, config)
         or _punctuated_lead(masked, config)
@@ -68,7 +68,7 @@ def paragraph_lead(text: str, labelled: bool, config: StructureConfig) -> int | 
     In this order: an opening phrase in bold that a colon closes; a label (only if `labelled`, where the
     paragraphs beside it have labels as well); a title line; the first sentence.
     """
-    masked = _mask(text[: 4 * config.max_sentence_chars])
+    masked = _mask(text[: 2 * config.max_sentence_chars])
     end = bold_label_end(text, config) or (label_end(text) if labelled else None)
     # "Yes!" opens a paragraph but is no topic sentence.
     return end or _title_lead(text, config) or _sentence_lead(text, masked, 0, config.min_sentence_chars, config)
@@ -76,6 +76,8 @@ def paragraph_lead(text: str, labelled: bool, config: StructureConfig) -> int | 
 
 def bold_label_end(paragraph: str, config: StructureConfig) -> int | None:
     """Where an opening phrase in bold or italics ends with the colon or dash that closes it, on one line."""
+    if not paragraph.startswith(("*", "_")):
+        return None
     head = _LINE_BREAK.split(paragraph, maxsplit=1)[0]
     bold = _closed_emphasis(head, _mask(head), config)
     return bold if bold is not None and head[:bold].rstrip("*_ ")[-1:] in (":", "：", "-", "–", "—") else None

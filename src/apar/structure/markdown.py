@@ -108,7 +108,7 @@ class _Builder:
                 continue
             elif name == "Rule":
                 self._close_loose()
-                self.open[-1].children.append(block(self.text, "rule", *self._span(place)))
+                self._add(block(self.text, "rule", *self._span(place)))
             elif self.open[-1].kind == "item" and name != "End":
                 self._extend_loose(*self._span(place))
         return tuple(self.open[0].children)
@@ -136,7 +136,7 @@ class _Builder:
         if done.kind == "ordered" and children:
             more["family"] = children[0].family
         made = block(self.text, done.kind, done.start, done.end, **more)
-        self.open[-1].children.append(self._item(made) if done.kind == "item" else made)
+        self._add(self._item(made) if done.kind == "item" else made)
 
     def _item(self, item: Block) -> Block:
         marker = _MARKER.match(self.text, item.start, item.end)
@@ -153,8 +153,13 @@ class _Builder:
         """Text of a tight item, which has no paragraph around it, becomes one."""
         loose = self.open[-1].loose
         if loose is not None:
-            self.open[-1].children.append(block(self.text, "paragraph", *loose))
+            self._add(block(self.text, "paragraph", *loose))
             self.open[-1].loose = None
+
+    def _add(self, made: Block) -> None:
+        # What is white space to Python but not to the parser, as "\x1f", makes a paragraph without text.
+        if made.end > made.start:
+            self.open[-1].children.append(made)
 
     def _span(self, place: Any) -> tuple[int, int]:
         start, end = place["start"], place["end"]
