@@ -51,6 +51,7 @@ CODE = (
     "1. Load the data: read the file once\n\n   ```python\n   rows = load('a.csv')\n   ```\n\n"
     "2. Count the rows: one number for all\n\n   ```python\n   print(len(rows))\n   ```\n"
 )
+COUNT = "\n".join(f"- Table of {k}: {k} {2 * k} {3 * k} {4 * k} {5 * k} {6 * k} {7 * k} {8 * k}" for k in (12, 13, 14))
 CARRIED = (
     "1. Wages: the yearly wages come to 48,250 in this case\n"
     "2. Rent: the rent is 12,345 and leaves 48,250 less that\n"
@@ -70,6 +71,7 @@ CARRIED = (
         (STEPS, "continued"),
         (CODE, "code_continued"),
         (CARRIED, "carried_over"),
+        (COUNT, "counting"),
     ],
 )
 def test_parts_that_need_the_parts_before_them(text: str, reason: str) -> None:

@@ -146,12 +146,11 @@ LIST = "1. One: the first of them all\n2. Two: the second one of all\n3. Three: 
             id="bullets as signs",
         ),
         pytest.param(
-            "1. Fiscal policy: taxes can be cut to help. This leaves people more to spend on their own.\n"
+            "1. Fiscal policy: taxes can be cut to help.▶ This leaves people more to spend on their own.◀\n"
             "2. Monetary policy:▶ interest rates can fall. This makes loans cheaper than before.◀\n"
-            "3. Fiscal policy: money can be spent on works. This gives work to those who have none.\n"
-            "4. Trade policy:▶ tariffs can be cut. This opens the markets for all goods.◀\n"
-            "5. Labour policy:▶ wages can be supported. This keeps people in work for a while.◀",
-            id="a label that comes twice tells nothing",
+            "3. Fiscal policy: money can be spent on works.▶ This gives work to those who have none.◀\n"
+            "4. Trade policy:▶ tariffs can be cut. This opens the markets for all goods.◀",
+            id="a label that comes twice tells nothing: the sentence leads",
         ),
     ],
 )

@@ -40,6 +40,8 @@ def dependence(text: str, group: Group) -> Iterator[Reason]:
         yield "narrative"
     if _share(bodies, _derives) >= 0.5:
         yield "derivation"
+    if _share([text[part.at : part.end] for part in group.forking], _counts) >= 0.5:
+        yield "counting"
     if _goes_on(text, group, bodies):
         yield "continued"
     if _code_goes_on(text, parts):
@@ -89,6 +91,12 @@ def _derives(body: str) -> bool:
     return has_formula(body) and INFERS.search(body) is not None
 
 
+def _counts(detail: str) -> bool:
+    """Whether most words are numbers: rows of a table, times, a count."""
+    words = detail.split()
+    return len(words) > 3 and 2 * sum(any(sign.isdigit() for sign in word) for word in words) > len(words)
+
+
 def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:
     leads = [text[part.start : part.at] for part in group.forking[1:]]
     if _share(leads, lambda lead: CONTINUES.match(lead) is not None) > 1 / 3:
@@ -102,7 +110,7 @@ def _code_goes_on(text: str, parts: Sequence[Part]) -> bool:
     defined: set[str] = set()
     uses = blocks = 0
     for part in parts:
-        code = "\n".join(text[one.start : one.end] for one in _code(part.inside))
+        code = "\n".join(text[one.start : one.end] for one in _code(part.blocks))
         if not code:
             continue
         blocks += 1

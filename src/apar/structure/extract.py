@@ -17,7 +17,7 @@ from apar.structure.criteria import Reason, Refusal, Rule
 from apar.structure.dependence import dependence
 from apar.structure.markdown import Block, parse
 from apar.structure.outline import outline
-from apar.structure.parts import Group
+from apar.structure.parts import Group, inside
 from apar.tree import Fork, ParagraphTree
 
 # Lists within lists that have no leads are not followed deeper than this.
@@ -87,8 +87,8 @@ class _Reader:
             if forks and part.at is not None:
                 self.forks.append((Fork(part.at, part.end), depth))
                 inner += 1
-            if inner <= self.config.max_depth and part.inside:
-                self.read(part.inside, inner, nesting + 1)
+            if inner <= self.config.max_depth:
+                self.read(list(inside(self.text, part)), inner, nesting + 1)
 
     def _refusal(self, group: Group) -> Reason | None:
         config = self.config

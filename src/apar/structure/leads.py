@@ -91,6 +91,11 @@ def label_end(paragraph: str) -> int | None:
     return label.end()
 
 
+def sentence_lead(text: str, below: int, config: StructureConfig) -> int | None:
+    """Where the first sentence ends, if it can be a lead; `below` characters of blocks are under the text."""
+    return _sentence_lead(text, _mask(text[: 2 * config.max_sentence_chars]), below, 0, config)
+
+
 def is_title(line: str) -> bool:
     """Whether a line reads as the title of what follows: short, capitalised, and no sentence."""
     line = line.strip().strip("*_")

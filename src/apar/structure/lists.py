@@ -46,7 +46,7 @@ def rule_of(block: Block) -> Rule:
 def list_group(text: str, block: Block, config: StructureConfig) -> Group:
     """The items of a list as parts."""
     items = _without_closing(text, block.children)
-    return Group(rule_of(block), distinct(text, [_part(text, item, config) for item in items]))
+    return Group(rule_of(block), distinct(text, [_part(text, item, config) for item in items], config))
 
 
 def _list_block(text: str, first: Block, items: Sequence[Block]) -> Block:

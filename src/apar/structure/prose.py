@@ -40,7 +40,7 @@ def prose_group(text: str, blocks: Sequence[Block], config: StructureConfig) -> 
     if "labels" in config.rules and len(distinct_labels) >= config.min_parts and 2 * len(labelled) >= len(units) - 2:
         return _labels(text, units, config)
     if "paragraphs" in config.rules and len(units) >= config.min_paragraphs:
-        return Group("paragraphs", distinct(text, (_paragraph(text, unit, config) for unit in units)))
+        return Group("paragraphs", distinct(text, [_paragraph(text, unit, config) for unit in units], config))
     return None
 
 
@@ -71,7 +71,7 @@ def _labels(text: str, units: Sequence[_Unit], config: StructureConfig) -> Group
     if not any(len(one) > 1 for one in found[:-1]) or CLOSING.match(text, found[-1][-1].start):
         found[-1] = found[-1][:1]
     merged = (_Unit(tuple(block for unit in one for block in unit.blocks), one[0].label) for one in found)
-    return Group("labels", distinct(text, (part(text, u.start, u.label, u.blocks, config) for u in merged)))
+    return Group("labels", distinct(text, [part(text, u.start, u.label, u.blocks, config) for u in merged], config))
 
 
 def _paragraph(text: str, unit: _Unit, config: StructureConfig) -> Part:

@@ -41,7 +41,7 @@ def section_group(text: str, split: Split, config: StructureConfig) -> tuple[Gro
     title, body = sections[-1]
     own, closing = _closing(text, [body for _, body in sections[:-1]], body)
     parts = [_part(text, *one, config) for one in (*sections[:-1], (title, own))]
-    return Group("sections", distinct(text, parts)), closing
+    return Group("sections", distinct(text, parts, config)), closing
 
 
 def _split(blocks: Sequence[Block], is_title: Callable[[Block], bool]) -> Split:
