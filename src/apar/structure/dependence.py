@@ -22,6 +22,7 @@ _SPEAKER = re.compile(r"[*_]*(?P<name>[A-Z][\w .'-]{0,30}|[\u4e00-\u9fff]{1,8})[
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w.]\d)")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}(?:[ -][A-Z][a-z]+)*")
+_CODE_SPAN = re.compile(r"`([^`\n]+)`")
 _WORD = re.compile(r"[A-Za-z_]\w{2,}")
 _DEFINED = re.compile(
     r"\b([A-Za-z_]\w{2,})(?=\s*=(?!=))|\b(?:def|class|function|import|as|let|const|var) +([A-Za-z_]\w*)"
@@ -38,7 +39,7 @@ def dependence(text: str, group: Group) -> Iterator[Reason]:
         yield "dialogue"
     elif _is_story(bodies):
         yield "narrative"
-    if _share(bodies, _derives) >= 0.5:
+    if _share(bodies, has_formula if group.rule == "sections" else _derives) >= 0.5:
         yield "derivation"
     if _share([text[part.at : part.end] for part in group.forking], _counts) >= 0.5:
         yield "counting"
@@ -102,21 +103,23 @@ def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:
     if _share(leads, lambda lead: CONTINUES.match(lead) is not None) > 1 / 3:
         return True
     # A section's own groups are judged for themselves.
-    return group.rule != "sections" and _share(bodies[1:], lambda body: REFERS_BACK.search(body) is not None) > 0.3
+    said = leads if group.rule == "sections" else bodies[1:]
+    return _share(said, lambda text: REFERS_BACK.search(text) is not None) > 0.3
 
 
 def _code_goes_on(text: str, parts: Sequence[Part]) -> bool:
-    """Whether code in a part uses what the code of an earlier part defines."""
+    """Whether most parts after the first code use what earlier code defines, or explain it by its names."""
     defined: set[str] = set()
-    uses = blocks = 0
+    names: set[str] = set()
+    after = uses = 0
     for part in parts:
         code = "\n".join(text[one.start : one.end] for one in _code(part.blocks))
-        if not code:
-            continue
-        blocks += 1
-        uses += bool(defined.intersection(_WORD.findall(code)))
-        defined |= {name for names in _DEFINED.findall(code) for name in names if name}
-    return blocks >= 2 and 2 * uses >= blocks - 1
+        spans = _WORD.findall(" ".join(_CODE_SPAN.findall(text, part.start, part.end)))
+        after += bool(names)
+        uses += bool(defined.intersection(_WORD.findall(code))) or len(names.intersection(spans)) >= 2
+        defined |= {name for found in _DEFINED.findall(code) for name in found if name}
+        names |= set(_WORD.findall(code))
+    return after > 0 and 2 * uses >= after
 
 
 def _code(blocks: Sequence[Block]) -> Iterator[Block]:

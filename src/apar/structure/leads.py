@@ -27,9 +27,9 @@ _EMPHASIS = re.compile(
 # What may stand between an opening phrase in bold and the colon or dash that closes the lead.
 _CLOSES_EMPHASIS = re.compile(
     r"(?:[ \t]*(?:\([^()\n]*\)|（[^（）\n]*）))?"
-    r"(?:[ \t]*(?::(?=\s|$)|：)|[ \t]+[-–—]+(?=\s)|—{1,2}|[.!?]?(?=\s*\n))"
+    r"(?:[ \t]*(?::(?=\s|$|[\u4e00-\u9fff])|：)|[ \t]+[-–—]+(?=\s)|—{1,2}|[.!?]?(?=\s*\n))"
 )
-_COLON = re.compile(r"(?::(?P<closing>[*_\"'”’]*)(?=\s|$)|：[*_”’]*)")
+_COLON = re.compile(r"(?::(?P<closing>[*_\"'”’]*)(?=\s|$|[\u4e00-\u9fff])|：[*_”’]*)")
 _DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)|(?<=\S)——(?=\S)|(?<=\w)—(?=\w)")
 # A colon after these opens an enumeration, an example or speech inside the sentence; it closes no headline.
 _OPENS_EXAMPLE = re.compile(
@@ -39,7 +39,9 @@ _OPENS_EXAMPLE = re.compile(
 )
 # "Step 2" or "Day 1" tells the place of a part but nothing of its matter.
 _NUMBERED_LABEL = re.compile(r"\W*[A-Za-z]{0,12} ?\d[\d,.]*\W*")
-_LABEL = re.compile(r"[A-Z](?:[^.!?:;\n]|(?<!\s)\.(?=\w)){1,58}:(?= )|[\u4e00-\u9fff][^。！？：；，\n]{1,24}：(?=\S)")
+_LABEL = re.compile(
+    r"[A-Z](?:[^.!?:;\n]|(?<!\s)\.(?=\w)){1,58}:(?= )|[\u4e00-\u9fff][^。！？:：；，\n]{1,24}[:：](?=\S)"
+)
 _REMARKS = frozenset(("note", "warning", "tip", "answer", "title", "注意", "答案", "答", "注"))
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 _TITLE_CHARS = 60

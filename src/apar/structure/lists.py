@@ -20,6 +20,8 @@ from apar.structure.parts import Group, Part, distinct, part
 
 # "1995. It grew" at the start of a line is an item to the parser, and a year to a person.
 _LARGEST_FIRST_NUMBER = 200
+# A number may be missing where its line is broken.
+_LARGEST_STEP = 3
 _BETWEEN_SECTIONS: frozenset[BlockKind] = frozenset(("heading", "rule"))
 _TITLE = re.compile(r"(\*\*|__)[^\n]*(\*\*|__)[:：]?|[^\n]*[:：](\*\*|__)?")
 _LAZY_LINE = re.compile(r"\n(?=\S)")
@@ -27,6 +29,7 @@ _LAZY_LINE = re.compile(r"\n(?=\S)")
 
 def joined(text: str, blocks: Sequence[Block]) -> list[Block]:
     """The blocks with the fragments of a numbered list joined, and no lists that are none."""
+    blocks = [run for one in blocks for run in _runs(one)]
     found: list[Block | None] = list(blocks)
     for fragments in _numbered(blocks):
         if any(found[index] is None for index in fragments):
@@ -47,6 +50,18 @@ def list_group(text: str, block: Block, config: StructureConfig) -> Group:
     """The items of a list as parts."""
     items = _without_closing(text, block.children)
     return Group(rule_of(block), distinct(text, [_part(text, item, config) for item in items], config))
+
+
+def _runs(one: Block) -> Iterator[Block]:
+    """A numbered list, parted where its numbers begin anew: to Markdown the next list is the same."""
+    if one.kind != "ordered":
+        yield one
+        return
+    items = one.children
+    anew = [k for k in range(1, len(items)) if items[k].number < items[k - 1].number]
+    for first, end in pairwise([0, *anew, len(items)]):
+        run = items[first:end]
+        yield replace(one, start=run[0].start, content=run[0].start, end=run[-1].end, children=run)
 
 
 def _list_block(text: str, first: Block, items: Sequence[Block]) -> Block:
@@ -116,8 +131,8 @@ def _is_title(text: str, block: Block) -> bool:
 
 def _counts_up(items: Sequence[Block]) -> bool:
     numbers = [item.number for item in items]
-    steps = {other - one for one, other in pairwise(numbers)}
-    return numbers[0] <= _LARGEST_FIRST_NUMBER and steps <= {0, 1}
+    steps = (other - one for one, other in pairwise(numbers))
+    return numbers[0] <= _LARGEST_FIRST_NUMBER and all(0 <= step <= _LARGEST_STEP for step in steps)
 
 
 def _without_closing(text: str, items: Sequence[Block]) -> Sequence[Block]:

@@ -56,7 +56,11 @@ PLEASANTRY = _opening(
         "I hope",
         "Let me know",
         r"Here(?:'s| is| are)",
-        r"As an AI",
+        "As an AI",
+        "Hello",
+        "Hi",
+        "Hey",
+        "Welcome",
     ),
     ("当然", "好的", "以下是", "作为一"),
 )
@@ -99,6 +103,7 @@ CONTINUES = _opening(
         "In response",
         "Meanwhile",
         "In doing so",
+        r"For (?:example|instance)",
     ),
     ("接着", "接下来", "随后", "于是", "然后", "因此", "所以", "但是", "然而", "这", "他", "她", "它"),
 )
@@ -108,6 +113,8 @@ REFERS_BACK = _anywhere(
     (
         r"as (?:mentioned|described|noted|shown|discussed|stated) (?:above|earlier|before|previously)",
         "as above",
+        r"the above (?:code|command|example|query|function|program|script|equation|steps?)",
+        r"(?:code|command|query|function|program|script|equation|steps?) above",
         r"(?:from|in|of) (?:the )?(?:previous|preceding|last|above) (?:step|section|part|paragraph|example|point)s?",
         r"(?:from|in) step \d+",
         r"steps? \d+ (?:and|to|through|-) \d+",
