@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from apar.data.records import TreeRecord, read_trees
-from apar.errors import ModelError, UserError
+from apar.errors import ModelError, RunError, UserError
 from apar.eval.details import details
 from apar.eval.independence import Measurer, VerifyConfig, verify_file, verify_records
 from apar.eval.losses import DetailLosses
@@ -290,3 +290,13 @@ def test_a_max_length_beyond_the_positions_and_a_missing_model_are_errors(forkin
         Measurer.load(str(forking), None, VerifyConfig(max_length=257))
     with pytest.raises(ModelError, match="no model folder"):
         verify_file(tmp_path / "trees.jsonl", tmp_path / "v.jsonl", str(tmp_path / "none"))
+
+
+def test_a_full_device_is_told_with_what_to_lower(forking: Path) -> None:
+    def full(**inputs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    measurer = Measurer.load(str(forking), None, VerifyConfig(device="cpu"))
+    measurer.model.model.forward = full
+    with pytest.raises(RunError, match="lower batch_tokens"):
+        measurer.measure([record(FLAT)])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from apar.engine.load import load
-from apar.errors import ModelError
+from apar.errors import ModelError, RunError
 from apar.eval.details import EncodedAnswer, Layout, layout
 from apar.tokens import CHILD, FORK, ControlTokens, Message, encode_prompt, encode_text
 from apar.train.mask import additive_mask
@@ -57,11 +57,19 @@ class Reader:
 
         Control tokens are left out of the softmax, as the engine does wherever text must follow, so that
         plain text and threads are measured by the same yardstick. Layouts of like length share a pass of at
-        most `batch_tokens` tokens, or have one alone.
+        most `batch_tokens` tokens, or have one alone. Raises RunError where the device's memory does not hold it.
         """
         found: dict[int, Tensor] = {}
         for batch in _batches([len(one) for one in layouts], batch_tokens):
-            found.update(zip(batch, self._pass([layouts[index] for index in batch]), strict=True))
+            try:
+                losses = self._pass([layouts[index] for index in batch])
+            except torch.OutOfMemoryError as error:
+                tokens = len(batch) * len(layouts[batch[0]])
+                raise RunError(
+                    f"the memory of {self.model.device} is too small for {self.name} to read {tokens} tokens at once; "
+                    "lower batch_tokens or max_length"
+                ) from error
+            found.update(zip(batch, losses, strict=True))
         return [found[index] for index in range(len(layouts))]
 
     @torch.inference_mode()
