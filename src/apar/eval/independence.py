@@ -89,14 +89,16 @@ class Measurer:
             return "no_forks"
         if not _is_utf8(record):
             return "not_utf8"
+        answer = self.model.encode(record.tree)
         try:
-            answer = self.model.encode(record.tree)
-            contexts = [self.model.lay_out(record.messages, answer, depth + 1) for depth in range(answer.depth)]
             plain = self.sequential.lay_out(record.messages, self._plain(record, answer), 0)
+            if len(plain) > self.max_length:
+                return "too_long"
+            contexts = [self.model.lay_out(record.messages, answer, depth + 1) for depth in range(answer.depth)]
         except RequestError:
             return "prompt_refused"
-        # Positions count a path's tokens; plain text is the longest but for the control tokens.
-        if max(max(context.positions) for context in (plain, *contexts)) >= self.max_length:
+        # A path is shorter than the text, but its control tokens may outweigh what is hidden.
+        if max(max(context.positions) for context in contexts) >= self.max_length:
             return "too_long"
         return _Laid(answer, (plain, *contexts))
 
