@@ -20,13 +20,13 @@ def write(folder: Path, records: Sequence[Any], name: str = "chats.jsonl") -> Pa
 
 
 def chat_of(folder: Path, record: dict[str, Any]) -> Chat:
-    (chat,) = read_chats(write(folder, [record]))
+    (chat,) = read_chats(write(folder, [record]), turns="last")
     assert isinstance(chat, Chat)
     return chat
 
 
 def problem_of(folder: Path, broken: dict[str, Any], good: dict[str, Any]) -> str:
-    _, found = read_chats(write(folder, [good, broken]))
+    _, found = read_chats(write(folder, [good, broken]), turns="last")
     assert isinstance(found, BrokenRecord)
     assert found.place.line == 2
     return found.problem
@@ -50,14 +50,26 @@ def test_every_format_gives_the_last_answer_and_what_was_before(tmp_path: Path, 
     chat = chat_of(tmp_path, GOOD[name])
     assert [(m["role"], m["content"]) for m in chat.messages] == TWO_TURNS[:-1]
     assert chat.response == "A2"
-    assert chat.prompt is None
     assert chat.format == f"jsonl {name}"
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_answer_makes_a_chat_with_an_id_of_its_own(tmp_path: Path, name: str) -> None:
+    found = read_chats(write(tmp_path, [{**GOOD[name], "id": "a"}]))
+    chats = [chat for chat in found if isinstance(chat, Chat)]
+    assert [(chat.id, chat.response, len(chat.messages)) for chat in chats] == [("a#1", "A1", 1), ("a#2", "A2", 3)]
+
+
+def test_ids_that_are_missing_or_null_are_made_of_file_and_number(tmp_path: Path) -> None:
+    path = tmp_path / "chats.json"
+    path.write_text(json.dumps([{**GOOD["alpaca"], "id": None}, GOOD["alpaca"]]))
+    assert [chat.id for chat in read_chats(path, "last") if isinstance(chat, Chat)] == ["chats-000001", "chats-000002"]
 
 
 def test_a_json_array_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "chats.json"
     path.write_text(json.dumps(list([GOOD["alpaca"]] * 2), indent=1))
-    assert [chat.format for chat in read_chats(path) if isinstance(chat, Chat)] == ["json alpaca"] * 2
+    assert [chat.format for chat in read_chats(path, "last") if isinstance(chat, Chat)] == ["json alpaca"] * 2
 
 
 def test_the_input_of_an_alpaca_record_belongs_to_the_question(tmp_path: Path) -> None:
@@ -72,13 +84,13 @@ def test_the_input_of_an_alpaca_record_belongs_to_the_question(tmp_path: Path) -
 def test_what_follows_the_last_answer_is_left_out(tmp_path: Path) -> None:
     turns = [("human", "Q"), ("gpt", "A"), ("human", "thanks")]
     chat = chat_of(tmp_path, {"conversations": [{"from": role, "value": text} for role, text in turns]})
-    assert (chat.prompt, chat.response) == ("Q", "A")
+    assert (chat.messages[-1]["content"], chat.response) == ("Q", "A")
 
 
 def test_content_in_parts_is_joined(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there"}]
     record = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "Hi"}]}
-    assert chat_of(tmp_path, record).prompt == "Hello there"
+    assert chat_of(tmp_path, record).messages[-1]["content"] == "Hello there"
 
 
 def test_a_history_of_odd_length_opens_with_a_system_message(tmp_path: Path) -> None:
@@ -127,7 +139,7 @@ def test_a_record_that_does_not_fit_is_told_and_left_out(
 
 def test_the_format_is_that_of_the_first_record_that_fits_one(tmp_path: Path) -> None:
     path = write(tmp_path, [{"note": "no chat"}, GOOD["alpaca"]])
-    broken, chat = read_chats(path)
+    broken, chat = read_chats(path, "last")
     assert isinstance(broken, BrokenRecord)
     assert "no known keys, but `note`" in broken.problem
     assert isinstance(chat, Chat)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from apar.data import arrays, lines
 from apar.data.lines import BrokenRecord, Record, detect_container, read_records
 from apar.errors import UserError
 
 
 def read(path: Path) -> list[tuple[int, object]]:
     """Line and data, or line and problem, of each record."""
-    records = read_records(path, detect_container(path))
+    records = read_records(path)
     return [(one.place.line, one.data if isinstance(one, Record) else one.problem) for one in records]
 
 
@@ -95,7 +100,7 @@ def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
 def test_a_compressed_file_that_is_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-12])
-    records = list(read_records(path, "jsonl"))
+    records = list(read_records(path))
     assert records
     assert isinstance(records[-1], BrokenRecord)
     assert records[-1].problem == "the compressed file is damaged or cut off"
@@ -106,7 +111,72 @@ def test_a_file_that_cannot_be_read_is_the_users_mistake(tmp_path: Path) -> None
         detect_container(tmp_path / "missing")
     with pytest.raises(UserError, match="Is a directory"):
         detect_container(tmp_path)
+
+
+def test_an_array_is_read_up_to_what_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_bytes(b'[\n{"a": "\xff"}]')
-    with pytest.raises(UserError, match="line 2 is not UTF-8"):
-        list(read_records(path, "json"))
+    path.write_bytes(b'[\n{"a": 1},\n{"a": "\xff"}]')
+    assert read(path) == [(2, {"a": 1}), (3, "the text is not UTF-8 from here on")]
+
+
+def test_an_object_written_over_many_lines_is_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"a": [1, 2]}, indent=2) + "\n" + json.dumps({"a": 3}, indent=2))
+    assert read(path) == [(1, {"a": [1, 2]}), (7, {"a": 3})]
+
+
+def test_records_on_one_line_have_numbers_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"a": 1}, {"a": 2}]')
+    assert [one.number for one in read_records(path) if isinstance(one, Record)] == [1, 2]
+
+
+@pytest.mark.parametrize("window", [1, 2, 7, 64])
+def test_an_array_is_read_alike_through_any_window(tmp_path: Path, monkeypatch: Any, window: int) -> None:
+    path = tmp_path / "a.json"
+    values = [{"a": "é😀" * 20, "b": [1, {"c": None}]}, 12345, {"a": "]"}, {}]
+    path.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
+    whole = read(path)
+    monkeypatch.setattr(arrays, "_WINDOW", window)
+    assert read(path) == whole
+    assert [data for _, data in whole if isinstance(data, dict)] == [values[0], values[2], values[3]]
+
+
+def test_zstandard_is_known_by_its_content(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    codec = pyarrow.Codec("zstd")
+    path = tmp_path / "no-ending"
+    path.write_bytes(codec.compress(b'{"a": 1}\n', asbytes=True) + codec.compress(b'{"a": 2}\n', asbytes=True))
+    assert read(path) == [(1, {"a": 1}), (2, {"a": 2})]
+    path.write_bytes(codec.compress(b'{"a": 1}\n' * 100_000, asbytes=True)[:-5])
+    assert read(path)[-1][1] == "the compressed file is damaged or cut off"
+
+
+def test_the_rows_of_a_parquet_file_are_records_without_their_nulls(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "a.parquet"
+    rows = [{"prompt": "Q", "messages": [{"role": "user", "content": "Q"}]}, {"prompt": None, "messages": []}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    assert read(path) == [(1, rows[0]), (2, {"messages": []})]
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(UserError, match="as Parquet"):
+        read(path)
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b'{"a": 1}\n',))
+    writer.start()
+    assert read(path) == [(1, {"a": 1})]
+    writer.join()
+
+
+def test_a_line_beyond_any_use_is_told_and_the_rest_is_read(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(lines, "LONGEST_RECORD", 2**20)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": "' + b"x" * (5 << 20) + b'"}\n{"a": 2}\n')
+    assert read(path) == [(1, "the line is longer than 1 MiB"), (2, {"a": 2})]

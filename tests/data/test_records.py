@@ -14,7 +14,7 @@ from apar.errors import UserError
 from apar.structure.extract import extract
 from apar.tokens import Message
 
-ANSWER = "1. One: the first of all\n2. Two: the second\u2028one\n3. Three: the third one\n"
+ANSWER = "1. One: the first of them all\n2. Two: the second\u2028one of all\n3. Three: the third one of all\n"
 
 
 def record(response: str = ANSWER, *before: Message, **extra: str) -> TreeRecord:
@@ -41,7 +41,7 @@ def test_the_keys_of_a_record() -> None:
     assert list(data) == ["id", "source", "license", "prompt", "response", "rule", "reason", "forks"]
     assert (data["prompt"], data["rule"], data["reason"]) == ("Which?", "ordered_list", None)
     [at, end] = data["forks"][0]
-    assert (ANSWER[:at], ANSWER[at:end]) == ("1. One:", " the first of all")
+    assert (ANSWER[:at], ANSWER[at:end]) == ("1. One:", " the first of them all")
 
 
 def test_a_conversation_is_written_as_messages() -> None:
@@ -71,8 +71,7 @@ def test_a_tree_beyond_the_last_is_the_users_mistake(tmp_path: Path) -> None:
         "[]",
         '{"id": "a"}',
         '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, "forks": 3}',
-        '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, '
-        '"forks": [[1, 9]]}',
+        '{"id": "a", "source": "s", "prompt": "Q", "response": "A", "rule": "r", "reason": null, "forks": [[1, 9]]}',
     ],
 )
 def test_a_line_that_is_no_tree_is_told(tmp_path: Path, line: str) -> None:

@@ -7,9 +7,9 @@
 | `messages`        | `messages`: `[{"role": "user" or "assistant", "content": text}, …]`               |
 | `prompt_response` | `prompt`, `response`; `history` (`[user, assistant, …]`) where present            |
 
-The format is that of a file's first record that fits one; other records of the file must fit it too. The last
-answer of the assistant is the response, what comes before it are the messages. A `history` of odd length
-opens with a system message.
+The format is that of a file's first record that fits one; other records of the file must fit it too. An answer
+of the assistant is a response, what comes before it are its messages. A `history` of odd length opens with a
+system message.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from apar.data.lines import BrokenRecord, Container, Place, Record, detect_container, read_records
+from apar.data.lines import BrokenRecord, Container, Place, Raw, Record, decoded, read_raw
 from apar.errors import UserError
 from apar.tokens import Message
 
-__all__ = ["BrokenRecord", "Chat", "Place", "read_chats"]
+__all__ = ["BrokenRecord", "Chat", "ChatReader", "Place", "read_chats"]
+
+Turns = Literal["every", "last"]
+"""Which answers of a conversation become chats."""
 
 COPIED_KEYS = ("license", "licence", "model", "lang")
 """Keys of a record that are handed on unchanged."""
@@ -50,37 +53,59 @@ class Chat:
     place: Place
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def prompt(self) -> str | None:
-        """The question, if there is nothing else before the answer."""
-        return self.messages[0]["content"] if len(self.messages) == 1 else None
-
 
 class _MisfitError(ValueError):
     """A record does not have the form that its format asks for; the message says what is wrong."""
 
 
-def read_chats(path: Path) -> Iterator[Chat | BrokenRecord]:
+def read_chats(path: Path, turns: Turns = "every") -> Iterator[Chat | BrokenRecord]:
     """The chats of a file in order, and a BrokenRecord for each line or record that is none.
 
-    An answer may be empty. Raises UserError where the file cannot be read, is of no known format, or has
-    not a single chat; what comes first tells the places.
+    With `turns` "every", each answer of the assistant that follows a question makes a chat; with "last", the
+    last alone. An answer may be empty. Raises UserError where the file cannot be read, is of no known
+    format, or has not a single chat.
     """
-    container = detect_container(path)
-    name: str | None = None
-    usable = 0
-    first_problem: BrokenRecord | None = None
-    for record in read_records(path, container):
+    container, raws = read_raw(path)
+    reader = ChatReader(path, container, turns)
+    for raw in raws:
+        yield from reader.read(raw)
+    reader.check()
+
+
+class ChatReader:
+    """Makes chats of the records of one file; `format` is that of the first record that fits one."""
+
+    def __init__(self, path: Path, container: Container, turns: Turns, format: str | None = None) -> None:
+        self.path = path
+        self.container = container
+        self.turns = turns
+        self.format = format
+        self._usable = 0
+        self._problem: BrokenRecord | None = None
+
+    def read(self, raw: Raw) -> list[Chat | BrokenRecord]:
+        """The chats of a record, or a BrokenRecord that says why there are none."""
+        record = decoded(self.path, raw)
         if isinstance(record, Record):
-            name = name or _format_of(record.data)
-        found = _chat(record, name, container) if isinstance(record, Record) else record
-        if isinstance(found, Chat):
-            usable += 1
-        elif first_problem is None:
-            first_problem = found
-        yield found
-    if not usable:
-        raise UserError(_unusable(path, name, first_problem))
+            self.format = self.format or format_of(record.data)
+        found: list[Chat | BrokenRecord] = self._chats(record) if isinstance(record, Record) else [record]
+        self._usable += not isinstance(found[0], BrokenRecord)
+        if self._problem is None and isinstance(found[0], BrokenRecord):
+            self._problem = found[0]
+        return found
+
+    def check(self) -> None:
+        """Raise UserError if no record of the file was of use."""
+        if not self._usable:
+            raise UserError(_unusable(self.path, self.format, self._problem))
+
+    def _chats(self, record: Record) -> list[Chat | BrokenRecord]:
+        if self.format is None:
+            return [BrokenRecord(record.place, f"no known keys, but {_listed(record.data)}")]
+        try:
+            return list(_chats(record, self.format, f"{self.container} {self.format}", self.turns))
+        except _MisfitError as error:
+            return [BrokenRecord(record.place, str(error))]
 
 
 def _unusable(path: Path, name: str | None, problem: BrokenRecord | None) -> str:
@@ -88,53 +113,47 @@ def _unusable(path: Path, name: str | None, problem: BrokenRecord | None) -> str
         return f"{path} has no records"
     if name is None:
         return (
-            f"{path} is of no known format: {problem.problem} (line {problem.place.line}); expected JSON or "
-            "JSON lines with `conversations` (ShareGPT), `instruction` and `output` (Alpaca), `messages`, or "
-            "`prompt` and `response`"
+            f"{path} is of no known format: {problem.problem} (line {problem.place.line}); expected JSON, JSON "
+            "lines or Parquet with `conversations` (ShareGPT), `instruction` and `output` (Alpaca), `messages`, "
+            "or `prompt` and `response`"
         )
     where = f"line {problem.place.line}"
     return f"{path} has no usable record of format {name}; the first is broken: {problem.problem} ({where})"
 
 
-def _format_of(data: Mapping[str, Any]) -> str | None:
+def format_of(data: Mapping[str, Any]) -> str | None:
+    """The name of the format whose keys a record has."""
     return next((name for name, (keys, _) in _FORMATS.items() if all(key in data for key in keys)), None)
 
 
-def _chat(record: Record, name: str | None, container: Container) -> Chat | BrokenRecord:
-    if name is None:
-        return BrokenRecord(record.place, f"no known keys, but {_listed(record.data)}")
-    try:
-        messages, response = _last_answer(_FORMATS[name][1](record.data))
-        extra = {key: record.data[key] for key in COPIED_KEYS if record.data.get(key) is not None}
-        labels = (record.data.get("id", ""), record.data.get("source", ""), *extra.values())
-        _check_text(*(message["content"] for message in messages), response, *map(str, labels))
-    except _MisfitError as error:
-        return BrokenRecord(record.place, str(error))
-    stem = record.place.stem
-    return Chat(
-        id=str(record.data.get("id", f"{stem}-{record.place.line:06d}")),
-        source=str(record.data.get("source", stem)),
-        messages=messages,
-        response=response,
-        format=f"{container} {name}",
-        place=record.place,
-        extra=extra,
-    )
+def _chats(record: Record, name: str, described: str, turns: Turns) -> Iterator[Chat]:
+    data, place = record.data, record.place
+    said = _FORMATS[name][1](data)
+    extra = {key: data[key] for key in COPIED_KEYS if data.get(key) is not None}
+    identity = str(data["id"]) if data.get("id") is not None else f"{place.stem}-{record.number:06d}"
+    source = str(data["source"]) if data.get("source") is not None else place.stem
+    _check_text(*(message["content"] for message in said), identity, source, *map(str, extra.values()))
+    answers = _answers(said)
+    for count, at in enumerate(answers, 1):
+        if turns == "every" or at == answers[-1]:
+            own = f"{identity}#{count}" if turns == "every" and len(answers) > 1 else identity
+            yield Chat(own, source, tuple(said[:at]), said[at]["content"], described, place, extra)
+
+
+def _answers(said: list[Message]) -> list[int]:
+    """Which turns answer a question."""
+    asked = next((k for k, turn in enumerate(said) if turn["role"] == "user"), len(said))
+    answers = [k for k, turn in enumerate(said) if turn["role"] == "assistant"]
+    if not answers:
+        raise _MisfitError("there is no answer of the assistant")
+    if answers[-1] < asked:
+        raise _MisfitError("there is no question before the answer")
+    return [k for k in answers if k > asked]
 
 
 def _listed(data: Mapping[str, Any]) -> str:
-    keys = [f"`{key}`"[:30] for key in data]
+    keys = [f"`{key}`"[:30].encode("utf-8", "replace").decode() for key in data]
     return ", ".join(keys[:6]) + (", …" if len(keys) > 6 else "") if keys else "an empty object"
-
-
-def _last_answer(turns: list[Message]) -> tuple[tuple[Message, ...], str]:
-    """The messages before the last answer of the assistant, and that answer."""
-    last = next((k for k in reversed(range(len(turns))) if turns[k]["role"] == "assistant"), None)
-    if last is None:
-        raise _MisfitError("there is no answer of the assistant")
-    if not any(turn["role"] == "user" for turn in turns[:last]):
-        raise _MisfitError("there is no question before the answer")
-    return tuple(turns[:last]), turns[last]["content"]
 
 
 def _check_text(*texts: str) -> None:

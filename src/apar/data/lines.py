@@ -1,28 +1,33 @@
-"""Records of JSON arrays and JSON lines files, each with its place; what is broken is told, not raised."""
+"""Records of JSON lines, JSON arrays and Parquet files, each with its place; what is broken is told, not raised.
+
+Reading takes the memory of one record, whatever the size of the file. A record may be given as its undecoded
+line, so that decoding can be done by another process (`decoded`).
+"""
 
 from __future__ import annotations
 
-import gzip
+import io
 import json
-import re
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, NamedTuple
 
+from apar.data.streams import DAMAGES, damage, opened
 from apar.errors import UserError
 
-Container = Literal["json", "jsonl"]
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SPACE = re.compile(r"[ \t\r\n]*")
-_SEPARATOR = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
+Container = Literal["json", "jsonl", "parquet"]
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LONGEST_RECORD = 256 * 2**20
+"""Bytes of a line, or characters of an array's record, beyond which it counts as broken."""
+_PARQUET = b"PAR1"
+# The first line of an object that is written over many lines.
+_PRETTY = (b"{", b"[", b",", b":")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record begins: a file and the number of a line, counted from 1."""
+    """Where a record begins: a file and the number of a line (in Parquet: of a row), counted from 1."""
 
     file: Path
     line: int
@@ -38,9 +43,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A JSON object of a file."""
+    """A JSON object of a file, the `number`-th of its records, counted from 1."""
 
     place: Place
+    number: int
     data: dict[str, Any]
 
 
@@ -52,113 +58,101 @@ class BrokenRecord:
     problem: str
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    with raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if not compressed:
-            yield raw
-            return
-        with gzip.open(raw) as unpacked:
-            yield cast(IO[bytes], unpacked)
+class Raw(NamedTuple):
+    """A record before it is decoded: its line and number, and its bytes, its value, or what is wrong with it."""
+
+    line: int
+    number: int
+    content: bytes | Any | BrokenRecord
+
+
+def read_records(path: Path) -> Iterator[Record | BrokenRecord]:
+    """The records of a file in order. Raises UserError where the file cannot be opened or read."""
+    _, raws = read_raw(path)
+    return (decoded(path, raw) for raw in raws)
+
+
+def read_raw(path: Path) -> tuple[Container, Iterator[Raw]]:
+    """How a file holds its records, and the records undecoded. Raises UserError as `read_records` does."""
+    container = detect_container(path)
+    if container == "parquet":
+        from apar.data.parquet import read_rows
+
+        return container, read_rows(path)
+    return container, _read(path, container)
 
 
 def detect_container(path: Path) -> Container:
-    """Whether a file is a JSON array or JSON lines: an array's first character is "["."""
-    with _opened(path) as file:
+    """What a file is, told by its first bytes; a pipe is not read for it, and must hold JSON lines."""
+    if not path.is_file() and path.exists() and not path.is_dir():
+        return "jsonl"
+    with opened(path) as file:
         try:
-            head = file.read(4096)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"cannot read {path}: {_damage(error)}") from error
-    return "json" if head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"[") else "jsonl"
+            head = file.read(4096).removeprefix(BYTE_ORDER_MARK)
+        except DAMAGES as error:
+            raise UserError(f"cannot read {path}: {damage(error)}") from error
+    if head.startswith(_PARQUET):
+        return "parquet"
+    first = head.lstrip().split(b"\n", 1)[0].rstrip()
+    pretty = first.startswith(b"{") and first.endswith(_PRETTY)
+    return "json" if first.startswith(b"[") or pretty else "jsonl"
 
 
-def read_records(path: Path, container: Container) -> Iterator[Record | BrokenRecord]:
-    """The records of a file in order. Raises UserError where the file cannot be opened or read."""
-    with _opened(path) as file:
-        yield from _read_array(path, file) if container == "json" else _read_lines(path, file)
+def _read(path: Path, container: Container) -> Iterator[Raw]:
+    with opened(path) as file:
+        if container == "json":
+            from apar.data.arrays import read_values
+
+            yield from read_values(path, file)
+        else:
+            yield from _read_lines(path, file)
 
 
-def _read_lines(path: Path, file: IO[bytes]) -> Iterator[Record | BrokenRecord]:
-    number = 0
-    try:
-        # Lines end at "\n" alone: U+2028 and form feeds are ordinary characters of a JSON string.
-        for number, line in enumerate(file, 1):
-            line = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-            if line.strip():
-                yield _record(Place(path, number), line)
-    except (OSError, EOFError, zlib.error) as error:
-        yield BrokenRecord(Place(path, number + 1), _damage(error))
-
-
-def _record(place: Place, line: bytes) -> Record | BrokenRecord:
-    try:
-        return _as_record(place, json.loads(line.decode("utf-8")))
-    except UnicodeDecodeError:
-        return BrokenRecord(place, "the line is not UTF-8 text")
-    except (ValueError, RecursionError) as error:
-        return BrokenRecord(place, _json_problem(error))
-
-
-def _as_record(place: Place, value: Any) -> Record | BrokenRecord:
+def decoded(path: Path, raw: Raw) -> Record | BrokenRecord:
+    """The record of a file that `read_raw` gave undecoded."""
+    place, value = Place(path, raw.line), raw.content
+    if isinstance(value, BrokenRecord):
+        return value
+    if isinstance(value, bytes):
+        try:
+            value = json.loads(value.decode("utf-8"))
+        except UnicodeDecodeError:
+            return BrokenRecord(place, "the line is not UTF-8 text")
+        except (ValueError, RecursionError) as error:
+            return BrokenRecord(place, json_problem(error))
     if not isinstance(value, dict):
         return BrokenRecord(place, f"the record is no JSON object but a {type(value).__name__}")
-    return Record(place, value)
+    return Record(place, raw.number, value)
 
 
-_NEXT_OBJECT = re.compile(r"\n[ \t]*\{")
-
-
-def _read_array(path: Path, file: IO[bytes]) -> Iterator[Record | BrokenRecord]:
-    """The elements of an array one after the other, so that those before a broken one are kept."""
+def _read_lines(path: Path, file: io.BufferedReader) -> Iterator[Raw]:
+    line = number = 0
     try:
-        text = file.read().removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UserError(f"cannot read {path}: line {line} is not UTF-8 text") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read {path}: {_damage(error)}") from error
-    decoder, line = json.JSONDecoder(), 1
-    counted, at = 0, _after(_SPACE, text, 0) + 1
-    while (at := _after(_SEPARATOR, text, at)) < len(text) and text[at] != "]":
-        line, counted = line + text.count("\n", counted, at), at
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            yield BrokenRecord(Place(path, line), _json_problem(error))
-            # Go on at the next line that begins an object; what stands before it is part of the broken one.
-            found = _NEXT_OBJECT.search(text, at + 1)
-            if found is None:
-                return
-            at = found.end() - 1
-            continue
-        yield _as_record(Place(path, line), value)
-    if at >= len(text):
-        yield BrokenRecord(Place(path, text.count("\n") + 1), "the array has no end: the file is cut off")
-    elif text[at + 1 :].strip():
-        line += text.count("\n", counted, at)
-        problem = "more text follows the end of the array; write one array, or a record a line"
-        yield BrokenRecord(Place(path, line), problem)
+        # Lines end at "\n" alone: U+2028 and form feeds are ordinary characters of a JSON string.
+        while content := file.readline(LONGEST_RECORD):
+            line += 1
+            content = content.removeprefix(BYTE_ORDER_MARK) if line == 1 else content
+            if not content.strip():
+                continue
+            number += 1
+            if len(content) >= LONGEST_RECORD and not content.endswith(b"\n"):
+                _skip_line(file)
+                problem = f"the line is longer than {LONGEST_RECORD >> 20} MiB"
+                yield Raw(line, number, BrokenRecord(Place(path, line), problem))
+            else:
+                yield Raw(line, number, content)
+    except DAMAGES as error:
+        yield Raw(line + 1, number + 1, BrokenRecord(Place(path, line + 1), damage(error)))
 
 
-def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
-    match = pattern.match(text, at)
-    return match.end() if match else at
+def _skip_line(file: io.BufferedReader) -> None:
+    while (piece := file.readline(2**20)) and not piece.endswith(b"\n"):
+        pass
 
 
-def _json_problem(error: Exception) -> str:
+def json_problem(error: Exception) -> str:
+    """What is wrong with a JSON text, in words."""
     if isinstance(error, RecursionError):
         return "the JSON is nested too deeply"
     message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     return f"not valid JSON: {message}"[:160]
-
-
-def _damage(error: Exception) -> str:
-    if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
-        return "the compressed file is damaged or cut off"
-    return str(getattr(error, "strerror", None) or error)

@@ -6,19 +6,24 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from apar.data.formats import COPIED_KEYS, Chat
 from apar.errors import TreeError, UserError
-from apar.structure.criteria import Reason, Rule
+from apar.structure.criteria import REASONS, RULES, Reason, Refusal, Rule
 from apar.structure.extract import Extraction
 from apar.tokens import Message
 from apar.tree import ParagraphTree
 
+Name = TypeVar("Name", Rule, Reason)
+
 
 @dataclass(frozen=True, slots=True)
 class TreeRecord:
-    """An answer as written by `apar extract`; `extra` holds keys such as `license` and `model`."""
+    """An answer as written by `apar extract`; `extra` holds keys such as `license` and `model`.
+
+    `refusals` are the groups of parts in it that do not fork.
+    """
 
     id: str
     source: str
@@ -28,6 +33,7 @@ class TreeRecord:
     reason: Reason | None
     tree: ParagraphTree
     extra: Mapping[str, Any]
+    refusals: tuple[Refusal, ...] = ()
 
     @classmethod
     def of(cls, chat: Chat, found: Extraction) -> TreeRecord:
@@ -40,6 +46,7 @@ class TreeRecord:
             found.reason,
             found.tree,
             chat.extra,
+            found.refusals,
         )
 
     def to_json(self) -> str:
@@ -56,6 +63,8 @@ class TreeRecord:
             "reason": self.reason,
             "forks": self.tree.forks(),
         }
+        if self.refusals:
+            data["refusals"] = self.refusals
         return json.dumps(data, ensure_ascii=False)
 
     @classmethod
@@ -71,11 +80,22 @@ class TreeRecord:
             source=str(data["source"]),
             messages=tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages),
             response=data["response"],
-            rule=data["rule"],
-            reason=data["reason"],
+            rule=_known(data["rule"], RULES),
+            reason=None if data["reason"] is None else _known(data["reason"], REASONS),
             tree=tree,
             extra={key: data[key] for key in COPIED_KEYS if key in data},
+            refusals=tuple(
+                Refusal(int(start), int(end), _known(reason, REASONS))
+                for start, end, reason in data.get("refusals", ())
+            ),
         )
+
+
+def _known(name: str, names: tuple[Name, ...]) -> Name:
+    for known in names:
+        if known == name:
+            return known
+    raise ValueError(f"{name!r} is neither {', '.join(map(str, names))}"[:160])
 
 
 def read_trees(path: Path) -> Iterator[TreeRecord]:

@@ -13,7 +13,7 @@ from apar.structure.content import has_formula
 from apar.structure.criteria import Reason
 from apar.structure.markdown import Block
 from apar.structure.parts import Group, Part
-from apar.structure.phrases import CONTINUES, INFERS, REFERS_BACK, SALUTATION, STORY
+from apar.structure.phrases import CONTINUES, INFERS, REFERS_BACK, SALUTATION, SEQUEL, STORY
 
 _PRONOUN = re.compile(r"\b(?:I|[Mm]e|[Mm]y|[Hh]e|[Ss]he|[Hh]im|[Hh]er|[Hh]is)\b")
 # Speech has some words; a title in quotation marks may end in a comma as well.
@@ -101,6 +101,10 @@ def _counts(detail: str) -> bool:
 def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:
     leads = [text[part.start : part.at] for part in group.forking[1:]]
     if _share(leads, lambda lead: CONTINUES.match(lead) is not None) > 1 / 3:
+        return True
+    titles = [text[part.start : part.at] for part in group.forking]
+    in_a_row = _share(titles, lambda title: SEQUEL.fullmatch(title) is not None) > 0.5
+    if in_a_row and group.rule in ("sections", "labels"):
         return True
     # A section's own groups are judged for themselves.
     said = leads if group.rule == "sections" else bodies[1:]

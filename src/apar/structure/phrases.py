@@ -61,6 +61,8 @@ PLEASANTRY = _opening(
         "Hi",
         "Hey",
         "Welcome",
+        r"That(?:'s| is) an?",
+        r"What an? ",
     ),
     ("当然", "好的", "以下是", "作为一"),
 )
@@ -104,6 +106,10 @@ CONTINUES = _opening(
         "Meanwhile",
         "In doing so",
         r"For (?:example|instance)",
+        r"We (?:then|first|also|next|now)",
+        r"(?:First|Second|Third|Next|Then|Finally)(?:ly)?,? we",
+        r"In this (?:program|code|example|function|script|case|step)",
+        r"The (?:code|program|function|script|output)",
     ),
     ("接着", "接下来", "随后", "于是", "然后", "因此", "所以", "但是", "然而", "这", "他", "她", "它"),
 )
@@ -126,6 +132,14 @@ REFERS_BACK = _anywhere(
     ("如上所述", "上述步骤", "上一步", "重复步骤"),
 )
 """Points to the text of an earlier part."""
+
+SEQUEL = re.compile(
+    r"[#*_ ]*(?:Ingredients|Instructions|Directions|Method|Preparation|Procedure|Intro|Introduction|Body|Conclusion"
+    r"|Opening|Closing|Output|Explanation|Verse|Chorus|Bridge|Outro"
+    r"|(?:Verse|Scene|Act|Day|Step|Part|Week|Chapter) ?\w{1,3}"
+    r"|食材|材料|做法|步骤|开头|正文|结尾|第[一二三四五六七八九十\d]+[天步章部]分?)[ *_]*[:：]?[ *_]*"
+)
+"""A title that tells a place in a row, as of a recipe, a speech or a plan, and no topic of its own."""
 
 INFERS = _anywhere(
     (
