@@ -16,21 +16,29 @@ from apar.errors import RunError, UserError
 def atomic_write(path: Path) -> Iterator[TextIO]:
     """A UTF-8 text file that appears at `path` only when the block ends without an exception.
 
-    The text goes to a hidden file in the same folder, which is made where it is missing. On success the file
-    is flushed to the disk and renamed over `path`; on any exception, Ctrl-C included, it is removed and an
-    earlier `path` stays as it was. A device or a pipe is written to as it is. Raises UserError where the folder
-    cannot be written, RunError where the disk is full.
+    A device or a pipe is written to as it is. Raises as `atomic_path` does.
     """
     path = Path(path).resolve()  # the target of a link, so that the link stays
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         return
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A path to write to, whose file appears at `path` only when the block ends without an exception.
+
+    It is a hidden file in the same folder, which is made where it is missing. On success the file is flushed
+    to the disk and renamed over `path`; on any exception, Ctrl-C included, it is removed and an earlier `path`
+    stays as it was. Raises UserError where the folder cannot be written, RunError where the disk is full.
+    """
     temporary = _temporary_beside(path)
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from apar.data.streams import DAMAGES, damage, opened
 from apar.errors import UserError
 
-Container = Literal["json", "jsonl", "parquet"]
+Container = Literal["json", "jsonl", "parquet", "dataset"]
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST_RECORD = 256 * 2**20
 """Bytes of a line, or characters of an array's record, beyond which it counts as broken."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from apar.data.formats import COPIED_KEYS, Chat
+from apar.data.lines import BrokenRecord, Raw, decoded, read_raw
 from apar.errors import TreeError, UserError
 from apar.structure.criteria import REASONS, RULES, Reason, Refusal, Rule
 from apar.structure.extract import Extraction
@@ -49,44 +50,57 @@ class TreeRecord:
             found.refusals,
         )
 
+    def with_extra(self, **more: Any) -> TreeRecord:
+        """The same record with more extra keys."""
+        return replace(self, extra={**self.extra, **more})
+
     def to_json(self) -> str:
         """One line of JSON. A single question is written as `prompt`, a conversation as `messages`."""
-        single = len(self.messages) == 1 and self.messages[0]["role"] == "user"
-        asked = {"prompt": self.messages[0]["content"]} if single else {"messages": list(self.messages)}
-        data = {
+        data = self.to_dict()
+        if len(self.messages) == 1 and self.messages[0]["role"] == "user":
+            data = {("prompt" if key == "messages" else key): value for key, value in data.items()}
+            data["prompt"] = self.messages[0]["content"]
+        if not self.refusals:
+            del data["refusals"]
+        return json.dumps(data, ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record by keys, as JSON and Parquet hold it."""
+        return {
             "id": self.id,
             "source": self.source,
             **self.extra,
-            **asked,
+            "messages": list(self.messages),
             "response": self.response,
             "rule": self.rule,
             "reason": self.reason,
-            "forks": self.tree.forks(),
+            "forks": [list(fork) for fork in self.tree.forks()],
+            "refusals": [refusal._asdict() for refusal in self.refusals],
         }
-        if self.refusals:
-            data["refusals"] = self.refusals
-        return json.dumps(data, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> TreeRecord:
-        """The inverse of `to_json`; raises ValueError, KeyError, TypeError or TreeError on another form."""
-        data = json.loads(line)
+        """The inverse of `to_json`; raises as `from_dict` does."""
+        return cls.from_dict(json.loads(line))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TreeRecord:
+        """The inverse of `to_dict`; raises ValueError, KeyError, TypeError or TreeError on another form."""
         if "forks" not in data and "tree" in data:
             raise ValueError("an older version wrote it; run `apar extract` again")
         messages = data["messages"] if "messages" in data else [{"role": "user", "content": data["prompt"]}]
-        tree = ParagraphTree.from_forks(data["response"], data["forks"])
         return cls(
             id=str(data["id"]),
             source=str(data["source"]),
             messages=tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages),
             response=data["response"],
             rule=_known(data["rule"], RULES),
-            reason=None if data["reason"] is None else _known(data["reason"], REASONS),
-            tree=tree,
-            extra={key: data[key] for key in COPIED_KEYS if key in data},
+            reason=None if data.get("reason") is None else _known(data["reason"], REASONS),
+            tree=ParagraphTree.from_forks(data["response"], data["forks"]),
+            extra={key: data[key] for key in COPIED_KEYS if data.get(key) is not None},
             refusals=tuple(
-                Refusal(int(start), int(end), _known(reason, REASONS))
-                for start, end, reason in data.get("refusals", ())
+                Refusal(int(one["start"]), int(one["end"]), _known(one["reason"], REASONS))
+                for one in data.get("refusals") or ()
             ),
         )
 
@@ -99,38 +113,35 @@ def _known(name: str, names: tuple[Name, ...]) -> Name:
 
 
 def read_trees(path: Path) -> Iterator[TreeRecord]:
-    """The records of a `trees.jsonl`; raises UserError naming the first line that is none."""
-    for number, line in _lines(path):
-        yield _record(path, number, line)
+    """The records of a file that `apar extract` wrote; raises UserError naming the first line that is none."""
+    for raw in _raws(path):
+        yield _record(path, raw)
 
 
 def read_tree(path: Path, index: int) -> TreeRecord:
     """The record number `index`, counted from 0; raises UserError where there are not so many."""
     count = 0
-    for number, line in _lines(path):
+    for raw in _raws(path):
         if count == index:
-            return _record(path, number, line)
+            return _record(path, raw)
         count += 1
     held = f"{count} trees, numbered 0 to {count - 1}" if count else "no trees"
     raise UserError(f"there is no tree {index} in {path}: it has {held}")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that hold something, numbered from 1; they end at "\\n" alone."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.decode("utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a file of trees: it is not UTF-8 text") from error
+def _raws(path: Path) -> Iterator[Raw]:
+    container, raws = read_raw(path)
+    if container not in ("jsonl", "parquet"):
+        raise UserError(f"{path} is not a file of trees: it is neither JSON lines nor Parquet")
+    return raws
 
 
-def _record(path: Path, number: int, line: str) -> TreeRecord:
+def _record(path: Path, raw: Raw) -> TreeRecord:
+    found = decoded(path, raw)
     try:
-        return TreeRecord.from_json(line)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, TreeError) as error:
-        problem = " ".join(str(error).split())[:160]
-        raise UserError(f"{path}, line {number} is not a tree written by `apar extract`: {problem}") from error
+        if isinstance(found, BrokenRecord):
+            raise ValueError(found.problem)
+        return TreeRecord.from_dict(found.data)
+    except (ValueError, KeyError, TypeError, AttributeError, TreeError) as error:
+        problem = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:160]
+        raise UserError(f"{path}, line {raw.line} is not a tree written by `apar extract`: {problem}") from error
