@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,11 +22,28 @@ class Section(BaseModel):
 SectionType = TypeVar("SectionType", bound=Section)
 
 
-def load_config(path: Path, kind: type[SectionType], overrides: Sequence[str] = ()) -> SectionType:
+def load_config(
+    path: Path | None,
+    kind: type[SectionType],
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> SectionType:
     """Read `path` as a `kind`; `overrides` are `key.subkey=value` with values in YAML.
 
-    Raises ConfigError naming the file, the key, and for an unknown key the nearest known one.
+    The file's keys go over those of `base`, section by section; without a file, `base` is all there is. Raises
+    ConfigError naming the file, the key, and for an unknown key the nearest known one.
     """
+    data = _merged(base or {}, _read(path) if path is not None else {})
+    for override in overrides:
+        _override(data, override)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        where = f"{path}: " if path is not None else ""
+        raise ConfigError(where + "; ".join(_explain(kind, e) for e in error.errors())) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -35,12 +52,15 @@ def load_config(path: Path, kind: type[SectionType], overrides: Sequence[str] = 
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no keys; a config is a mapping of keys to values")
-    for override in overrides:
-        _override(data, override)
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(_explain(kind, e) for e in error.errors())}") from error
+    return data
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _override(data: dict[str, Any], override: str) -> None:

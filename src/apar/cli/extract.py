@@ -3,118 +3,164 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from apar.corpus.report import Report
-    from apar.data.lines import BrokenRecord
+    from apar.corpus.chunks import Source
+    from apar.corpus.run import Progress, Run
 
 _TOLD_RECORDS = 10
-_TABLE_WIDTH = 79
+_FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 
 
 @click.command("extract")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="The folder for trees.jsonl and report.json.",
+    help="The folder for the trees, report.json and the data card.",
 )
+@click.option("--dataset", metavar="NAME", help="A Hugging Face data set: its name on the hub, or its folder.")
+@click.option("--dataset-split", default="train", show_default=True, metavar="NAME", help="The split of --dataset.")
+@click.option(
+    "--preset",
+    type=click.Choice(("default", "paper")),
+    default="default",
+    show_default=True,
+    help="The rules of structure: ours, or those of the paper.",
+)
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Knobs (recipes/extract.yaml).")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A knob, over the file's.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
+@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
+@click.option("--restart", is_flag=True, help="Throw away what an unfinished run left, instead of going on with it.")
 @click.option(
     "--tokenizer",
     metavar="PATH",
     type=click.Path(path_type=Path),
     help="Count tokens by this model folder, tokenizer.json or SentencePiece .model (default: by words).",
 )
+@click.option("--verify", metavar="MODEL", help="Measure with a model, and merge back, details that need others.")
+@click.option("--verify-sequential", metavar="MODEL", help="Another model for the sequential side of --verify.")
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page to browse a sample of the trees.")
+@click.option("--html-sample", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")
-def command(files: tuple[Path, ...], output: Path, tokenizer: Path | None, as_json: bool) -> None:
+def command(**options: Any) -> None:
     """Turn the answers of chats into paragraph trees.
 
-    Reads ShareGPT, Alpaca, OpenAI messages and prompt/response records, in JSON or JSON lines, plain or
-    gzip-compressed. Writes DIR/trees.jsonl, a record per answer, and DIR/report.json.
+    Reads ShareGPT, Alpaca, OpenAI messages and prompt/response records, in JSON, JSON lines or Parquet, plain or
+    compressed by gzip or Zstandard. Writes DIR/trees.jsonl, a record per answer, DIR/report.json and the data
+    card DIR/card.md. A run that was killed goes on with the same command.
     """
-    from rich.console import Console
+    from apar.cli.report_table import print_report
 
-    from apar.corpus.report import Report
+    _end_on_sigterm()
+    run = _run(options)
+    data = _with_progress(run)
+    if options["verify"]:
+        _verify(run, data, options["verify"], options["verify_sequential"])
+    if options["html"]:
+        _write_page(run, data, options["html"], options["html_sample"])
+    _tell_broken(data)
+    if options["as_json"]:
+        click.echo(json.dumps(data, ensure_ascii=False))
+    else:
+        print_report(data)
+        click.echo(f"Written: {run.trees}, report.json, card.md")
+
+
+def _run(options: dict[str, Any]) -> Run:
+    from apar.corpus.config import configuration
+    from apar.corpus.pool import available_processes
+    from apar.corpus.run import Run
+
+    return Run(
+        _sources(options),
+        options["output"],
+        configuration(options["config"], options["preset"], options["overrides"]),
+        options["form"],
+        options["tokenizer"],
+        options["processes"] or available_processes(),
+        options["restart"],
+    )
+
+
+def _sources(options: dict[str, Any]) -> list[Source]:
+    from apar.corpus.chunks import Source
+
+    sources = [Source(path) for path in options["files"]]
+    if options["dataset"]:
+        sources.append(Source(Path(options["dataset"]), options["dataset_split"]))
+    if not sources:
+        raise click.UsageError("give files with chats, or --dataset NAME")
+    if options["verify_sequential"] and not options["verify"]:
+        raise click.UsageError("--verify-sequential needs --verify MODEL")
+    return sources
+
+
+def _end_on_sigterm() -> None:
+    """Let a request to end be an ordinary exit, which leaves no half-written file."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _with_progress(run: Run) -> dict[str, Any]:
+    """Do the run; tell on standard error how far it is."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    told = False
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def on_progress(progress: Progress) -> None:
+            nonlocal told
+            if progress.resumed and not told:
+                told = True
+                console.print(f"apar: going on where a run was interrupted: {progress.resumed} chunks are done")
+            bar.update(task, description=f"extracting, {progress.records:,} records")
+
+        return run.run(on_progress)
+
+
+def _verify(run: Run, data: dict[str, Any], model: str, sequential: str | None) -> None:
+    from apar.eval.independence import VerifyConfig, verify_file
+
+    config = VerifyConfig(min_parts=run.config.structure.min_parts)
+    click.echo(f"apar: measuring the details with {model}", err=True)
+    data["verify"] = verify_file(run.trees, run.trees, model, config, sequential=sequential)
+    run.write_report(data)
+
+
+def _write_page(run: Run, data: dict[str, Any], path: Path, sample: int) -> None:
+    from apar.corpus.page import write_page
+    from apar.corpus.sample import sampled
     from apar.data.counters import load_counter, word_counter
     from apar.data.files import atomic_write
+    from apar.data.records import read_trees
 
-    report = Report(load_counter(tokenizer) if tokenizer else word_counter())
-    with (
-        atomic_write(output / "report.json") as report_file,
-        atomic_write(output / "trees.jsonl") as trees_file,
-    ):
-        _extract(files, report, trees_file)
-        data = report.to_dict()
-        report_file.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-    if as_json:
-        click.echo(json.dumps(data, ensure_ascii=False))
-        return
-    for file in data["files"]:
-        click.echo(f"{file['file']}: {file['format']}, {file['answers'] + file['empty']:,} answers")
-    Console(width=_TABLE_WIDTH).print(_table(data))
-    click.echo(f"Tokens are counted by {data['token_counter']}. Written: {output}/trees.jsonl, report.json")
+    counter = load_counter(run.tokenizer) if run.tokenizer else word_counter()
+    with atomic_write(path) as file:
+        write_page(file, sampled(read_trees(run.trees), sample), data, counter)
 
 
-def _extract(files: Sequence[Path], report: Report, trees: TextIO) -> None:
-    """Extract all files; tell on standard error how far it is, and what is left out."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from apar.corpus.run import extract_files
-    from apar.data.lines import BrokenRecord
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("extracting"),
-        BarColumn(),
-        TextColumn("{task.fields[answers]:,} answers"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("extracting", total=len(files), answers=0)
-        for found in extract_files(files, trees, report):
-            if isinstance(found, BrokenRecord):
-                _warn(console, found, report.files[-1].broken)
-            progress.update(task, completed=len(report.files) - 1, answers=report.num_answers)
-
-
-def _warn(console: Console, record: BrokenRecord, number: int) -> None:
-    """Tell of a file's first broken records; the report lists the others."""
-    if number <= _TOLD_RECORDS:
-        console.print(f"apar: left out: {record.place}: {record.problem}", markup=False)
-    elif number == _TOLD_RECORDS + 1:
-        console.print(f"apar: more is left out of {record.place.file}; report.json lists it", markup=False)
-
-
-def _table(data: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("answers", no_wrap=True)
-    for column in ("number", "tokens", "critical path", "ideal speed-up"):
-        table.add_column(column, justify="right")
-    for name in ("all", "structured"):
-        figures = data[name]
-        speedup = figures["ideal_speedup"]["corpus"]
-        numbers = (f"{figures[key]:,}" for key in ("answers", "tokens", "critical_path"))
-        table.add_row(name, *numbers, "–" if speedup is None else f"{speedup:.2f}x")
-    for kind in ("rule", "reason"):
-        table.add_section()
-        for name, number in sorted(data[f"by_{kind}"].items(), key=lambda pair: -pair[1]):
-            table.add_row(f"{kind}: {name}", f"{number:,}")
-    if data["broken"]["count"]:
-        table.add_section()
-        table.add_row("broken, left out", f"{data['broken']['count']:,}")
-    return table
+def _tell_broken(data: dict[str, Any]) -> None:
+    """Tell of the first broken records; the report lists the others."""
+    records = data["broken"]["records"]
+    for record in records[:_TOLD_RECORDS]:
+        click.echo(f"apar: left out: {record['file']}, line {record['line']}: {record['problem']}", err=True)
+    if data["broken"]["count"] > _TOLD_RECORDS:
+        click.echo(f"apar: {data['broken']['count']} broken records are left out; report.json lists them", err=True)

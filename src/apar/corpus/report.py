@@ -1,172 +1,128 @@
-"""`report.json`: what came of the answers, and what forking them could save."""
+"""`report.json`: what came of the answers, and what forking them could save.
+
+Everything is sums, so that a report of any number of answers takes the same memory.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
-from apar.data.counters import TokenCounter
+from apar.corpus.figures import COUNT_EDGES, LENGTH_EDGES, Figures, Spread
+from apar.corpus.split import KINDS
+from apar.corpus.summary import Summary
 from apar.data.lines import BrokenRecord
-from apar.data.records import TreeRecord
-from apar.stats import TreeStats, tree_stats
 from apar.structure.criteria import REASONS, RULES
 
 # More broken records than these are counted, but their places are not listed.
 _LISTED_RECORDS = 1000
-
-
-@dataclass(slots=True)
-class Figures:
-    """Sums over a set of answers, in tokens and steps."""
-
-    answers: int = 0
-    structured: int = 0
-    tokens: int = 0
-    threads: int = 0
-    critical_path: int = 0
-    speedups: list[float] = field(default_factory=list)
-
-    def add(self, stats: TreeStats) -> None:
-        self.answers += 1
-        self.structured += stats.forks > 0
-        self.tokens += stats.tokens
-        self.threads += stats.threads
-        self.critical_path += stats.critical_path
-        self.speedups.append(stats.speedup)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures; a speed-up is None where there are no answers.
-
-        The ideal speed-up is tokens / critical path: of the sums (`corpus`), and over the answers.
-        """
-        corpus = self.tokens / self.critical_path if self.critical_path else None
-        mean, middle = (fmean(self.speedups), median(self.speedups)) if self.speedups else (None, None)
-        return {
-            "answers": self.answers,
-            "structured": self.structured,
-            "tokens": self.tokens,
-            "threads": self.threads,
-            "critical_path": self.critical_path,
-            "ideal_speedup": {"corpus": _rounded(corpus), "mean": _rounded(mean), "median": _rounded(middle)},
-        }
-
-
-@dataclass(slots=True)
-class FileCounts:
-    """What one file held; `format` is None until its first chat is read."""
-
-    path: Path
-    format: str | None = None
-    answers: int = 0
-    empty: int = 0
-    broken: int = 0
+# More groups than these (models, say) are summed as "others".
+_MOST_GROUPS = 500
 
 
 class Report:
     """Collects the counts and figures of an extraction."""
 
-    def __init__(self, counter: TokenCounter) -> None:
+    def __init__(self, counter: str) -> None:
+        """`counter` says by what tokens are counted."""
         self._counter = counter
-        self._rules: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
+        self._sources: list[str] = []
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self._dropped: dict[str, Counter[str]] = defaultdict(Counter)
         self._broken: list[BrokenRecord] = []
         self._all = Figures()
         self._structured = Figures()
-        self._groups: dict[str, defaultdict[str, Figures]] = {
-            "by_source": defaultdict(Figures),
-            "by_model": defaultdict(Figures),
-        }
-        self.files: list[FileCounts] = []
+        self._groups: dict[str, dict[str, Figures]] = defaultdict(dict)
+        self._details_per_answer = Spread(COUNT_EDGES)
+        self._detail_lengths = Spread(LENGTH_EDGES)
 
-    def open_file(self, path: Path) -> FileCounts:
-        """Begin the counts of a file."""
-        self.files.append(FileCounts(path))
-        return self.files[-1]
+    def open_file(self, path: Path) -> None:
+        """Note a file or data set that is read."""
+        self._sources.append(str(path))
 
-    @property
-    def num_answers(self) -> int:
-        """Answers that have a tree."""
-        return self._all.answers
-
-    def add_broken(self, record: BrokenRecord, counts: FileCounts) -> None:
-        counts.broken += 1
+    def add_broken(self, record: BrokenRecord) -> None:
+        """Count a record that could not be used."""
+        self._counts["broken"][str(record.place.file)] += 1
         if len(self._broken) < _LISTED_RECORDS:
             self._broken.append(record)
 
-    def add_empty(self, counts: FileCounts) -> None:
-        """Count an answer without text, which has no tree."""
-        counts.empty += 1
-        self._reasons["empty"] += 1
+    def add_dropped(self, drop: str, source: str) -> None:
+        """Count an answer that was left out: by a filter, as a duplicate, or for the mix."""
+        self._dropped[drop][source] += 1
 
-    def add(self, record: TreeRecord, counts: FileCounts) -> None:
+    def add(self, one: Summary, held_out: bool = False) -> None:
         """Count an answer and the figures of its tree."""
-        counts.answers += 1
-        self._rules[record.rule] += 1
-        if record.reason is not None:
-            self._reasons[record.reason] += 1
-        stats = tree_stats(record.tree, self._counter.count)
-        for figures in self._figures_of(record, stats):
-            figures.add(stats)
+        self._count(one, held_out)
+        self._all.add(one)
+        if one.reason is None:
+            self._structured.add(one)
+            self._details_per_answer.add(len(one.details))
+            for length in one.details:
+                self._detail_lengths.add(length)
+        labels = {"source": one.source, "model": one.model, "language": one.language, "rule": one.rule}
+        for name, label in labels.items():
+            if label is not None:
+                self._group(name, label).add(one)
 
-    def _figures_of(self, record: TreeRecord, stats: TreeStats) -> Iterable[Figures]:
-        yield self._all
-        if stats.forks:
-            yield self._structured
-        yield self._groups["by_source"][record.source]
-        if "model" in record.extra:
-            yield self._groups["by_model"][str(record.extra["model"])]
+    def _count(self, one: Summary, held_out: bool) -> None:
+        counts = self._counts
+        counts["rule"][one.rule] += 1
+        counts["reason"].update([one.reason] if one.reason is not None else [])
+        counts["refusal"].update(one.refusals)
+        counts["kind"][one.kind] += 1
+        counts["format"][one.format] += 1
+        counts["licence"][one.licence or "not stated"] += 1
+        counts["depth"][str(one.depth)] += 1
+        counts["held_out"]["held out" if held_out else "train"] += 1
+
+    def _group(self, name: str, label: str) -> Figures:
+        groups = self._groups[name]
+        if label not in groups and len(groups) >= _MOST_GROUPS:
+            label = "others"
+        return groups.setdefault(label, Figures())
 
     def to_dict(self) -> dict[str, Any]:
         """The report as `report.json` has it."""
+        counts = self._counts
         return {
-            "files": [
-                {
-                    "file": str(counts.path),
-                    "format": counts.format,
-                    "answers": counts.answers,
-                    "empty": counts.empty,
-                    "broken": counts.broken,
-                }
-                for counts in self.files
-            ],
-            "token_counter": self._counter.name,
+            "sources": self._sources,
+            "token_counter": self._counter,
             "answers": self._all.answers,
-            "empty": self._reasons["empty"],
-            "by_format": self._by_format(),
-            "by_rule": {rule: self._rules[rule] for rule in RULES},
-            "by_reason": {reason: self._reasons[reason] for reason in REASONS if self._reasons[reason]},
+            "held_out": counts["held_out"]["held out"],
+            "by_rule": {rule: counts["rule"][rule] for rule in RULES},
+            "by_reason": {reason: counts["reason"][reason] for reason in REASONS if counts["reason"][reason]},
+            "by_kind": {kind: counts["kind"][kind] for kind in KINDS if counts["kind"][kind]},
+            "by_format": dict(counts["format"]),
+            "by_licence": dict(counts["licence"].most_common()),
+            "refused_groups": {name: counts["refusal"][name] for name in REASONS if counts["refusal"][name]},
+            "dropped": {
+                "count": sum(sum(by_source.values()) for by_source in self._dropped.values()),
+                "by_reason": {name: sum(by_source.values()) for name, by_source in sorted(self._dropped.items())},
+                "by_source": {name: dict(by_source.most_common()) for name, by_source in sorted(self._dropped.items())},
+            },
             "broken": {
-                "count": sum(counts.broken for counts in self.files),
+                "count": sum(counts["broken"].values()),
+                "by_file": dict(counts["broken"]),
                 "records": [
-                    {
-                        "file": str(record.place.file),
-                        "line": record.place.line,
-                        "problem": record.problem,
-                    }
-                    for record in self._broken
+                    {"file": str(one.place.file), "line": one.place.line, "problem": one.problem}
+                    for one in self._broken
                 ],
             },
             "all": self._all.to_dict(),
             "structured": self._structured.to_dict(),
-            **{name: _sorted(groups) for name, groups in self._groups.items()},
+            "speedup_histogram": {
+                "all": self._all.speedups.to_dict()["histogram"],
+                "structured": self._structured.speedups.to_dict()["histogram"],
+            },
+            "details_per_answer": self._details_per_answer.to_dict(),
+            "detail_tokens": self._detail_lengths.to_dict(),
+            "depth": {depth: counts["depth"][depth] for depth in sorted(counts["depth"], key=int)},
+            **{f"by_{name}_figures": _sorted(self._groups[name]) for name in ("source", "model", "language", "rule")},
         }
-
-    def _by_format(self) -> dict[str, int]:
-        formats: Counter[str] = Counter()
-        for counts in self.files:
-            formats[counts.format or "unknown"] += counts.answers
-        return dict(formats)
 
 
 def _sorted(groups: dict[str, Figures]) -> dict[str, dict[str, Any]]:
     """The largest group first."""
     order = sorted(groups, key=lambda name: (-groups[name].answers, name))
     return {name: groups[name].to_dict() for name in order}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

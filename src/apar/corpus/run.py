@@ -1,42 +1,120 @@
-"""Whole files of chats to `trees.jsonl`, one answer at a time: memory does not grow with the data."""
+"""A whole extraction: sources to trees, report and data card, over several processes, resumable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple
 
-from apar.corpus.report import FileCounts, Report
-from apar.data.formats import Chat, read_chats
-from apar.data.lines import BrokenRecord
-from apar.data.records import TreeRecord
-from apar.structure.config import DEFAULT, StructureConfig
-from apar.structure.extract import extract
-
-
-def extract_files(
-    paths: Iterable[Path], trees: TextIO, report: Report, config: StructureConfig = DEFAULT
-) -> Iterator[Chat | BrokenRecord]:
-    """Write the records of all answers to `trees` and count them in `report`.
-
-    Yields each chat or broken record when it is done. Raises UserError as `read_chats` does.
-    """
-    for path in paths:
-        counts = report.open_file(path)
-        for found in read_chats(path):
-            if isinstance(found, Chat):
-                _extract_chat(found, trees, report, counts, config)
-            else:
-                report.add_broken(found, counts)
-            yield found
+from apar.corpus.card import card_text
+from apar.corpus.chunks import MAX_BYTES, MAX_RECORDS, Chunk, Source, chunks, describe
+from apar.corpus.config import ExtractConfig
+from apar.corpus.merge import merge
+from apar.corpus.pool import Job, run_chunks
+from apar.corpus.report import Report
+from apar.corpus.work import Work
+from apar.data.counters import load_counter, word_counter
+from apar.data.files import atomic_write
+from apar.data.writers import TreesFormat
+from apar.errors import UserError
 
 
-def _extract_chat(chat: Chat, trees: TextIO, report: Report, counts: FileCounts, config: StructureConfig) -> None:
-    counts.format = chat.format
-    extraction = extract(chat.response, config)
-    if extraction.reason == "empty":
-        report.add_empty(counts)
-        return
-    record = TreeRecord.of(chat, extraction)
-    trees.write(record.to_json() + "\n")
-    report.add(record, counts)
+class Progress(NamedTuple):
+    """How far a run is, in chunks and records; `resumed` chunks were done by an earlier run."""
+
+    chunks: int
+    records: int
+    resumed: int
+
+
+class Run(NamedTuple):
+    """An extraction into the folder `output`."""
+
+    sources: Sequence[Source]
+    output: Path
+    config: ExtractConfig
+    form: TreesFormat = "jsonl"
+    tokenizer: Path | None = None
+    processes: int = 1
+    restart: bool = False
+
+    @property
+    def trees(self) -> Path:
+        """The file of trees."""
+        return self.output / f"trees.{self.form}"
+
+    def run(self, on_progress: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
+        """Do it, or what an interrupted run of the same command left to do; returns the report.
+
+        Raises UserError where a source cannot be read or the folder holds another unfinished run, RunError
+        where a worker process dies or the disk is full.
+        """
+        counter = load_counter(self.tokenizer) if self.tokenizer else word_counter()
+        work = Work(self.output / ".work")
+        with _fresh_folder_removed(self.output):
+            resumed = work.begin(self._manifest(), self.restart)
+            count = self._extract(work, resumed, on_progress)
+            report = Report(counter.name)
+            for source in self.sources:
+                report.open_file(source.path)
+            merge(work, count, self.output, self.form, self.config, report)
+        data = {**report.to_dict(), "config": self.config.model_dump(mode="json"), "version": version("apar-llm")}
+        self.write_report(data)
+        work.remove()
+        return data
+
+    def write_report(self, data: dict[str, Any]) -> None:
+        """Write `report.json` and the data card, `card.md`."""
+        with atomic_write(self.output / "report.json") as file:
+            file.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+        with atomic_write(self.output / "card.md") as file:
+            file.write(card_text(data, self.config))
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "inputs": [describe(source) for source in self.sources],
+            "configuration": self.config.model_dump(mode="json"),
+            "tokenizer": str(self.tokenizer.resolve()) if self.tokenizer else None,
+            "version": [version("apar-llm"), MAX_RECORDS, MAX_BYTES],
+        }
+
+    def _extract(self, work: Work, resumed: int, on_progress: Callable[[Progress], None]) -> int:
+        """Do the chunks that are not done; how many there are in all."""
+        made = _Counted(chunks(self.sources, self.config.turns))
+        left = (chunk for chunk in made if not work.has(chunk.number))
+        records = done = 0
+        for read in run_chunks(left, Job(self.config, self.tokenizer, work.folder), self.processes):
+            records, done = records + read, done + 1
+            on_progress(Progress(resumed + done, records, resumed))
+        return made.count
+
+
+class _Counted:
+    """Chunks, counted as they go by."""
+
+    def __init__(self, found: Iterator[Chunk]) -> None:
+        self._found = found
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for chunk in self._found:
+            self.count += 1
+            yield chunk
+
+
+@contextmanager
+def _fresh_folder_removed(output: Path) -> Iterator[None]:
+    """Leave nothing behind of a run that the user's mistake ended before it had done anything."""
+    work = output / ".work"
+    known = work.exists()
+    try:
+        yield
+    except UserError:
+        if not known and not any(work.glob("*.rows")):
+            Work(work).remove()
+            if output.is_dir() and not any(output.iterdir()):
+                output.rmdir()
+        raise

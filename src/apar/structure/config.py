@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from apar.config import Section
 from apar.structure.criteria import Reason, Rule
@@ -59,6 +59,11 @@ class StructureConfig(Section):
     """The least ideal speed-up of an answer, by characters; below, nothing of weight would run beside."""
     max_chars: int = Field(default=200_000, ge=1)
     """A longer answer is not read: this bounds the time that one answer can take."""
+
+    @field_serializer("rules", "leads", "refused", when_used="json")
+    def _in_order(self, names: frozenset[str]) -> list[str]:
+        """As a list in one order, so that a configuration is always written alike."""
+        return sorted(names)
 
 
 DEFAULT = StructureConfig()

@@ -1,0 +1,52 @@
+"""Extraction as a function over batches of rows, for engines that run it on many machines.
+
+dataset.map(extract_rows, batched=True, remove_columns=dataset.column_names)          # datasets
+ray.data.read_parquet(...).map_batches(extract_rows, batch_format="pyarrow")          # Ray Data, see recipes
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from apar.corpus.config import ExtractConfig
+from apar.corpus.filters import drop_reason
+from apar.corpus.worker import tree_record
+from apar.data.formats import COPIED_KEYS, Chat, ChatReader
+from apar.data.lines import Raw
+from apar.data.records import TreeRecord
+
+_NO_FILE = Path("rows")
+
+
+def extract_rows(batch: Mapping[str, Sequence[Any]], config: ExtractConfig | None = None) -> dict[str, list[Any]]:
+    """The tree records of a batch of chats, both as columns.
+
+    The rows have the columns of a format that `apar extract` reads; the result has those of its Parquet files.
+    What a row gives depends on that row alone. Answers that the filters leave out and rows that hold no chat
+    give nothing; duplicates are not looked for, as that would need all rows.
+    """
+    config = config or ExtractConfig()
+    records = [record.to_dict() for chat in _chats(batch, config) if (record := _record(chat, config))]
+    keys = ("id", "source", *COPIED_KEYS, "messages", "response", "rule", "reason", "forks", "refusals")
+    return {key: [record.get(key) for record in records] for key in keys}
+
+
+def _record(chat: Chat, config: ExtractConfig) -> TreeRecord | None:
+    return None if drop_reason(chat, config.filters) else tree_record(chat, config)
+
+
+def _chats(batch: Mapping[str, Sequence[Any]], config: ExtractConfig) -> Iterator[Chat]:
+    columns = list(batch)
+    for number, values in enumerate(zip(*(batch[column] for column in columns), strict=True), 1):
+        row = {column: value for column, value in zip(columns, values, strict=True) if value is not None}
+        reader = ChatReader(_NO_FILE, "dataset", config.turns)
+        row.setdefault("id", _content_id(row))
+        yield from (found for found in reader.read(Raw(number, number, row)) if isinstance(found, Chat))
+
+
+def _content_id(row: Mapping[str, Any]) -> str:
+    """An id that is the same on whatever machine and in whatever batch a row comes."""
+    return hashlib.blake2b(repr(sorted(row.items())).encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -1,0 +1,118 @@
+"""Sums and histograms over answers: all in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from apar.corpus.summary import Summary
+
+SPEEDUP_EDGES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
+LENGTH_EDGES = (0, 5, 10, 20, 40, 80, 160, 320, 640)
+COUNT_EDGES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+# Quantiles are read from logarithmic bins so wide.
+_BIN = 0.01
+
+
+@dataclass(slots=True)
+class Spread:
+    """The distribution of a positive figure: its mean exactly, its median to 0.5 %, and a histogram."""
+
+    edges: Sequence[float]
+    number: int = 0
+    sum: float = 0.0
+    histogram: Counter[int] = field(default_factory=Counter)
+    bins: Counter[int] = field(default_factory=Counter)
+
+    def add(self, value: float) -> None:
+        self.number += 1
+        self.sum += value
+        self.histogram[bisect_right(self.edges, value) - 1] += 1
+        self.bins[round(math.log(max(value, 1e-9)) / _BIN)] += 1
+
+    def quantile(self, share: float) -> float | None:
+        """The value that this share of the values does not exceed; None where there are none."""
+        reached = 0
+        for place in sorted(self.bins):
+            reached += self.bins[place]
+            if reached >= share * self.number:
+                return math.exp(place * _BIN)
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Number, mean, median, and how many values each bucket `[from, to)` holds."""
+        names = [f"{low:g}-{high:g}" for low, high in pairwise(self.edges)] + [f"{self.edges[-1]:g}-"]
+        below = {f"-{self.edges[0]:g}": self.histogram[-1]} if self.histogram[-1] else {}
+        return {
+            "number": self.number,
+            "mean": rounded(self.sum / self.number if self.number else None),
+            "median": rounded(self.quantile(0.5)),
+            "histogram": {**below, **{name: self.histogram[k] for k, name in enumerate(names)}},
+        }
+
+
+@dataclass(slots=True)
+class Figures:
+    """Sums over a set of answers, in tokens, steps, and tokens x steps."""
+
+    answers: int = 0
+    structured: int = 0
+    threads: int = 0
+    tokens: int = 0
+    critical_path: int = 0
+    attended_forked: int = 0
+    attended_sequential: int = 0
+    kv_forked: int = 0
+    kv_sequential: int = 0
+    speedups: Spread = field(default_factory=lambda: Spread(SPEEDUP_EDGES))
+
+    def add(self, one: Summary) -> None:
+        self.answers += 1
+        self.structured += one.reason is None
+        self.threads += len(one.details) + 1
+        self.tokens += one.tokens
+        self.critical_path += one.critical_path
+        self.attended_forked += one.attended_forked
+        self.attended_sequential += one.attended_sequential
+        self.kv_forked += one.kv_forked
+        self.kv_sequential += one.kv_sequential
+        self.speedups.add(one.speedup)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures; ratios are None where there is nothing to divide.
+
+        The ideal speed-up is tokens / critical path: of the sums (`corpus`), and over the answers.
+        """
+        return {
+            "answers": self.answers,
+            "structured": self.structured,
+            "tokens": self.tokens,
+            "threads": self.threads,
+            "critical_path": self.critical_path,
+            "ideal_speedup": {
+                "corpus": ratio(self.tokens, self.critical_path),
+                "mean": rounded(self.speedups.sum / self.answers if self.answers else None),
+                "median": rounded(self.speedups.quantile(0.5)),
+            },
+            "attended": sides(self.attended_forked, self.attended_sequential),
+            "kv_token_steps": sides(self.kv_forked, self.kv_sequential),
+        }
+
+
+def sides(forked: int, sequential: int) -> dict[str, Any]:
+    """A cost forked and sequentially, and the one over the other."""
+    return {"forked": forked, "sequential": sequential, "ratio": ratio(forked, sequential)}
+
+
+def ratio(one: float, other: float) -> float | None:
+    """A quotient to four places; None where there is nothing to divide by."""
+    return rounded(one / other) if other else None
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

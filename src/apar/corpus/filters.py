@@ -1,0 +1,116 @@
+"""Answers from which a model should not learn, told by cheap tests of each answer alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from apar.config import Section
+from apar.corpus.language import language_of
+from apar.data.formats import Chat
+from apar.structure.script import is_cjk
+
+Drop = Literal[
+    "empty",  # no text
+    "too_short",
+    "too_long",
+    "language",  # none of the languages that are wanted
+    "refusal",  # nothing but a refusal
+    "truncated",  # ends in the middle
+    "broken_markdown",  # fences or emphasis that do not close
+    "garbled",  # characters that no text has
+]
+"""Why an answer is left out."""
+
+_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})", re.M)
+_GARBLED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ufffe\uffff]|â€|Ã©|Ã¨|ï¿½")
+_REFUSAL = re.compile(
+    r"(?:I(?:'m| am) (?:very |really |truly )?sorry,? (?:but|I)|Sorry,? (?:but )?I|I apologi[sz]e,? but"
+    r"|Unfortunately,? I"
+    r"|As an? (?:AI|artificial|large)[^.!?\n]{0,60}I|I(?:'m| am) (?:not able|unable)|I (?:cannot|can't|can not|won't)"
+    r"|(?:很)?抱歉|对不起|作为(?:一个|一名)?(?:AI|人工智能|语言模型)[^。]{0,30}(?:无法|不能))"
+)
+_CANNOT = re.compile(
+    r"\b(?:cannot|can't|can not|unable|not able|won't|not (?:appropriate|comfortable)|do(?:n't| not) have)\b"
+    r"|无法|不能|没有"
+)
+_REFUSAL_CHARS = 400
+_WHOLE = re.compile(r"[.!?:;…。！？；：)\]}\"'”’」』）】>*_`~|$=/\-+%€£#]$|[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]$")
+_ENDS_A_SENTENCE = re.compile(r"[.!?…。！？][)\"'”’」』）*_]*$")
+_LIST_LINE = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)、]|#{1,6}|\|)")
+_SENTENCE = re.compile(r"[a-z)][.!?] [A-Z]|[。！？].")
+
+
+class FilterConfig(Section):
+    """Which answers are left out.
+
+    By default what harms any model: garbled and cut-off texts and broken Markdown. A refusal is a fair answer,
+    and a short one teaches when not to fork: they stay unless they are asked to go.
+    """
+
+    min_chars: int = Field(default=1, ge=0)
+    max_chars: int | None = Field(default=None, ge=1)
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes; none means all. A record's own `lang` counts before what the text looks like."""
+    refusals: bool = False
+    """Leave out answers that are nothing but a refusal."""
+    truncated: bool = True
+    broken_markdown: bool = True
+    garbled: bool = True
+
+
+def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
+    """Why an answer is left out; None if it stays."""
+    text = chat.response.strip()
+    if not text:
+        return "empty"
+    if len(text) < config.min_chars:
+        return "too_short"
+    if config.max_chars is not None and len(text) > config.max_chars:
+        return "too_long"
+    if config.languages and (chat.extra.get("lang") or language_of(text)) not in config.languages:
+        return "language"
+    if config.garbled and _GARBLED.search(text):
+        return "garbled"
+    if config.broken_markdown and is_broken_markdown(text):
+        return "broken_markdown"
+    if config.truncated and is_truncated(text):
+        return "truncated"
+    return "refusal" if config.refusals and is_refusal(text) else None
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an answer is nothing but a refusal: it opens as one, and is short."""
+    return len(text) <= _REFUSAL_CHARS and _REFUSAL.match(text) is not None and _CANNOT.search(text) is not None
+
+
+def is_broken_markdown(text: str) -> bool:
+    """Whether a fence is not closed."""
+    fences = _FENCE.findall(text)
+    return len(fences) % 2 == 1
+
+
+def is_truncated(text: str) -> bool:
+    """Whether an answer of several sentences ends without the end of one.
+
+    The last line of a list, a heading or a table needs no full stop, nor do one line, verse or a signature.
+    """
+    *before, last = text.splitlines()
+    if _WHOLE.search(last) or (_LIST_LINE.match(last) and not _others_end_sentences(before)):
+        return False
+    if not _ENDS_A_SENTENCE.search("\n".join(before).rstrip()) and not _has_sentence(last):
+        return False
+    # A short last line is a signature, an answer, a name.
+    return len(last) >= (20 if is_cjk(last) else 60) or _has_sentence(last)
+
+
+def _has_sentence(line: str) -> bool:
+    return _SENTENCE.search(line) is not None
+
+
+def _others_end_sentences(before: list[str]) -> bool:
+    """Whether the lines of a list before its last all end a sentence."""
+    others = [line for line in before if _LIST_LINE.match(line)]
+    return len(others) >= 2 and all(_ENDS_A_SENTENCE.search(line.rstrip()) for line in others)

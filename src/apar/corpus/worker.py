@@ -1,0 +1,76 @@
+"""What is done with each answer, in a worker process: a function of the chunk and the configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from apar.corpus.chunks import Chunk
+from apar.corpus.config import ExtractConfig
+from apar.corpus.duplicates import Signature, signature
+from apar.corpus.filters import drop_reason
+from apar.corpus.language import language_of
+from apar.corpus.split import is_held_out
+from apar.corpus.summary import Summary, summarize
+from apar.data.counters import TokenCounter
+from apar.data.formats import Chat, ChatReader
+from apar.data.lines import BrokenRecord
+from apar.data.records import TreeRecord
+from apar.structure.extract import extract
+
+
+class Kept(NamedTuple):
+    """An answer with its tree, as the line to be written, and what the merging must know of it."""
+
+    line: str
+    id: str
+    summary: Summary
+    signature: Signature
+    held_out: bool
+
+
+class Dropped(NamedTuple):
+    """An answer that a filter left out."""
+
+    reason: str
+    source: str
+
+
+Row = Kept | Dropped | BrokenRecord
+
+
+class Worker:
+    """Turns chunks into rows."""
+
+    def __init__(self, config: ExtractConfig, counter: TokenCounter) -> None:
+        self.config = config
+        self.counter = counter
+
+    def rows(self, chunk: Chunk) -> Iterator[Row]:
+        """A row for each answer and each broken record of a chunk, in order."""
+        reader = ChatReader(chunk.path, chunk.container, self.config.turns, chunk.format)
+        for raw in chunk.raws:
+            for found in reader.read(raw):
+                yield found if isinstance(found, BrokenRecord) else self.row(found)
+
+    def row(self, chat: Chat) -> Kept | Dropped:
+        """What comes of one answer."""
+        dropped = drop_reason(chat, self.config.filters)
+        if dropped is not None:
+            return Dropped(dropped, chat.source)
+        record = tree_record(chat, self.config)
+        return Kept(
+            record.to_json(),
+            record.id,
+            summarize(record, self.counter, chat.format),
+            signature(chat, self.config.duplicates),
+            is_held_out(chat.messages, self.config.split),
+        )
+
+
+def tree_record(chat: Chat, config: ExtractConfig) -> TreeRecord:
+    """The record of an answer, with its language if the data does not tell it."""
+    record = TreeRecord.of(chat, extract(chat.response, config.structure))
+    if "lang" in record.extra:
+        return record
+    return record.with_extra(lang=language_of(chat.response))
