@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class Source(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some records of one source, undecoded; `format` is None if no record before its end fits one."""
+    """Some records of one source, undecoded, and the format of the source."""
 
     number: int
     path: Path
@@ -39,23 +40,42 @@ def chunks(sources: Sequence[Source], turns: Turns) -> Iterator[Chunk]:
     return (chunk._replace(number=number) for number, chunk in enumerate(found))
 
 
+def check(sources: Sequence[Source], turns: Turns) -> None:
+    """Raise UserError if a source cannot be read or its first records fit no format, before any work is done.
+
+    A pipe can be read only once: its mistakes come out later.
+    """
+    for source in sources:
+        if source.split is not None or source.path.is_file() or not source.path.exists():
+            container, raws = _raws(source)
+            _known_format(ChatReader(source.path, container, turns), raws)
+
+
+def _known_format(reader: ChatReader, raws: Iterator[Raw]) -> list[Raw]:
+    """Read until the format is known; the records that were read for it."""
+    read: list[Raw] = []
+    for raw in raws:
+        read.append(raw)
+        reader.read(raw)
+        if reader.format is not None:
+            return read
+        if len(read) >= _RECORDS_TO_KNOW_THE_FORMAT:
+            break
+    reader.check()
+    return read
+
+
 def _of_source(source: Source, turns: Turns) -> Iterator[Chunk]:
     container, raws = _raws(source)
     reader = ChatReader(source.path, container, turns)
     held: list[Raw] = []
     size = 0
-    for read, raw in enumerate(raws, 1):
-        if reader.format is None:
-            reader.read(raw)
-            if reader.format is None and read >= _RECORDS_TO_KNOW_THE_FORMAT:
-                reader.check()
+    for raw in chain(_known_format(reader, raws), raws):
         held.append(raw)
         size += _size(raw.content)
         if len(held) >= MAX_RECORDS or size >= MAX_BYTES:
             yield Chunk(0, source.path, container, reader.format, held)
             held, size = [], 0
-    if reader.format is None:
-        reader.check()
     if held:
         yield Chunk(0, source.path, container, reader.format, held)
 

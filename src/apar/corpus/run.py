@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from apar.corpus.card import card_text
-from apar.corpus.chunks import MAX_BYTES, MAX_RECORDS, Chunk, Source, chunks, describe
+from apar.corpus.chunks import MAX_BYTES, MAX_RECORDS, Chunk, Source, check, chunks, describe
 from apar.corpus.config import ExtractConfig
 from apar.corpus.merge import merge
 from apar.corpus.pool import Job, run_chunks
@@ -19,7 +18,6 @@ from apar.corpus.work import Work
 from apar.data.counters import load_counter, word_counter
 from apar.data.files import atomic_write
 from apar.data.writers import TreesFormat
-from apar.errors import UserError
 
 
 class Progress(NamedTuple):
@@ -53,14 +51,14 @@ class Run(NamedTuple):
         where a worker process dies or the disk is full.
         """
         counter = load_counter(self.tokenizer) if self.tokenizer else word_counter()
+        check(self.sources, self.config.turns)
         work = Work(self.output / ".work")
-        with _fresh_folder_removed(self.output):
-            resumed = work.begin(self._manifest(), self.restart)
-            count = self._extract(work, resumed, on_progress)
-            report = Report(counter.name)
-            for source in self.sources:
-                report.open_file(source.path)
-            merge(work, count, self.output, self.form, self.config, report)
+        resumed = work.begin(self._manifest(), self.restart)
+        count = self._extract(work, resumed, on_progress)
+        report = Report(counter.name)
+        for source in self.sources:
+            report.open_file(source.path)
+        merge(work, count, self.output, self.form, self.config, report)
         data = {**report.to_dict(), "config": self.config.model_dump(mode="json"), "version": version("apar-llm")}
         self.write_report(data)
         work.remove()
@@ -103,18 +101,3 @@ class _Counted:
         for chunk in self._found:
             self.count += 1
             yield chunk
-
-
-@contextmanager
-def _fresh_folder_removed(output: Path) -> Iterator[None]:
-    """Leave nothing behind of a run that the user's mistake ended before it had done anything."""
-    work = output / ".work"
-    known = work.exists()
-    try:
-        yield
-    except UserError:
-        if not known and not any(work.glob("*.rows")):
-            Work(work).remove()
-            if output.is_dir() and not any(output.iterdir()):
-                output.rmdir()
-        raise

@@ -21,6 +21,7 @@ _SPEECH = re.compile(r"[\"“](?:[^\"“”\s]+[ \t]+){3,}[^\"“”\s]*[,.!?—
 _SPEAKER = re.compile(r"[*_]*(?P<name>[A-Z][\w .'-]{0,30}|[\u4e00-\u9fff]{1,8})[*_]*[:：][*_]* ?")
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w.]\d)")
+_NUMBER_WORD = re.compile(r"\d\S*")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}(?:[ -][A-Z][a-z]+)*")
 _CODE_SPAN = re.compile(r"`([^`\n]+)`")
 _WORD = re.compile(r"[A-Za-z_]\w{2,}")
@@ -94,8 +95,8 @@ def _derives(body: str) -> bool:
 
 def _counts(detail: str) -> bool:
     """Whether most words are numbers: rows of a table, times, a count."""
-    words = detail.split()
-    return len(words) > 3 and 2 * sum(any(sign.isdigit() for sign in word) for word in words) > len(words)
+    numbers = len(_NUMBER_WORD.findall(detail))
+    return numbers > 2 and 2 * numbers > len(detail.split())
 
 
 def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:

@@ -1,0 +1,162 @@
+"""Runs give the same output however many processes they have, and however often they are killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apar.corpus import chunks as chunks_module
+from apar.corpus.chunks import Chunk, Source, chunks
+from apar.corpus.config import ExtractConfig, configuration
+from apar.corpus.run import Progress, Run
+from apar.corpus.work import Work
+from apar.data.records import read_trees
+from apar.errors import ConfigError, UserError
+from tests.corpus.chats import write_chats
+from tests.corpus.kills import killed_and_resumed, outputs
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks_module, "MAX_RECORDS", 16)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return Source(write_chats(tmp_path / "chats.jsonl", 120))
+
+
+def test_every_record_is_a_tree_or_told(source: Source, tmp_path: Path) -> None:
+    report = Run([source], tmp_path / "out", ExtractConfig()).run()
+    ids = [record.id for record in read_trees(tmp_path / "out" / "trees.jsonl")]
+    assert len(ids) == len(set(ids)) == report["answers"] > 60
+    lines = len(source.path.read_text().splitlines())
+    assert report["answers"] + report["dropped"]["count"] + report["broken"]["count"] == lines
+    assert report["dropped"]["by_reason"]["duplicate"] > 0
+    assert report["broken"]["count"] > 0
+    assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_the_output_is_the_same_with_any_number_of_processes(source: Source, tmp_path: Path) -> None:
+    for processes in (1, 2):
+        Run([source], tmp_path / str(processes), ExtractConfig(), processes=processes).run()
+    assert outputs(tmp_path / "1") == outputs(tmp_path / "2")
+
+
+def test_a_run_that_is_interrupted_goes_on_where_it_was(source: Source, tmp_path: Path) -> None:
+    whole, twice = Run([source], tmp_path / "whole", ExtractConfig()), Run([source], tmp_path / "out", ExtractConfig())
+    whole.run()
+    seen: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        if progress.chunks == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        twice.run(interrupt)
+    assert not (tmp_path / "out" / "trees.jsonl").exists()
+    twice.run(seen.append)
+    assert seen[0].resumed == 3
+    assert outputs(tmp_path / "whole") == outputs(tmp_path / "out")
+
+
+def test_a_run_killed_at_any_moment_gives_the_same_output(tmp_path: Path) -> None:
+    path = write_chats(tmp_path / "chats.jsonl", 3000)
+    kills, same = killed_and_resumed([path], tmp_path, times=2, seed=1)
+    assert kills >= 2
+    assert same
+
+
+def test_another_run_in_the_folder_is_told_and_restart_throws_it_away(source: Source, tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Run([source], tmp_path / "out", ExtractConfig()).run(interrupt)
+    other = Run([source], tmp_path / "out", ExtractConfig(turns="last"))
+    with pytest.raises(UserError, match=r"holds an unfinished run with other configuration; .* --restart"):
+        other.run()
+    assert other._replace(restart=True).run()["answers"] > 0
+
+
+def test_changed_input_is_no_longer_the_same_run(source: Source, tmp_path: Path) -> None:
+    work = Work(tmp_path / "out" / ".work")
+    run = Run([source], tmp_path / "out", ExtractConfig())
+    manifest: dict[str, Any] = {"inputs": [chunks_module.describe(source)]}
+    work.begin(manifest, restart=False)
+    write_chats(source.path, 121)
+    with pytest.raises(UserError, match="other inputs"):
+        run.run()
+
+
+def test_a_manifest_that_is_damaged_is_told(source: Source, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / ".work"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match=r"cannot be read .* --restart"):
+        Run([source], tmp_path / "out", ExtractConfig()).run()
+
+
+def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        Run([Source(tmp_path / "missing")], tmp_path / "out", ExtractConfig()).run()
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "A"}\n' * 5000)
+    with pytest.raises(UserError, match="of no known format"):
+        Run([Source(path)], tmp_path / "out", ExtractConfig()).run()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "jsonl.zst", "parquet"])
+def test_trees_are_the_same_in_every_form(source: Source, tmp_path: Path, form: Any) -> None:
+    if form != "jsonl.gz":
+        pytest.importorskip("pyarrow")
+    plain = Run([source], tmp_path / "plain", ExtractConfig())
+    other = Run([source], tmp_path / "other", ExtractConfig(), form)
+    plain.run()
+    other.run()
+    assert list(read_trees(other.trees)) == list(read_trees(plain.trees))
+
+
+def test_held_out_prompts_are_apart_and_the_mix_is_drawn(source: Source, tmp_path: Path) -> None:
+    config = configuration(None, "default", ("split.held_out=0.3", "split.structured=0.4"))
+    report = Run([source], tmp_path / "out", config).run()
+    train, held = (list(read_trees(tmp_path / "out" / f"{name}.jsonl")) for name in ("trees", "heldout"))
+    assert report["held_out"] == len(held) > 10
+    assert not {record.messages[0]["content"] for record in train} & {r.messages[0]["content"] for r in held}
+    structured = sum(record.reason is None for record in train)
+    assert 0.25 < structured / len(train) < 0.55
+    assert report["dropped"]["by_reason"]["mix"] > 0
+
+
+def test_memory_is_bounded_by_chunks(source: Source) -> None:
+    sizes = [len(chunk.raws) for chunk in chunks([source], "every")]
+    assert max(sizes) == 16
+    assert [chunk.number for chunk in chunks([source], "every")] == list(range(len(sizes)))
+
+
+def test_a_large_record_makes_a_chunk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks_module, "MAX_BYTES", 1000)
+    path = write_chats(tmp_path / "chats.jsonl", 40)
+    sizes = [sum(len(raw.content) for raw in chunk.raws) for chunk in _chunks(path)]
+    assert max(sizes) < 2000
+
+
+def _chunks(path: Path) -> Iterator[Chunk]:
+    return chunks([Source(path)], "every")
+
+
+def test_config_files_presets_and_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "extract.yaml"
+    path.write_text("structure: {max_depth: 2}\nfilters: {min_chars: 5}\n")
+    config = configuration(path, "paper", ("structure.min_parts=4",))
+    assert (config.structure.max_depth, config.structure.min_parts, config.filters.min_chars) == (2, 4, 5)
+    assert config.structure.rules == {"ordered_list", "paragraphs"}
+    assert configuration(None, "default", ()) == ExtractConfig()
+    with pytest.raises(ConfigError, match=r"unknown key structure\.max_deth; did you mean max_depth"):
+        configuration(None, "default", ("structure.max_deth=2",))
+    assert json.loads(json.dumps(config.model_dump(mode="json"))) == config.model_dump(mode="json")
