@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from apar.config import Section
-from apar.corpus.language import language_of
+from apar.corpus.language import UNKNOWN, language_of
 from apar.data.formats import Chat
 from apar.structure.script import is_cjk
 
@@ -19,12 +19,13 @@ Drop = Literal[
     "language",  # none of the languages that are wanted
     "refusal",  # nothing but a refusal
     "truncated",  # ends in the middle
-    "broken_markdown",  # fences or emphasis that do not close
+    "broken_markdown",  # a fence does not close
     "garbled",  # characters that no text has
 ]
 """Why an answer is left out."""
 
-_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})", re.M)
+# A fence, on a line of its own or after the markers of quotations and list items.
+_FENCE = re.compile(r"^(?:[ \t>]|[-*+] |\d{1,3}[.)] )*(`{3,}|~{3,})([^\n]*)$", re.M)
 _GARBLED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ufffe\uffff]|â€|Ã©|Ã¨|ï¿½")
 _REFUSAL = re.compile(
     r"(?:I(?:'m| am) (?:very |really |truly )?sorry,? (?:but|I)|Sorry,? (?:but )?I|I apologi[sz]e,? but"
@@ -37,6 +38,8 @@ _CANNOT = re.compile(
     r"|无法|不能|没有"
 )
 _REFUSAL_CHARS = 400
+# With these an answer goes on to answer.
+_ANSWERS = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,2}[.)、]) |\b(?:However|That said|here (?:is|are))\b|但是?，|不过", re.M)
 _WHOLE = re.compile(r"[.!?:;…。！？；：)\]}\"'”’」』）】>*_`~|$=/\-+%€£#]$|[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]$")
 _ENDS_A_SENTENCE = re.compile(r"[.!?…。！？][)\"'”’」』）*_]*$")
 _LIST_LINE = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)、]|#{1,6}|\|)")
@@ -46,14 +49,16 @@ _SENTENCE = re.compile(r"[a-z)][.!?] [A-Z]|[。！？].")
 class FilterConfig(Section):
     """Which answers are left out.
 
-    By default what harms any model: garbled and cut-off texts and broken Markdown. A refusal is a fair answer,
-    and a short one teaches when not to fork: they stay unless they are asked to go.
+    By default what harms any model: garbled and cut-off texts and broken Markdown; a model trained on them ends
+    anywhere. A refusal is a fair answer, and a short one teaches when not to fork: refusals and short answers
+    stay, as do all languages, unless they are asked to go. Each filter can be switched off.
     """
 
     min_chars: int = Field(default=1, ge=0)
     max_chars: int | None = Field(default=None, ge=1)
     languages: tuple[str, ...] = ()
-    """ISO 639-1 codes; none means all. A record's own `lang` counts before what the text looks like."""
+    """ISO 639-1 codes; none means all. A record's own `lang` counts before what the text looks like; a text whose
+    language nothing tells, such as code, stays."""
     refusals: bool = False
     """Leave out answers that are nothing but a refusal."""
     truncated: bool = True
@@ -70,7 +75,7 @@ def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
         return "too_short"
     if config.max_chars is not None and len(text) > config.max_chars:
         return "too_long"
-    if config.languages and (chat.extra.get("lang") or language_of(text)) not in config.languages:
+    if config.languages and (chat.extra.get("lang") or language_of(text)) not in (*config.languages, UNKNOWN):
         return "language"
     if config.garbled and _GARBLED.search(text):
         return "garbled"
@@ -82,14 +87,26 @@ def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether an answer is nothing but a refusal: it opens as one, and is short."""
-    return len(text) <= _REFUSAL_CHARS and _REFUSAL.match(text) is not None and _CANNOT.search(text) is not None
+    """Whether an answer is nothing but a refusal: it opens as one, is short, and does not answer after all."""
+    if len(text) > _REFUSAL_CHARS or not _REFUSAL.match(text):
+        return False
+    return _CANNOT.search(text) is not None and _ANSWERS.search(text) is None
 
 
 def is_broken_markdown(text: str) -> bool:
-    """Whether a fence is not closed."""
-    fences = _FENCE.findall(text)
-    return len(fences) % 2 == 1
+    """Whether a fence is not closed.
+
+    A fence closes one of the same character that is no longer; no other fence counts within it.
+    """
+    opened = ""
+    for found in _FENCE.finditer(text):
+        fence, rest = found[1], found[2]
+        if not opened:
+            # What follows backquotes has none: ```this``` is a code span.
+            opened = "" if fence[0] == "`" and "`" in rest else fence
+        elif fence.startswith(opened) and not rest.strip():
+            opened = ""
+    return bool(opened)
 
 
 def is_truncated(text: str) -> bool:
