@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from apar.corpus.summary import Summary
+from apar.structure.criteria import RULES
 
 SPEEDUP_EDGES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
 LENGTH_EDGES = (0, 5, 10, 20, 40, 80, 160, 320, 640)
@@ -69,11 +70,13 @@ class Figures:
     attended_sequential: int = 0
     kv_forked: int = 0
     kv_sequential: int = 0
+    rules: Counter[str] = field(default_factory=Counter)
     speedups: Spread = field(default_factory=lambda: Spread(SPEEDUP_EDGES))
 
     def add(self, one: Summary) -> None:
         self.answers += 1
         self.structured += one.reason is None
+        self.rules[one.rule] += 1
         self.threads += len(one.details) + 1
         self.tokens += one.tokens
         self.critical_path += one.critical_path
@@ -91,6 +94,7 @@ class Figures:
         return {
             "answers": self.answers,
             "structured": self.structured,
+            "by_rule": {rule: self.rules[rule] for rule in RULES if self.rules[rule]},
             "tokens": self.tokens,
             "threads": self.threads,
             "critical_path": self.critical_path,

@@ -1,11 +1,13 @@
 """`report.json`: what came of the answers, and what forking them could save.
 
-Everything is sums, so that a report of any number of answers takes the same memory.
+Everything is sums, so that a report of any number of answers takes the same memory. docs/report.md says what
+each key means.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from apar.structure.criteria import REASONS, RULES
 
 # More broken records than these are counted, but their places are not listed.
 _LISTED_RECORDS = 1000
-# More groups than these (models, say) are summed as "others".
+# More groups than these (models, say) are summed together.
 _MOST_GROUPS = 500
+OTHERS = "others"
 
 
 class Report:
@@ -43,13 +46,13 @@ class Report:
 
     def add_broken(self, record: BrokenRecord) -> None:
         """Count a record that could not be used."""
-        self._counts["broken"][str(record.place.file)] += 1
+        _count(self._counts["broken"], str(record.place.file))
         if len(self._broken) < _LISTED_RECORDS:
             self._broken.append(record)
 
     def add_dropped(self, drop: str, source: str) -> None:
         """Count an answer that was left out: by a filter, as a duplicate, or for the mix."""
-        self._dropped[drop][source] += 1
+        _count(self._dropped[drop], source)
 
     def add(self, one: Summary, held_out: bool = False) -> None:
         """Count an answer and the figures of its tree."""
@@ -72,15 +75,13 @@ class Report:
         counts["refusal"].update(one.refusals)
         counts["kind"][one.kind] += 1
         counts["format"][one.format] += 1
-        counts["licence"][one.licence or "not stated"] += 1
+        _count(counts["licence"], one.licence or "not stated")
         counts["depth"][str(one.depth)] += 1
         counts["held_out"]["held out" if held_out else "train"] += 1
 
     def _group(self, name: str, label: str) -> Figures:
         groups = self._groups[name]
-        if label not in groups and len(groups) >= _MOST_GROUPS:
-            label = "others"
-        return groups.setdefault(label, Figures())
+        return groups.setdefault(_bounded(groups, label), Figures())
 
     def to_dict(self) -> dict[str, Any]:
         """The report as `report.json` has it."""
@@ -120,6 +121,15 @@ class Report:
             "depth": {depth: counts["depth"][depth] for depth in sorted(counts["depth"], key=int)},
             **{f"by_{name}_figures": _sorted(self._groups[name]) for name in ("source", "model", "language", "rule")},
         }
+
+
+def _count(counts: Counter[str], label: str) -> None:
+    counts[_bounded(counts, label)] += 1
+
+
+def _bounded(groups: Collection[str], label: str) -> str:
+    """The label, or that of the others where there are too many groups for a new one."""
+    return label if label in groups or len(groups) < _MOST_GROUPS else OTHERS
 
 
 def _sorted(groups: dict[str, Figures]) -> dict[str, dict[str, Any]]:
