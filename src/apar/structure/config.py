@@ -44,6 +44,8 @@ class StructureConfig(Section):
     """Parts with a lead and a detail that a list, sections or labels must have."""
     min_paragraphs: int = Field(default=3, ge=2)
     """The same for plain paragraphs that open with a topic sentence."""
+    whole_opening: bool = True
+    """Whether an answer's first paragraph, where its parts are paragraphs, stays whole: it mostly introduces."""
     min_fork_share: float = Field(default=0.5, ge=0, le=1)
     """The share of a list's items that must have a lead and a detail."""
     max_parts: int = Field(default=64, ge=2)
@@ -74,6 +76,7 @@ PAPER = StructureConfig(
     max_depth=1,
     min_parts=3,
     min_paragraphs=3,
+    whole_opening=False,
     min_fork_share=0,
     max_parts=1000,
     min_detail_chars=10,

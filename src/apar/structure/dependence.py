@@ -38,7 +38,7 @@ def dependence(text: str, group: Group) -> Iterator[Reason]:
         yield from _prose(text, group, bodies)
     elif _speakers_return(bodies):
         yield "dialogue"
-    elif _is_story(bodies):
+    elif _tells_story(bodies):
         yield "narrative"
     if _share(bodies, has_formula if group.rule == "sections" else _derives) >= 0.5:
         yield "derivation"
@@ -68,9 +68,14 @@ def _share(texts: Sequence[str], holds: Callable[[str], bool]) -> float:
 
 
 def _is_story(bodies: Sequence[str]) -> bool:
+    """Whether paragraphs tell a story, or of persons all along."""
     text = "\n\n".join(bodies)
-    lower = text.lower()
-    return any(phrase in lower for phrase in STORY) or 25 * len(_PRONOUN.findall(text)) > len(text.split())
+    return _tells_story(bodies) or 25 * len(_PRONOUN.findall(text)) > len(text.split())
+
+
+def _tells_story(bodies: Sequence[str]) -> bool:
+    lower = "\n\n".join(bodies).lower()
+    return any(phrase in lower for phrase in STORY)
 
 
 def _has_short_lines(paragraph: str) -> bool:
@@ -135,15 +140,15 @@ def _code(blocks: Sequence[Block]) -> Iterator[Block]:
 
 
 def _carried_over(text: str, group: Group) -> bool:
-    """Whether most parts use a name or a calculated number that only an earlier detail brought in."""
+    """Whether most parts use names or calculated numbers that only earlier details brought in, two at least."""
     known = text[: group.start] + " ".join(text[part.start : part.at] for part in group.parts)
     brought: set[str] = set()
     uses = 0
     for part in group.forking:
         own = _particulars(text[part.at : part.end], known)
-        uses += bool(own & brought)
+        uses += len(own & brought) >= 2
         brought |= own
-    return 2 * uses > len(group.forking)
+    return 3 * uses > 2 * len(group.forking)
 
 
 def _particulars(detail: str, known: str) -> set[str]:

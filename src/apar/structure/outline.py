@@ -43,7 +43,11 @@ def _leaves(text: str, blocks: Sequence[Block], config: StructureConfig) -> list
         return found
     if not found:
         return [prose]
-    return [prose] if _gain(prose, config) > sum(_gain(group, config) for group in found) else found
+    in_lists = sum(_gain(group, config) for group in found)
+    # Paragraphs that only lead to the lists do not count as prose.
+    own = sum(1 for part in prose.forking if len(part.blocks) == 1)
+    enough = own >= config.min_paragraphs or not in_lists
+    return [prose] if enough and _gain(prose, config) > in_lists else found
 
 
 def _lists(text: str, blocks: Sequence[Block], config: StructureConfig) -> Iterator[Group]:

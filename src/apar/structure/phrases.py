@@ -126,7 +126,6 @@ REFERS_BACK = _anywhere(
         r"steps? \d+ (?:and|to|through|-) \d+",
         "repeat steps?",
         r"(?:divide|multiply|subtract|add) (?:this|that|these|those)",
-        r"(?:this|that) (?:number|figure|estimate|result|value)",
         r"the (?:result|output|value)s? (?:from|of) step",
     ),
     ("如上所述", "上述步骤", "上一步", "重复步骤"),

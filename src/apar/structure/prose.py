@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apar.structure.config import StructureConfig
 from apar.structure.leads import bold_label_end, is_title, label_end, paragraph_lead
@@ -40,8 +40,16 @@ def prose_group(text: str, blocks: Sequence[Block], config: StructureConfig) -> 
     if "labels" in config.rules and len(distinct_labels) >= config.min_parts and 2 * len(labelled) >= len(units) - 2:
         return _labels(text, units, config)
     if "paragraphs" in config.rules and len(units) >= config.min_paragraphs:
-        return Group("paragraphs", distinct(text, [_paragraph(text, unit, config) for unit in units], config))
+        parts = [_paragraph(text, unit, config) for unit in units]
+        if config.whole_opening and units[0].start == _first_text(text):
+            # The first paragraph of an answer opens it: what comes after may build on all of it.
+            parts[0] = replace(parts[0], at=None)
+        return Group("paragraphs", distinct(text, parts, config))
     return None
+
+
+def _first_text(text: str) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def _units(text: str, blocks: Sequence[Block], config: StructureConfig) -> list[_Unit]:
