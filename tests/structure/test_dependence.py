@@ -54,9 +54,9 @@ CODE = (
 COUNT = "\n".join(f"- Table of {k}: {k} {2 * k} {3 * k} {4 * k} {5 * k} {6 * k} {7 * k} {8 * k}" for k in (12, 13, 14))
 CARRIED = (
     "1. Wages: the yearly wages come to 48,250 in this case\n"
-    "2. Rent: the rent is 12,345 and leaves 48,250 less that\n"
+    "2. Rent: the rent of 12,345 comes off the 48,250 in full\n"
     "3. Rest: what is left of 48,250 after the rent of 12,345\n"
-    "4. Savings: a tenth of what 48,250 minus 12,345 comes to\n"
+    + "".join(f"{k}. Share {k}: a part of what 48,250 minus 12,345 comes to\n" for k in range(4, 9))
 )
 
 

@@ -136,7 +136,7 @@ LIST = "1. One: the first of them all\n2. Two: the second one of all\n3. Three: 
             id="a Chinese list with Chinese numbers",
         ),
         pytest.param(
-            "北京是中国的首都。▶它有三千多年的历史，人口超过两千万。城里有很多名胜古迹。◀\n\n"
+            "下面介绍三座城市。\n\n北京是中国的首都。▶它有三千多年的历史，人口超过两千万。城里有很多名胜古迹。◀\n\n"
             "上海是最大的港口城市。▶它位于长江口，"
             "以金融和贸易闻名于世。◀\n\n广州是南方的门户。▶这里的菜很有名，四季都很温暖，花市每年都有。◀",
             id="Chinese paragraphs",
@@ -160,6 +160,7 @@ def test_forks_are_where_a_person_would_draw_them(drawn: str) -> None:
 
 def test_paragraphs_with_topic_sentences() -> None:
     drawn = (
+        "Lighthouses are a thing of the past. Three things are to be said of them.\n\n"
         "A lighthouse was a machine for being seen.▶ Its lamp stood high, and its lens turned day and night.◀\n\n"
         "Keepers lived by the lamp.▶ They wound the clockwork, trimmed the wick and wrote down the weather.◀\n\n"
         "Electric light ended that life within a generation.▶ The last towers are run from offices far away.◀\n\n"
