@@ -15,7 +15,7 @@ from apar.cli.extract import command
 from apar.data.records import read_trees
 from apar.errors import AparError, RunError, UserError
 
-ANSWER = "1. One: the first of all\n2. Two: the second of all\n3. Three: the third of all\n"
+ANSWER = "1. One: the first of them all\n2. Two: the second one of all\n3. Three: the third one of all\n"
 
 
 def chats(folder: Path, *lines: str) -> Path:
@@ -39,7 +39,7 @@ def test_trees_and_report_are_written(tmp_path: Path) -> None:
     output = tmp_path / "out"
     result = run(chats(tmp_path, line(ANSWER), line("Plain.")), "-o", output)
     assert result.exit_code == 0
-    assert sorted(os.listdir(output)) == ["report.json", "trees.jsonl"]
+    assert sorted(os.listdir(output)) == ["card.md", "report.json", "trees.jsonl"]
     assert [record.tree.text for record in read_trees(output / "trees.jsonl")] == [ANSWER, "Plain."]
     assert json.loads((output / "report.json").read_text())["by_rule"]["ordered_list"] == 1
     assert "jsonl prompt_response" in result.stdout
@@ -60,7 +60,7 @@ def test_broken_lines_are_told_with_their_place_and_the_rest_is_done(tmp_path: P
     told = result.stderr.splitlines()
     assert told[0] == f"apar: left out: {tmp_path / 'chats.jsonl'}, line 2: {report['broken']['records'][0]['problem']}"
     assert len(told) == 11
-    assert told[-1].endswith("report.json lists it")
+    assert told[-1] == "apar: 12 broken records are left out; report.json lists them"
 
 
 def test_several_files_of_several_formats(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_an_unusable_file_leaves_nothing_behind(tmp_path: Path) -> None:
     text.write_text("no chats\n")
     with pytest.raises(UserError, match="no known format"):
         run(chats(tmp_path, line(ANSWER)), text, "-o", tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +84,57 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("apar.data.files.os.fsync", full)
     with pytest.raises(RunError, match="No space left on device"):
-        run(chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == []
+        run(chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out", "--processes", 1)
+    assert os.listdir(tmp_path / "out") == [".work"]
+    assert os.listdir(tmp_path / "out" / ".work") == []
+
+
+def test_a_run_that_was_interrupted_says_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = (chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out", "--processes", 1)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("apar.corpus.run.merge", interrupted)
+    run(*files)
+    monkeypatch.undo()
+    more = tmp_path / "more.jsonl"
+    more.write_text(line(ANSWER) + "\n")
+    assert "going on where a run was interrupted" in run(*files).stderr
+    assert sorted(os.listdir(tmp_path / "out")) == ["card.md", "report.json", "trees.jsonl"]
+
+
+def test_the_papers_rules_and_single_knobs(tmp_path: Path) -> None:
+    path = chats(tmp_path, line(ANSWER.replace("1.", "-").replace("2.", "-").replace("3.", "-")))
+    ours = json.loads(run(path, "-o", tmp_path / "ours", "--json").stdout)
+    papers = json.loads(run(path, "-o", tmp_path / "papers", "--json", "--preset", "paper").stdout)
+    fewer = json.loads(run(path, "-o", tmp_path / "fewer", "--json", "--set", "structure.min_parts=4").stdout)
+    assert [report["structured"]["answers"] for report in (ours, papers, fewer)] == [1, 0, 0]
+    assert papers["config"]["structure"]["rules"] == ["ordered_list", "paragraphs"]
+
+
+def test_a_data_set_of_the_hub_is_read_from_its_folder(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = [{"instruction": "Q", "input": "", "output": ANSWER}, {"instruction": "R", "input": "", "output": "Plain."}]
+    datasets.DatasetDict({"test": datasets.Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "data"))
+    found = run("--dataset", tmp_path / "data", "--dataset-split", "test", "-o", tmp_path / "out", "--json")
+    report = json.loads(found.stdout)
+    assert (report["answers"], report["by_format"]) == (2, {"dataset alpaca": 2})
+    with pytest.raises(UserError, match="has no split train, but test"):
+        run("--dataset", tmp_path / "data", "-o", tmp_path / "out")
+
+
+def test_a_page_of_a_sample_is_written(tmp_path: Path) -> None:
+    path = chats(tmp_path, *(line(ANSWER.replace("One", f"One {k}")) for k in range(5)))
+    result = run(path, "-o", tmp_path / "out", "--html", tmp_path / "page.html", "--html-sample", 2)
+    assert result.exit_code == 0
+    assert "the first of them all" in (tmp_path / "page.html").read_text()
+
+
+def test_a_command_without_files_is_the_users_mistake(tmp_path: Path) -> None:
+    result = run("-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "give files with chats, or --dataset NAME" in result.stderr
 
 
 def test_a_tokenizer_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def write_chats(path: Path, number: int, seed: int = 0) -> Path:
         topic = chance.choice(TOPICS)
         kind = chance.randrange(10)
         response = answer(topic, chance.randrange(10**6)) if kind < 6 else f"There is no more {topic} in town {k}."
-        record = {"id": f"{path.stem}-{k}", "prompt": f"What of {topic} {k}?", "response": response, "license": "MIT"}
+        record = {"id": f"{path.stem}-{k}", "prompt": f"What of {topic} {k}?", "response": response}
+        record |= {"license": "MIT", "source": "towns"}
         lines.append("{" if kind == 9 else json.dumps(record))
         if kind == 8:
             lines.append(json.dumps({**record, "id": f"{path.stem}-{k}-again"}))

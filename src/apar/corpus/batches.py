@@ -24,9 +24,10 @@ _NO_FILE = Path("rows")
 def extract_rows(batch: Mapping[str, Sequence[Any]], config: ExtractConfig | None = None) -> dict[str, list[Any]]:
     """The tree records of a batch of chats, both as columns.
 
-    The rows have the columns of a format that `apar extract` reads; the result has those of its Parquet files.
-    What a row gives depends on that row alone. Answers that the filters leave out and rows that hold no chat
-    give nothing; duplicates are not looked for, as that would need all rows.
+    It can be given to `datasets.Dataset.map`, or to any engine that hands over columns. The rows have the columns
+    of a format that `apar extract` reads; the result has those of its Parquet files. What a row gives depends
+    on that row alone. Answers that the filters leave out and rows that hold no chat give nothing; duplicates
+    are not looked for, as that would need all rows.
     """
     config = config or ExtractConfig()
     records = [record.to_dict() for chat in _chats(batch, config) if (record := _record(chat, config))]

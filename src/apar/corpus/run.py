@@ -84,6 +84,8 @@ class Run(NamedTuple):
         made = _Counted(chunks(self.sources, self.config.turns))
         left = (chunk for chunk in made if not work.has(chunk.number))
         records = done = 0
+        if resumed:
+            on_progress(Progress(resumed, 0, resumed))
         for read in run_chunks(left, Job(self.config, self.tokenizer, work.folder), self.processes):
             records, done = records + read, done + 1
             on_progress(Progress(resumed + done, records, resumed))
