@@ -30,6 +30,7 @@ def test_the_figures_of_a_small_list_are_those_counted_by_hand() -> None:
     assert stats.speedup == 9 / 8
     assert stats.threads_per_step == (1, 1, 1, 2, 2, 3, 2, 2)
     assert stats.peak_threads == 3
+    assert stats.detail_tokens == (4, 2)
     # Sequential: the token of step k attends to k tokens.
     assert stats.attended_sequential == sum(range(10))
     # The root's six tokens, five after `aa[` and [Child], three after `aa[b[` and [Child].
@@ -90,6 +91,7 @@ def test_the_figures_are_those_of_a_cache_simulated_step_by_step(tree: Paragraph
     assert stats.attended_forked == attended
     assert stats.kv_forked == KvUse(max(held), sum(held))
     assert sum(alive) == stats.tokens + stats.forks + stats.threads
+    assert stats.detail_tokens == tuple(end - at for at, end in tree.forks())
 
 
 def _simulate(events: list[Event]) -> tuple[list[int], int, list[int]]:

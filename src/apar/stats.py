@@ -53,6 +53,8 @@ class TreeStats:
     """KV held in each step of sequential decoding: everything, until the end."""
     threads_per_step: tuple[int, ...]
     """Threads that sample a token in each step."""
+    detail_tokens: tuple[int, ...]
+    """Visible tokens of each detail, those of details within it included, in reading order."""
 
     @property
     def forks(self) -> int:
@@ -160,7 +162,18 @@ def _stats(spans: Sequence[_Span], prompt: int) -> TreeStats:
         # One thread attends in each step to just what is held then.
         kv_sequential=KvUse(prompt + max(sequential_steps - 1, 0), attended_sequential),
         threads_per_step=tuple(accumulate(alive[:-1])),
+        detail_tokens=_detail_tokens(spans),
     )
+
+
+def _detail_tokens(spans: Sequence[_Span]) -> tuple[int, ...]:
+    inside: dict[Path, int] = {}
+    for span in reversed(spans):  # children before parents
+        inside[span.path] = inside.get(span.path, 0) + span.tokens
+        if len(span.path) > 1:
+            parent = span.path[:-1]
+            inside[parent] = inside.get(parent, 0) + inside[span.path]
+    return tuple(inside[path] for path in sorted(inside) if len(path) > 1)
 
 
 def _attended(path: int, sampled: int) -> int:
@@ -182,24 +195,41 @@ def _attended_by_threads(spans: Iterable[_Span], prompt: int) -> int:
 
 def _kv_of_threads(spans: Sequence[_Span], prompt: int, steps: int) -> KvUse:
     """KV held: every token from the step that reads it to the end of the last thread that sees it."""
-    change = [0] * (steps + 1)
+    held = _Held(steps)
     subtree_end: dict[Path, int] = {}
     for span in reversed(spans):  # children before parents
         until = span.end
         for k in reversed(range(len(span.nodes))):
             until = max(until, subtree_end.pop((*span.path, k), 0))
-            forked = span.forks[k : k + 1]
-            _hold(change, (step + 1 for step in (*span.nodes[k], *forked)), until)
-        if len(span.path) > 1:
-            _hold(change, (span.start,), until)  # [Child]
+            held.add(span.nodes[k], until)
+            if k < len(span.forks):
+                held.add(range(span.forks[k], span.forks[k] + 1), until)
+        if len(span.path) > 1:  # [Child], as if it were sampled in the step of [Fork]
+            held.add(range(span.start - 1, span.start), until)
         subtree_end[span.path] = until
-    held = [prompt + tokens for tokens in accumulate(change[:-1])]
-    return KvUse(max(held), sum(held))
+    by_step = [prompt + tokens for tokens in held.by_step()]
+    return KvUse(max(by_step), sum(by_step))
 
 
-def _hold(change: list[int], steps: Iterable[int], until: int) -> None:
-    """Note tokens held from each of `steps` to `until`; a token sampled last of all is never read."""
-    for step in steps:
-        if step <= until:
-            change[step] += 1
-            change[until + 1] -= 1
+class _Held:
+    """Tokens held in each step, kept as what changes: a run of consecutive steps costs as much as one step."""
+
+    def __init__(self, steps: int) -> None:
+        self._growth = [0] * (steps + 2)  # by how much more tokens the tokens held grow in each step
+        self._freed = [0] * (steps + 2)
+
+    def add(self, sampled: Sequence[int], until: int) -> None:
+        """Hold tokens from the step after each of `sampled` to `until`; one sampled last of all is never read."""
+        runs = [sampled] if isinstance(sampled, range) else [range(step, step + 1) for step in sampled]
+        for run in runs:
+            number = min(len(run), until - run.start)
+            if number > 0:
+                self._growth[run.start + 1] += 1
+                self._growth[run.start + number + 1] -= 1
+                self._freed[until + 1] += number
+
+    def by_step(self) -> list[int]:
+        """Tokens held in each step."""
+        grown = accumulate(self._growth)
+        changes = [more - less for more, less in zip(grown, self._freed, strict=True)]
+        return list(accumulate(changes))[:-2]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apar.data.counters import load_counter, word_counter
 from apar.errors import UserError
@@ -25,6 +28,16 @@ def test_words_and_marks_are_counted_without_a_tokenizer() -> None:
     assert counter.name == "words and punctuation"
     assert counter.count("It's 10:30, isn't it?\n") == 12
     assert counter.count(" \n") == 0
+
+
+def test_chinese_characters_are_counted_one_by_one() -> None:
+    assert word_counter().count("学习 Python3 很有用。") == 7
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_text_is_counted_as_any_other(text: str) -> None:
+    count = word_counter().count
+    assert count(text) == count(text + "é") - (0 if re.search(r"\w\Z", text) else 1)
 
 
 def test_a_tokenizer_file_and_its_folder_count_alike(tmp_path: Path) -> None:

@@ -66,5 +66,5 @@ def summarize(record: TreeRecord, counter: TokenCounter, format: str) -> Summary
         kv_forked=stats.kv_forked.sum,
         kv_sequential=stats.kv_sequential.sum,
         peak_threads=stats.peak_threads,
-        details=tuple(counter.count(record.response[at:end]) for at, end in record.tree.forks()),
+        details=stats.detail_tokens,
     )
