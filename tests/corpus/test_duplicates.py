@@ -1,0 +1,71 @@
+"""The same answers are told, and nearly the same ones; other answers to the same question are none."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import pytest
+
+from apar.corpus.duplicates import DuplicateConfig, Seen, signature
+from tests.corpus.answers import chat
+
+CONFIG = DuplicateConfig()
+
+
+def words(number: int, seed: int, names: str = "") -> list[str]:
+    chance = random.Random(seed)
+    return [f"{names}{chance.randrange(5000)}" for _ in range(number)]
+
+
+def verdict(*chats: object, config: DuplicateConfig = CONFIG) -> str | None:
+    """What is said of the last of some chats."""
+    seen = Seen(config)
+    return [seen.is_duplicate(signature(one, config)) for one in chats][-1]  # type: ignore[arg-type]
+
+
+def test_case_and_white_space_make_no_difference() -> None:
+    assert verdict(chat("Yes,  it is."), chat("yes, it\nis.")) == "duplicate"
+    assert verdict(chat("It is C."), chat("It is C++.")) is None
+    assert verdict(chat("Yes.", "Is it?"), chat("Yes.", "Was it?")) is None
+    assert verdict(chat("Yes."), chat("Yes."), config=DuplicateConfig(exact=False, near=None)) is None
+
+
+def test_the_same_long_question_answered_otherwise_is_no_duplicate() -> None:
+    question = " ".join(words(2000, 1))
+    first, second = (" ".join(words(60, seed)) for seed in (2, 3))
+    assert verdict(chat(first, question), chat(second, question)) is None
+
+
+@pytest.mark.parametrize("changed", [1, 3])
+def test_nearly_the_same_answer_to_another_question_is_told(changed: int) -> None:
+    told = 0
+    for seed in range(40):
+        one = words(300, seed)
+        other = [*one]
+        for place in random.Random(seed).sample(range(300), changed):
+            other[place] = "other"
+        told += verdict(chat(" ".join(one), "a"), chat(" ".join(other), "b")) == "near_duplicate"
+    assert told >= 38
+
+
+def test_answers_that_share_half_are_none() -> None:
+    for seed in range(40):
+        one = words(300, seed)
+        assert verdict(chat(" ".join(one), "a"), chat(" ".join(one[:150] + words(150, seed + 100)), "b")) is None
+
+
+def test_short_answers_are_compared_exactly_alone() -> None:
+    assert verdict(chat("the one and the other and 3", "a"), chat("the one and the other and 4", "b")) is None
+
+
+def test_chinese_is_compared_by_characters() -> None:
+    text = "茶要用热水泡三分钟就好但是绿茶的水不能太热否则会苦所以先等一等再把水倒进去然后慢慢喝"
+    assert verdict(chat(text * 2, "a"), chat(text * 2 + "吧", "b")) == "near_duplicate"
+
+
+def test_a_signature_is_small_and_does_not_depend_on_the_process() -> None:
+    one = signature(chat(" ".join(words(300, 1))), CONFIG)
+    assert len(one.sketch) == 256
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert one.whole == 0x0
