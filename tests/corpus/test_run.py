@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from apar.corpus import chunks as chunks_module
 from apar.corpus.chunks import Chunk, Source, chunks
@@ -160,3 +161,13 @@ def test_config_files_presets_and_overrides(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown key structure\.max_deth; did you mean max_depth"):
         configuration(None, "default", ("structure.max_deth=2",))
     assert json.loads(json.dumps(config.model_dump(mode="json"))) == config.model_dump(mode="json")
+
+
+def test_the_recipe_shows_every_knob_with_its_default() -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "extract.yaml"
+    shown = yaml.safe_load(recipe.read_text())
+    assert configuration(recipe, "default", ()) == ExtractConfig()
+    defaults = ExtractConfig().model_dump(mode="json")
+    assert {name: set(section) for name, section in shown.items() if isinstance(section, dict)} == {
+        name: set(section) for name, section in defaults.items() if isinstance(section, dict)
+    }

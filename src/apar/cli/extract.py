@@ -49,6 +49,7 @@ _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 )
 @click.option("--verify", metavar="MODEL", help="Measure with a model, and merge back, details that need others.")
 @click.option("--verify-sequential", metavar="MODEL", help="Another model for the sequential side of --verify.")
+@click.option("--verify-length", type=click.IntRange(min=2), metavar="N", help="Measure no longer answers, in tokens.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page to browse a sample of the trees.")
 @click.option("--html-sample", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")
@@ -65,7 +66,7 @@ def command(**options: Any) -> None:
     run = _run(options)
     data = _with_progress(run)
     if options["verify"]:
-        _verify(run, data, options["verify"], options["verify_sequential"])
+        _verify(run, data, options)
     if options["html"]:
         _write_page(run, data, options["html"], options["html_sample"])
     _tell_broken(data)
@@ -100,8 +101,10 @@ def _sources(options: dict[str, Any]) -> list[Source]:
         sources.append(Source(Path(options["dataset"]), options["dataset_split"]))
     if not sources:
         raise click.UsageError("give files with chats, or --dataset NAME")
-    if options["verify_sequential"] and not options["verify"]:
-        raise click.UsageError("--verify-sequential needs --verify MODEL")
+    if (options["verify_sequential"] or options["verify_length"]) and not options["verify"]:
+        raise click.UsageError("--verify-sequential and --verify-length need --verify MODEL")
+    if options["verify"] and options["form"] != "jsonl":
+        raise click.UsageError("--verify writes plain JSON lines: leave out --format")
     return sources
 
 
@@ -136,12 +139,14 @@ def _with_progress(run: Run) -> dict[str, Any]:
         return run.run(on_progress)
 
 
-def _verify(run: Run, data: dict[str, Any], model: str, sequential: str | None) -> None:
+def _verify(run: Run, data: dict[str, Any], options: dict[str, Any]) -> None:
     from apar.eval.independence import VerifyConfig, verify_file
 
-    config = VerifyConfig(min_parts=run.config.structure.min_parts)
-    click.echo(f"apar: measuring the details with {model}", err=True)
-    data["verify"] = verify_file(run.trees, run.trees, model, config, sequential=sequential)
+    config = VerifyConfig(min_parts=run.config.structure.min_parts, max_length=options["verify_length"])
+    click.echo(f"apar: measuring the details with {options['verify']}", err=True)
+    data["verify"] = verify_file(
+        run.trees, run.trees, options["verify"], config, sequential=options["verify_sequential"]
+    )
     run.write_report(data)
 
 
