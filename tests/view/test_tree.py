@@ -1,14 +1,19 @@
-"""The drawing of a tree holds all its text, a branch per node, and nothing that steers the terminal."""
+"""The drawing of a tree holds all its text, details under their leads, and nothing that steers the terminal."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
-from rich.tree import Tree
 
+from apar.structure.criteria import Refusal
 from apar.tree import Node, ParagraphTree
 from apar.view.tree import draw_tree
+from tests.trees import trees
 
 NESTED = ParagraphTree(
     Node(
@@ -19,32 +24,64 @@ NESTED = ParagraphTree(
 )
 
 
-def drawn(tree: ParagraphTree, terminal: bool = False) -> str:
+def drawn(tree: ParagraphTree, terminal: bool = False, width: int = 60, refusals: Sequence[Refusal] = ()) -> str:
     file = io.StringIO()
-    console = Console(file=file, width=60, force_terminal=terminal, color_system="standard" if terminal else None)
-    console.print(draw_tree(tree, "title"))
+    console = Console(file=file, width=width, force_terminal=terminal, color_system="standard" if terminal else None)
+    console.print(draw_tree(tree, "title", refusals))
     return file.getvalue()
 
 
-def labels(branch: Tree) -> list[object]:
-    return [[str(child.label), labels(child)] for child in branch.children]
-
-
-def test_details_are_branches_under_the_node_that_forks_them() -> None:
-    assert labels(draw_tree(NESTED, "title")) == [
-        ["Intro\n\n1. One:[Fork]", [["inner:[Fork]", [["deepest", []]]], ["and on", []]]],
-        ["2. Two:[Fork]", [["second", []]]],
+def test_details_are_set_in_under_the_node_that_forks_them() -> None:
+    assert drawn(NESTED).splitlines() == [
+        "title",
+        "Intro",
+        "",
+        "1. One:[Fork] 0.0",
+        "│ inner:[Fork] 0.0.0",
+        "│ │ deepest",
+        "│  and on",
+        "2. Two:[Fork] 0.1",
+        "│ second",
     ]
 
 
 def test_every_thread_has_a_colour_unlike_its_neighbours() -> None:
-    root = draw_tree(NESTED, "title")
-    first, second = root.children
-    inner = first.children[0]
-    styles = [branch.label.style for branch in (first, inner, inner.children[0], second.children[0])]  # type: ignore[union-attr]
-    assert len(set(styles)) >= 3
-    assert styles[0] == second.label.style  # type: ignore[union-attr]
-    assert styles[0] != styles[1] != styles[2]
+    styles = {path: str(text.spans[0].style) for path, text in draw_tree(NESTED, "title").nodes}
+    assert len(set(styles.values())) >= 3
+    assert styles[0,] != styles[0, 0] != styles[0, 0, 0]
+    assert styles[0,] != styles[0, 1] != styles[0, 0]
+
+
+def test_no_line_is_wider_than_the_terminal_however_deep_the_tree() -> None:
+    node = Node("很深的地方还有一些话要说，不要太宽。")
+    for level in range(30):
+        node = Node(f"level {level}:", node, Node(""))
+    for width in (10, 30, 80):
+        lines = drawn(ParagraphTree(node), width=width).splitlines()
+        assert max(map(cell_len, lines)) <= width
+    # However deep, most of a narrow line is text.
+    assert max(line.count("│") for line in lines) <= 28
+    assert lines[-1].lstrip("│ ")
+
+
+def test_a_line_of_a_list_within_a_list_keeps_its_indentation() -> None:
+    tree = ParagraphTree(Node("a:", Node(" b"), Node("\n\n   - c:", Node(" d"), Node("\n"))))
+    assert "   - c:[Fork] 0.1" in drawn(tree).splitlines()
+
+
+@given(trees(), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=4))
+def test_refused_groups_stand_between_marks(tree: ParagraphTree, spans: list[tuple[int, int]]) -> None:
+    length = len(tree.text)
+    refusals = [Refusal(*sorted(span), "carried_over") for span in spans if span[0] != span[1] and max(span) <= length]
+    shown = "".join(drawn(tree, width=10_000, refusals=refusals).split())
+    assert shown.count("⟦carriedover:") == shown.count("⟧") == len(refusals)
+    bare = shown.replace("⟦carriedover:", "").replace("⟧", "")
+    assert bare == "".join(drawn(tree, width=10_000).split())
+
+
+def test_the_reason_stands_where_the_refused_group_begins() -> None:
+    tree = ParagraphTree(Node("a:", Node(" b c d"), Node("")))
+    assert "│ b ⟦continued: c⟧ d" in drawn(tree, refusals=[Refusal(5, 6, "continued")])
 
 
 def test_it_is_plain_text_where_there_is_no_terminal() -> None:

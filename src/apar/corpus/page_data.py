@@ -5,15 +5,12 @@ Offsets would not do: Python counts characters, a browser counts UTF-16 units. S
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from apar.data.counters import TokenCounter
 from apar.data.records import TreeRecord
+from apar.data.refused import RefusedPieces
 from apar.stats import TreeStats, tree_stats
-from apar.structure.criteria import Reason
 
 
 def answer_data(record: TreeRecord, counter: TokenCounter) -> dict[str, Any]:
@@ -63,7 +60,7 @@ def _nodes_and_threads(record: TreeRecord, counter: TokenCounter) -> tuple[list[
     or end-of-sequence after each node. A thread has its steps from `start` to `end`; the training sample's tokens
     before `seen_until` attend to its tokens before them.
     """
-    refused = _Refused(record)
+    refused = RefusedPieces(record.response, record.refusals)
     nodes: list[dict[str, Any]] = []
     threads: list[dict[str, Any]] = [{"path": "0", "parent": None, "start": 0, "forks": 0}]
     stack = [(record.tree.root, 0, 0)]  # nodes to come, each with its thread and its first step
@@ -72,7 +69,7 @@ def _nodes_and_threads(record: TreeRecord, counter: TokenCounter) -> tuple[list[
         node, number, step = stack.pop()
         thread, tokens = threads[number], counter.count(node.text)
         size = tokens + 1 + (number > 0 and step == thread["start"])
-        pieces = list(refused.pieces(text, text + len(node.text)))
+        pieces = [(one.text, one.begins, one.refused) for one in refused.pieces(text, text + len(node.text))]
         child = len(threads) if node.forks else None
         nodes.append({"thread": number, "step": step, "tokens": tokens, "child": child, "at": at, "size": size,
                       "pieces": pieces})  # fmt: skip
@@ -85,28 +82,3 @@ def _nodes_and_threads(record: TreeRecord, counter: TokenCounter) -> tuple[list[
         else:  # the last node of a thread is the last of its subtree too
             thread["end"], thread["seen_until"] = step, at
     return nodes, threads
-
-
-class _Refused:
-    """The response, cut where refused groups begin and end."""
-
-    def __init__(self, record: TreeRecord) -> None:
-        self._text = record.response
-        self._begins: dict[int, list[Reason]] = defaultdict(list)
-        self._change: Counter[int] = Counter()
-        for start, end, reason in record.refusals:
-            self._begins[start].append(reason)
-            self._change[start] += 1
-            self._change[end] -= 1
-        self._cuts = sorted(self._change, reverse=True)
-        self._inside = 0
-
-    def pieces(self, start: int, end: int) -> Iterator[list[Any]]:
-        """Text, reasons of the groups that begin with it, and whether it is in one; to be called in order."""
-        cuts = [start]
-        while self._cuts and self._cuts[-1] < end:
-            cuts.append(self._cuts.pop())
-        for begin, until in pairwise([*cuts, end]):
-            if begin < until:
-                self._inside += self._change.pop(begin, 0)
-                yield [self._text[begin:until], self._begins.pop(begin, []), self._inside > 0]
