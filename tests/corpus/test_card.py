@@ -17,7 +17,7 @@ from tests.corpus.chats import write_chats
 def test_the_card_tells_of_a_run(tmp_path: Path) -> None:
     path = write_chats(tmp_path / "chats.jsonl", 60)
     report = Run([Source(path)], tmp_path / "out", ExtractConfig()).run()
-    text = (tmp_path / "out" / "README.md").read_text()
+    text = (tmp_path / "out" / "card.md").read_text()
     _, head, body = text.split("---\n", 2)
     known = yaml.safe_load(head)
     assert known["license"] == ["mit"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +12,9 @@ from apar.corpus.config import ExtractConfig
 
 _LANGUAGES = 20
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_HUB_LICENCES = frozenset(
+    {"apache-2.0", "mit", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0"}
+)
 _ABOUT = """
 Each record is an answer with the messages before it and its *paragraph tree*: the text, and as `forks` the pairs
 of character offsets (end of a lead, end of its detail). A model trained on it with tree attention emits `[Fork]`
@@ -51,8 +55,9 @@ def _lines(report: Mapping[str, Any], config: ExtractConfig) -> Iterator[str]:
     yield from _table("language", "answers", _answers(report["by_language_figures"]))
     yield from _table("model that wrote the answers", "answers", _answers(report["by_model_figures"]))
     yield "## How it was made\n"
-    yield f"By `apar extract`, version {report['version']}. Left out: {report['dropped']['count']:,} answers and "
-    yield f"{report['broken']['count']:,} broken records.\n"
+    files = ", ".join(f"`{Path(source).name}`" for source in report["sources"])
+    yield f"By `apar extract`, version {report['version']}, from {files or 'no file'}. "
+    yield f"Left out: {report['dropped']['count']:,} answers and {report['broken']['count']:,} broken records.\n"
     yield from _table("left out as", "answers", report["dropped"]["by_reason"])
     knobs = yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
     yield f"```yaml\n{knobs}```\n\n## What to mind\n{_CAUTIONS}"
@@ -62,7 +67,18 @@ def _head(report: Mapping[str, Any]) -> dict[str, Any]:
     languages = [code for code in report["by_language_figures"] if len(code) == 2][:_LANGUAGES]
     size = next((name for most, name in _SIZES if report["answers"] < most), "1M<n")
     head = {"pretty_name": "Paragraph trees", "task_categories": ["text-generation"], "size_categories": [size]}
-    return {**({"language": languages} if languages else {}), **head, "tags": ["apar", "parallel-decoding"]}
+    licences = sorted({_hub_licence(name) for name in report["by_licence"]})
+    return {
+        **({"language": languages} if languages else {}),
+        **({"license": licences} if licences else {}),
+        **head,
+        "tags": ["apar", "parallel-decoding"],
+    }
+
+
+def _hub_licence(name: str) -> str:
+    """The hub's name of a licence; one that it does not know, or that a remark goes with, is another."""
+    return name.lower() if name.lower() in _HUB_LICENCES else "other"
 
 
 def _answers(figures: Mapping[str, Any]) -> dict[str, int]:

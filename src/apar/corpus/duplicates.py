@@ -102,4 +102,5 @@ class Seen:
 
 def _similarity(values: tuple[int, ...], sketch: bytes) -> float:
     """The share of common shingles, estimated; its standard error is 0.045 at 0.85."""
-    return sum(a == b for a, b in zip(values, _SKETCH.unpack(sketch), strict=True)) / _PERMUTATIONS
+    common: int = sum(a == b for a, b in zip(values, _SKETCH.unpack(sketch), strict=True))
+    return common / _PERMUTATIONS

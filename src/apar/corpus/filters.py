@@ -40,9 +40,17 @@ _CANNOT = re.compile(
 _REFUSAL_CHARS = 400
 # With these an answer goes on to answer.
 _ANSWERS = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,2}[.)、]) |\b(?:However|That said|here (?:is|are))\b|但是?，|不过", re.M)
-_WHOLE = re.compile(r"[.!?:;…。！？；：)\]}\"'”’」』）】>*_`~|$=/\-+%€£#]$|[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]$")
+_WHOLE = re.compile(
+    r"https?://\S+$|[.!?:;…。！？；：)\]}\"'”’」』）】>*_`~|$=/\-+%€£#]$|[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]$"
+)
 _ENDS_A_SENTENCE = re.compile(r"[.!?…。！？][)\"'”’」』）*_]*$")
 _LIST_LINE = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)、]|#{1,6}|\|)")
+# No answer ends with them: a comma, or a word that another must follow.
+_DANGLING = re.compile(
+    r"[,，、]$|\w \w+ (?:the|an?|of|and|or|to|with|by|for|from|is|are|was|which|your|their|its|as|than|because)$"
+)
+# Code, tables, headings: what they end with is no sentence.
+_PROGRAM = re.compile(r"[=;{}<>]|^\s{4}|^\s*(?:#|//|--|\|)")
 _SENTENCE = re.compile(r"[a-z)][.!?] [A-Z]|[。！？].")
 
 
@@ -115,8 +123,12 @@ def is_truncated(text: str) -> bool:
     The last line of a list, a heading or a table needs no full stop, nor do one line, verse or a signature.
     """
     *before, last = text.splitlines()
-    if _WHOLE.search(last) or (_LIST_LINE.match(last) and not _others_end_sentences(before)):
+    if _WHOLE.search(last):
         return False
+    if _DANGLING.search(last) and not _PROGRAM.search(last):
+        return True
+    if _LIST_LINE.match(last):
+        return _others_end_sentences(before, 1 if _has_sentence(last) else 2)
     if not _ENDS_A_SENTENCE.search("\n".join(before).rstrip()) and not _has_sentence(last):
         return False
     # A short last line is a signature, an answer, a name.
@@ -127,7 +139,7 @@ def _has_sentence(line: str) -> bool:
     return _SENTENCE.search(line) is not None
 
 
-def _others_end_sentences(before: list[str]) -> bool:
-    """Whether the lines of a list before its last all end a sentence."""
+def _others_end_sentences(before: list[str], fewest: int) -> bool:
+    """Whether the lines of a list before its last are at least `fewest`, and all end a sentence."""
     others = [line for line in before if _LIST_LINE.match(line)]
-    return len(others) >= 2 and all(_ENDS_A_SENTENCE.search(line.rstrip()) for line in others)
+    return len(others) >= fewest and all(_ENDS_A_SENTENCE.search(line.rstrip()) for line in others)
