@@ -23,7 +23,10 @@ class Piece(NamedTuple):
 
 
 class RefusedPieces:
-    """Cuts the text of an answer; to be called for spans in order, which together are the whole text."""
+    """Cuts the text of an answer; to be called for spans in order, which together are the whole text.
+
+    A group of no characters, such as a list of empty items, is in no piece.
+    """
 
     def __init__(self, text: str, refusals: Iterable[Refusal]) -> None:
         self._text = text
