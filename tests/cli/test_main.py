@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from apar.cli import COMMANDS, cli
 from tests.cli.conftest import Run
+from tests.corpus.records import record
 
 Apar = Callable[..., Run]
 
@@ -85,3 +87,16 @@ def test_a_reader_that_goes_away_is_no_error_worth_a_traceback() -> None:
     )
     assert done.stdout.startswith("Usage: apar")
     assert "Traceback" not in done.stderr
+
+
+def test_an_answer_is_shown_where_the_encoding_has_not_its_characters(tmp_path: Path) -> None:
+    trees = tmp_path / "trees.jsonl"
+    trees.write_text(record("雨 and \x9b rain.").to_json() + "\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "apar", "show", str(trees)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u96e8 and \ufffd rain." in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -48,6 +49,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. A user's mistake is one line on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what the encoding does not have is written as its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli(prog_name="apar", standalone_mode=False)
     except AparError as error:

@@ -73,7 +73,7 @@ function reading(answer) {
     }
     fresh = node.child !== null || block !== blocks[0];
   }
-  return make("div", { class: "reading", dir: "auto" }, blocks[0]);
+  return make("div", { class: "reading", dir: "auto", lang: answer.language }, blocks[0]);
 }
 
 const textSpan = (text, lead, refused) => (text ? make("span", { class: (lead ? "lead " : "") + (refused ? "refused" : "") }, text) : "");
