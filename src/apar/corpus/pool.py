@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,7 +90,16 @@ def _start(job: Job) -> None:
     """What a worker process does first. Ctrl-C is the main process's affair."""
     global _of_this_process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _of_this_process = job.worker(), Work(job.folder)
+
+
+def _end_with_parent() -> None:
+    """A run that is killed takes its workers with it, so that none writes beside the run that goes on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_any([parent.sentinel])
+        os._exit(1)
 
 
 def _work(chunk: Chunk) -> int:
