@@ -74,7 +74,7 @@ class _Reader:
             return
         for group in outline(self.text, blocks, self.config):
             reason = self._refusal(group)
-            if reason is not None:
+            if reason is not None and group.end > group.start:
                 self.refusals.append(Refusal(group.start, group.end, reason))
             elif depth == 1:
                 self.rules[group.rule] += len(group.forking)
