@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from apar.config import load_config
+from apar.config import Section, load_config
+from apar.corpus.config import ExtractConfig
 from apar.errors import ConfigError
 from apar.eval.plan import Plan
 from apar.train.recipe import Recipe
@@ -76,4 +77,5 @@ def test_every_shipped_recipe_is_valid() -> None:
     recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
     assert recipes
     for path in recipes:
-        load_config(path, Plan if path.stem.endswith("evaluate") else Recipe)
+        kind: type[Section] = Plan if path.stem.endswith("evaluate") else Recipe
+        load_config(path, ExtractConfig if path.stem == "extract" else kind)
