@@ -23,8 +23,8 @@ def text_of(ids: list[int]) -> str:
 def new_group(
     prompt: int = 4, params: SamplingParams | None = None, number: int = 0, context: int = 100, control: bool = True
 ) -> Group:
-    """A group whose prompt of `prompt` tokens has not been run."""
-    root = Thread(ROOT, [9] * prompt, (prompt,), Detokenizer(text_of))
+    """A group whose prompt of `prompt` tokens has not been run; no other number's prompt begins alike."""
+    root = Thread(ROOT, [9 + number] * prompt, (prompt,), Detokenizer(text_of))
     return Group(
         number,
         params or SamplingParams(),

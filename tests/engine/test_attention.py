@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from apar.engine.attention import PagedCache, PagedInputs, attend
+from apar.engine.attention import attend
 from apar.engine.blocks import BlockPool
-from apar.engine.runner import CacheShape, Runner
+from apar.engine.cache import CacheShape, PagedCache
+from apar.engine.runner import Runner
 from apar.engine.scheduler import Scheduler
 from apar.errors import ModelError
 from tests.engine.states import forked, new_group
@@ -48,19 +49,17 @@ def run(schedule: Scheduler, runner: Runner, model: Any, groups: list[Any]) -> A
 
 
 def test_all_blocks_are_read_before_any_is_written() -> None:
-    cache = PagedCache(1, 3, 2, 1, 1, torch.float32, torch.device("cpu"))
+    cache = PagedCache(CacheShape(1, 1, 1), 3, 2, torch.float32, torch.device("cpu"))
     cache.keys[0][:] = torch.arange(3.0).view(3, 1, 1, 1)
     cache.copy([(0, 1), (1, 2)])
     assert cache.keys[0][:, 0, 0, 0].tolist() == [0.0, 0.0, 1.0]
 
 
-@pytest.mark.parametrize("argument", ["sliding_window", "softcap", "s_aux"])
+@pytest.mark.parametrize("argument", ["s_aux", "position_bias"])
 def test_attention_that_is_not_plain_is_refused(argument: str) -> None:
-    cache = PagedCache(1, 1, 1, 1, 1, torch.float32, torch.device("cpu"))
-    inputs = PagedInputs(cache, None, torch.zeros(1, dtype=torch.long), None, ())
     rows = torch.zeros(1, 1, 1, 1)
     with pytest.raises(ModelError, match=argument):
-        attend(torch.nn.Module(), rows, rows, rows, None, paged=inputs, **{argument: 1.0})
+        attend(torch.nn.Module(), rows, rows, rows, None, paged=None, **{argument: 1.0})  # type: ignore[arg-type]
 
 
 def test_a_caches_size_is_that_of_all_layers_keys_and_values() -> None:

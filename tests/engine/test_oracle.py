@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from apar.engine.attention import PagedCache
+from apar.engine.cache import PagedCache
 from apar.engine.scheduler import Scheduler
 from tests.engine.random_lives import compare
 

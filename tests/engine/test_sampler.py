@@ -24,7 +24,7 @@ def row(params: SamplingParams | None = None, seed: int = 0, said: int = 1) -> R
     group.seed = seed
     [root] = group.threads
     root.tokens += [5] * said
-    return Row(group, root, 0, False)
+    return Row(group, root, 0, len(root.tokens), False)
 
 
 def choose(rows: list[Row], logits: Tensor) -> list[Choice | None]:
@@ -57,7 +57,7 @@ def test_a_fork_comes_with_what_to_take_if_it_is_not_granted() -> None:
 def test_a_details_first_token_is_neither_an_end_nor_a_fork() -> None:
     group: Group = row().group
     child = forked(group, group.threads[0])
-    assert choose([Row(group, child, 0, False)], peak(EOS, FORK, 8).unsqueeze(0)) == [Choice(8, 8)]
+    assert choose([Row(group, child, 0, len(child.tokens), False)], peak(EOS, FORK, 8).unsqueeze(0)) == [Choice(8, 8)]
 
 
 def test_a_model_without_control_tokens_is_sampled_from_all_its_tokens() -> None:

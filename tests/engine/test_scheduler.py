@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from apar.engine.blocks import BlockPool
 from apar.engine.lockstep import complete_step
-from apar.engine.scheduler import Mirror, Pass, Scheduler
+from apar.engine.params import SamplingParams
+from apar.engine.scheduler import PATIENCE, Mirror, Pass, Scheduler
 from apar.engine.sequence import Group
 from apar.tree import Path
 from tests.engine.states import FORK, choose, new_group
@@ -25,7 +28,7 @@ def rows(work: Pass) -> list[tuple[int, Path, int]]:
 def run(schedule: Scheduler, groups: list[Group]) -> Pass:
     """Plan and commit one pass; nothing is sampled yet."""
     work = schedule.plan(groups)
-    schedule.commit(work)
+    schedule.commit(work, groups)
     schedule.pool.check([thread.blocks for group in groups for thread in group.threads])
     return work
 
@@ -61,14 +64,110 @@ def test_rows_are_given_in_order_of_arrival_and_of_paths() -> None:
     assert rows(run(schedule, [first, second])) == [(1, ROOT, 3)]
 
 
-def test_a_pass_has_a_limit_of_tokens_that_one_thread_alone_may_exceed() -> None:
+def test_a_long_prompt_is_fed_in_chunks_beside_the_threads_that_are_fed_one_token() -> None:
     schedule = scheduler(tokens=8)
-    groups = [new_group(length, number=number) for number, length in enumerate((20, 5, 3, 1))]
-    for expected in ([(0, ROOT, 20)], [(1, ROOT, 5), (2, ROOT, 3)], [(3, ROOT, 1)]):
-        work = run(schedule, groups)
+    old, long, short = new_group(4), new_group(20, number=1), new_group(3, number=2)
+    advance(schedule, old, A)
+    for expected in (
+        [(0, ROOT, 1), (1, ROOT, 7)],
+        [(0, ROOT, 1), (1, ROOT, 7)],
+        [(0, ROOT, 1), (1, ROOT, 6), (2, ROOT, 1)],
+    ):
+        work = run(schedule, [old, long, short])
         assert rows(work) == expected
-        for group in work.groups():
-            choose(group, [A])
+        sampled = [row.sampled for row in work.rows.values()]
+        choose(old, [A])
+        complete_step(old)
+    assert sampled == [True, True, False]
+
+
+def test_threads_that_are_fed_one_token_come_before_the_chunks_of_an_earlier_prompt() -> None:
+    schedule = scheduler(tokens=4)
+    late = new_group(2, number=1)
+    advance(schedule, late, A)
+    assert rows(run(schedule, [new_group(20), late])) == [(0, ROOT, 3), (1, ROOT, 1)]
+
+
+def test_two_new_paths_that_begin_alike_are_not_both_computed() -> None:
+    schedule = scheduler(block_size=4)
+    first, second = new_group(10), new_group(10)
+    second.number = 1
+    assert rows(run(schedule, [first, second])) == [(0, ROOT, 10)]
+    choose(first, [A])
+    assert rows(run(schedule, [first, second])) == [(1, ROOT, 2)]
+    assert second.threads[0].blocks[:2] == first.threads[0].blocks[:2]
+    assert (first.cached_tokens, second.cached_tokens) == (0, 8)
+
+
+def test_the_next_turn_of_a_chat_finds_what_the_last_one_computed() -> None:
+    schedule = scheduler(blocks=10, block_size=4)
+    first = new_group(6)
+    for _ in range(3):
+        advance(schedule, first, A)
+    advance(schedule, first, 0)
+    assert (first.done, schedule.pool.num_free, schedule.pool.num_kept) == (True, 10, 2)
+    second = new_group(6, number=1)
+    second.threads[0].tokens = [9] * 6 + [A] * 3 + [9] * 3
+    assert rows(run(schedule, [second])) == [(1, ROOT, 4)]
+    assert second.cached_tokens == 8
+
+
+def test_what_is_kept_gives_way_the_oldest_first() -> None:
+    schedule = scheduler(blocks=4, block_size=4)
+    for number in range(3):
+        group = new_group(5, number=number)
+        advance(schedule, group, 0)
+    assert schedule.pool.num_free == 4
+    again = [new_group(5, number=number) for number in range(3)]
+    assert [len(schedule.pool.prefixes.find(group.threads[0].tokens)[0]) for group in again] == [1, 1, 1]
+    large = new_group(11, number=7)
+    advance(schedule, large, 0)
+    found = [len(schedule.pool.prefixes.find(group.threads[0].tokens)[0]) for group in again]
+    assert found == [0, 0, 1]
+
+
+def test_higher_priority_runs_first_and_takes_blocks_from_lower() -> None:
+    schedule = scheduler(blocks=4, block_size=4, rows=1)
+    low, high = new_group(8), new_group(12, number=1, params=SamplingParams(priority=2))
+    run(schedule, [low])
+    assert rows(run(schedule, [low, high])) == [(1, ROOT, 12)]
+    assert (low.blocks, low.preemptions) == (0, 1)
+
+
+def test_a_group_that_is_passed_over_too_often_comes_first_once() -> None:
+    schedule = scheduler(blocks=200, rows=1)
+    endless = SamplingParams(priority=1, max_tokens=10_000)
+    low, high = new_group(3), new_group(3, number=1, params=endless, context=10_000)
+    order = []
+    for _ in range(2 * PATIENCE + 4):
+        [row] = run(schedule, [low, high]).rows.values()
+        order.append(row.group.number)
+        choose(row.group, [A])
+        complete_step(row.group)
+    assert [k for k, number in enumerate(order) if number == 0] == [PATIENCE, 2 * PATIENCE + 1]
+
+
+def test_a_group_is_let_in_only_if_the_running_ones_keep_room_to_grow() -> None:
+    schedule = scheduler(blocks=20, block_size=4)
+    running, new = new_group(4, params=SamplingParams(max_tokens=40)), new_group(4, number=1)
+    advance(schedule, running, A)
+    schedule.foresight.share = 1.0
+    assert rows(run(schedule, [running, new])) == [(0, ROOT, 1)]
+    schedule.foresight.share = 0.1
+    choose(running, [A])
+    complete_step(running)
+    assert [number for number, _, _ in rows(run(schedule, [running, new]))] == [0, 1]
+
+
+def test_what_finished_groups_grew_by_is_learnt() -> None:
+    schedule = scheduler(blocks=50, block_size=1)
+    group = new_group(4, params=SamplingParams(max_tokens=10, fork=False))
+    for _ in range(5):
+        advance(schedule, group, A)
+    before = schedule.foresight.share
+    schedule.foresight.learn(group, schedule.pool)
+    # Four of at most eleven blocks: the last token was never fed.
+    assert schedule.foresight.share == pytest.approx(before + 0.1 * (4 / 11 - before))
 
 
 def test_a_fork_in_the_middle_of_a_block_copies_that_block_and_feeds_one_token() -> None:
@@ -144,6 +243,7 @@ def advance_all(schedule: Scheduler, groups: list[Group]) -> None:
 def test_short_of_blocks_the_latest_group_gives_its_own_back() -> None:
     schedule = scheduler(blocks=8, block_size=1)
     groups = [new_group(length, number=number) for number, length in enumerate((2, 2, 1))]
+    schedule.foresight.share = 0.0
     advance_all(schedule, groups)
     advance_all(schedule, groups)
     assert [group.blocks for group in groups] == [3, 3, 2]
@@ -152,14 +252,16 @@ def test_short_of_blocks_the_latest_group_gives_its_own_back() -> None:
     assert schedule.preemptions == 1
 
 
-def test_a_group_comes_back_when_there_is_room_and_is_fed_its_whole_path() -> None:
+def test_a_group_comes_back_when_there_is_room_and_is_fed_what_is_no_longer_kept() -> None:
     schedule = scheduler(blocks=5, block_size=1)
     first, second = new_group(2, number=0), new_group(1, number=1)
+    schedule.foresight.share = 0.0
     advance_all(schedule, [first, second])
     advance_all(schedule, [first, second])
     assert rows(run(schedule, [first, second])) == [(0, ROOT, 1)]
     schedule.release(first, first.threads[0])
-    assert rows(run(schedule, [second])) == [(1, ROOT, 3)]
+    # Of its three tokens the first is still in its block; the last block went to the first group.
+    assert rows(run(schedule, [second])) == [(1, ROOT, 2)]
 
 
 def test_the_last_thread_of_the_only_group_waits_while_the_others_run() -> None:
@@ -189,7 +291,8 @@ def test_a_failed_pass_is_forgotten_and_fed_again() -> None:
     schedule.abandon(schedule.plan([group]))
     assert (schedule.pool.num_free, group.blocks) == (10, 0)
     # Both start anew, and still share the block that their paths share.
-    assert rows(run(schedule, [group])) == [(0, ROOT, 7), (0, FIRST, 1)]
+    # The prompt's first block was stored before, and is found again.
+    assert rows(run(schedule, [group])) == [(0, ROOT, 3), (0, FIRST, 1)]
     assert group.threads[0].blocks[0] == group.threads[1].blocks[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,11 +85,11 @@ class Engine:
         except Exception as error:
             self._recover(work, error)
             return
-        self.scheduler.commit(work)
+        self.scheduler.commit(work, self.groups)
         for row, choice in zip(rows, choices, strict=True):
             row.thread.choice = choice
             if choice is None:
-                self._fail(row.group, "the model's logits are not numbers")
+                self._discard(row.group)
         for group in work.groups():
             self._take_over(group)
 
@@ -107,9 +108,9 @@ class Engine:
         tables = [thread.blocks for group in self.groups for thread in group.threads]
         self.pool.check(tables)
         for group in self.groups:
-            held = {block for thread in group.threads for block in thread.blocks}
-            if len(held) != group.blocks:
-                raise RunError(f"{group.name} holds {len(held)} blocks and counts {group.blocks}")
+            held = Counter(block for thread in group.threads for block in thread.blocks)
+            if held != group.holders:
+                raise RunError(f"{group.name} holds the blocks {dict(held)} and counts {dict(group.holders)}")
 
     def _plan(self) -> Pass:
         """The next pass; while a failure is being traced, one of a single group."""
@@ -141,6 +142,20 @@ class Engine:
     def _close(self, group: Group) -> None:
         group.ended = time.perf_counter()
         self.groups.remove(group)
+        self.scheduler.foresight.learn(group, self.pool)
+
+    def _discard(self, group: Group) -> None:
+        """Fail a group whose logits are not numbers, and all trace of them in the cache."""
+        if group.done:
+            return
+        blocks = [block for block in group.holders if not self._shared(block, group)]
+        self.pool.forget(blocks)
+        self._fail(group, "the model's logits are not numbers")
+        if blocks:
+            self._runner.cache.clear(blocks)
+
+    def _shared(self, block: int, group: Group) -> bool:
+        return any(block in other.holders for other in self.groups if other is not group)
 
     def _fail(self, group: Group, reason: str) -> None:
         self.cancel(group, RunError(f"{group.name} failed: {reason}"))

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from apar import demo
-from apar.engine.runner import CacheShape
+from apar.engine.cache import CacheShape
 from apar.errors import ModelError
 
 DEMO = "demo"

@@ -10,6 +10,8 @@ from typing import Any
 from apar.errors import RequestError
 from apar.tokens import Message
 
+MAX_PRIORITY = 1_000_000
+
 Prompt = str | Sequence[Message]
 """A question: plain text is one user turn, otherwise the turns of a chat."""
 
@@ -21,7 +23,8 @@ class SamplingParams:
     `max_tokens` counts visible tokens. `temperature` 0 is greedy. `top_k` 0 is off. `seed` None takes a fresh
     one, which the answer reports. `stop` strings are matched in reading order and are no part of the text.
     With `fork` off the model decodes sequentially. `max_threads` counts every thread the answer ever has, the
-    root included; `max_depth` is the length of the longest thread path.
+    root included; `max_depth` is the length of the longest thread path. Requests of higher `priority` run
+    first, which changes no text.
 
     Raises RequestError where a value is out of its range.
     """
@@ -35,6 +38,7 @@ class SamplingParams:
     fork: bool = True
     max_threads: int = 32
     max_depth: int = 4
+    priority: int = 0
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1)
@@ -47,6 +51,7 @@ class SamplingParams:
             raise RequestError(f"fork is {self.fork!r}; it must be True or False")
         _check_integer("max_threads", self.max_threads, 1)
         _check_integer("max_depth", self.max_depth, 1)
+        _check_integer("priority", self.priority, -MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
 
 

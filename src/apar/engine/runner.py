@@ -2,58 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from apar.engine.attention import NAME, PagedCache
-from apar.engine.batch import BatchBuilder
+from apar.engine.attention import NAME, Attention, PagedInputs
+from apar.engine.batch import lay_out
 from apar.engine.blocks import BlockPool
+from apar.engine.cache import CacheShape, PagedCache
+from apar.engine.native import NativeAttention, pack_linears
+from apar.engine.portable import PortableAttention
 from apar.engine.scheduler import Pass, Row
-
-
-@dataclass(frozen=True, slots=True)
-class CacheShape:
-    """What a model keeps of every token."""
-
-    layers: int
-    heads: int
-    head_size: int
-
-    @classmethod
-    def of(cls, config: Any) -> CacheShape:
-        """Read it from a Hugging Face model config."""
-        heads = config.num_attention_heads
-        kv_heads = getattr(config, "num_key_value_heads", None) or heads
-        head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
-        return cls(config.num_hidden_layers, kv_heads, head_size)
-
-    def bytes_per_token(self, dtype: torch.dtype) -> int:
-        return 2 * self.layers * self.heads * self.head_size * dtype.itemsize
 
 
 class Runner:
     """A Hugging Face decoder whose attention reads the paged cache.
 
-    The model is the runner's from here on: its attention is replaced.
+    The model is the runner's from here on: its attention is replaced, and on a CPU with a compiler its linear
+    layers are packed.
     """
 
-    def __init__(self, model: Any, pool: BlockPool) -> None:
-        shape = CacheShape.of(model.config)
-        size = pool.block_size
-        dtype, device = model.dtype, model.device
-        folded = model.config.num_attention_heads // shape.heads
-        self.cache = PagedCache(shape.layers, pool.num_blocks, size, shape.heads, shape.head_size, dtype, device)
-        self._batches = BatchBuilder(self.cache, size, folded, dtype, device)
+    def __init__(self, model: Any, pool: BlockPool, native: bool = True) -> None:
+        self.cache = PagedCache(
+            CacheShape.of(model.config), pool.num_blocks, pool.block_size, model.dtype, model.device
+        )
+        self._attention = self._choose_attention(model, native)
         self._model = model
         model.set_attn_implementation(NAME)
 
+    def _choose_attention(self, model: Any, native: bool) -> Attention:
+        if native and NativeAttention.fits(self.cache):
+            pack_linears(model)
+            return NativeAttention(self.cache)
+        return PortableAttention(self.cache)
+
     @torch.inference_mode()
     def run(self, work: Pass) -> tuple[list[Row], Tensor]:
-        """The pass's rows in the order they were run, and their logits `[rows, vocabulary]`."""
-        batch = self._batches.build(work)
+        """The rows of the pass that sample, and their logits `[rows, vocabulary]`."""
+        batch = lay_out(work, self.cache.block_size, self.cache.device)
         if work.copies:
             self.cache.copy(work.copies)
         output = self._model(
@@ -61,6 +48,6 @@ class Runner:
             position_ids=batch.positions,
             use_cache=False,
             logits_to_keep=batch.last,
-            paged=batch.paged,
+            paged=PagedInputs(self.cache, self._attention.prepare(batch.layout)),
         )
-        return batch.rows, output.logits[0]
+        return batch.sampled, output.logits[0]

@@ -6,13 +6,18 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from apar.engine.admission import Foresight, blocks_needed
 from apar.engine.blocks import BlockPool
+from apar.engine.prefixes import ROOT
 from apar.engine.sequence import Group, Thread
 
+PATIENCE = 256
+"""Passes in a row that may go by without a row of a group; then it comes before all others, once."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Row:
-    """A thread that is run: its tokens from index `begin` on are fed, and the last one's logits sampled.
+    """A thread that is run: its tokens from index `begin` to `end` (exclusive) are fed.
 
     `attached` says that it took its first blocks in this pass, from another thread.
     """
@@ -20,11 +25,8 @@ class Row:
     group: Group
     thread: Thread
     begin: int
+    end: int
     attached: bool
-
-    @property
-    def end(self) -> int:
-        return len(self.thread.tokens)
 
     @property
     def length(self) -> int:
@@ -32,8 +34,13 @@ class Row:
         return self.end - self.begin
 
     @property
+    def sampled(self) -> bool:
+        """Whether the path ends in this pass: the last token's logits are sampled. If not, the rest follows."""
+        return self.end == len(self.thread.tokens)
+
+    @property
     def fed(self) -> list[int]:
-        return self.thread.tokens[self.begin :]
+        return self.thread.tokens[self.begin : self.end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +54,39 @@ class Mirror:
 
 @dataclass(slots=True)
 class Pass:
-    """One forward pass. `copies` (from block, to block) come first: all are read before any is written."""
+    """One forward pass. `copies` (from block, to block) come first: all are read before any is written.
+
+    `reserved` tokens of the limit are for threads that are fed a single token and have not been placed yet;
+    `openings` are the first blocks of new paths that are being computed in this pass.
+    """
 
     rows: dict[Thread, Row] = field(default_factory=dict)
     copies: list[tuple[int, int]] = field(default_factory=list)
     mirrors: list[Mirror] = field(default_factory=list)
     tokens: int = 0
+    reserved: int = 0
+    openings: set[tuple[int, ...]] = field(default_factory=set)
 
     def groups(self) -> list[Group]:
-        return list(dict.fromkeys(row.group for row in self.rows.values()))
+        return list({row.group.number: row.group for row in self.rows.values()}.values())
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """Fills passes in order of arrival, and within a group in path order.
+    """Fills passes by priority and then in order of arrival, and within a group in path order.
 
-    When blocks are short, the latest group gives all of its blocks back, and where there is only one group,
-    its last thread does. They are recomputed when there is room again, so that the answer stays the same.
-    At most `max_rows` threads run in a pass, with `max_tokens` tokens (or one thread, however many it has).
+    A group that got no row in `PATIENCE` passes comes first, once. At most `max_rows` threads run in a pass,
+    with `max_tokens` tokens: a longer prompt is fed in chunks, beside the threads that are fed one token.
+
+    When blocks are short, the last group gives all of its blocks back, and where there is only one group, its
+    last thread does. They are recomputed when there is room again, so that the answer stays the same.
     """
 
     pool: BlockPool
     max_rows: int
     max_tokens: int
     preemptions: int = 0
+    foresight: Foresight = field(default_factory=Foresight)
 
     def plan(self, groups: Sequence[Group], alone: bool = False) -> Pass:
         """The next pass; it has a row whenever a group is unfinished. `groups` are in order of arrival.
@@ -78,23 +94,49 @@ class Scheduler:
         With `alone`, only the first group gets rows, and the others at most give their blocks to it.
         """
         work = Pass()
-        later = deque(group for group in groups if group.blocks)
-        for group in groups[:1] if alone else groups:
+        ordered = groups if alone else _in_order(groups)
+        chosen = ordered[:1] if alone else ordered
+        work.reserved = sum(_is_single(thread) for group in chosen for thread in group.threads)
+        later = deque(group for group in ordered if group.holders)
+        for group in chosen:
             if later and later[0] is group:
                 later.popleft()
-            if work.rows and not group.blocks and not self._may_enter(group, work):
+            if work.rows and not group.holders and not self._may_enter(group, chosen, work):
                 break
-            for thread in group.waiting():
-                if not self._place(group, thread, later, work):
-                    return work
+            if not self._place_group(group, later, work):
+                break
         return work
 
-    def commit(self, work: Pass) -> None:
-        """The pass has run: all that was fed is stored."""
-        for thread in work.rows:
-            thread.stored = len(thread.tokens)
+    def _place_group(self, group: Group, later: deque[Group], work: Pass) -> bool:
+        """Add rows for a group's threads; whether there may be room for more groups."""
+        size = self.pool.block_size
+        for thread in group.threads:
+            if thread.choice is not None:
+                continue
+            if len(work.rows) >= self.max_rows:
+                return False
+            if _is_single(thread):
+                work.reserved -= 1
+                # The common case first: one token, and room for it in the thread's last block.
+                if thread.stored % size and work.tokens < self.max_tokens:
+                    work.rows[thread] = Row(group, thread, thread.stored, thread.stored + 1, False)
+                    work.tokens += 1
+                    continue
+            if not self._place(group, thread, later, work):
+                return False
+        return True
+
+    def commit(self, work: Pass, groups: Sequence[Group] = ()) -> None:
+        """The pass has run: all that was fed is stored. `groups` are all those that are unfinished."""
+        for thread, row in work.rows.items():
+            thread.stored = row.end
+            if row.end >= (len(thread.places) + 1) * self.pool.block_size:
+                self._index(thread)
+        for group in groups:
+            group.passed_over += 1
         for group in work.groups():
             group.passes += 1
+            group.passed_over = 0
 
     def abandon(self, work: Pass) -> None:
         """The pass has failed: whatever its threads stored is recomputed."""
@@ -103,43 +145,75 @@ class Scheduler:
 
     def release(self, group: Group, thread: Thread) -> None:
         """Give the thread's blocks back; those that it shares stay with the others."""
-        group.blocks -= self.pool.release(thread.blocks)
-        thread.blocks, thread.stored = [], 0
+        self.pool.release(thread.blocks)
+        for block in thread.blocks:
+            group.holders[block] -= 1
+            if not group.holders[block]:
+                del group.holders[block]
+        thread.blocks, thread.stored, thread.places = [], 0, []
 
-    def _may_enter(self, group: Group, work: Pass) -> bool:
-        """Whether a group without blocks fits, and leaves a block for every running thread to grow into."""
-        return self._blocks_needed(group) + len(work.rows) <= self.pool.num_free
+    def _index(self, thread: Thread) -> None:
+        """Let later requests find the thread's new full blocks."""
+        size = self.pool.block_size
+        for number in range(len(thread.places), thread.stored // size):
+            place = thread.places[-1] if thread.places else ROOT
+            tokens = thread.tokens[number * size : (number + 1) * size]
+            thread.places.append(self.pool.prefixes.add(place, tokens, thread.blocks[number]))
 
-    def _blocks_needed(self, group: Group) -> int:
-        needed = 0
-        for before, thread in zip([None, *group.threads], group.threads, strict=False):
-            shared = before.common(thread) // self.pool.block_size if before else 0
-            needed += self.pool.blocks_for(len(thread.tokens)) - shared
-        return needed
+    def _may_enter(self, group: Group, groups: Sequence[Group], work: Pass) -> bool:
+        """Whether a group without blocks fits beside those that have some, and beside what these will grow by."""
+        needed = blocks_needed(group, self.pool)
+        growing = sum(self.foresight.growth(other, self.pool) for other in groups if other.holders)
+        return needed + max(growing, len(work.rows)) <= self.pool.num_free
 
     def _place(self, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
-        """Add a row for `thread` if there is room, else change nothing but what was preempted for it."""
-        source, begin = (None, thread.stored) if thread.blocks else self._source(group, thread, work)
-        if not self._fits(work, len(thread.tokens) - begin):
-            return False
-        whole, rest = divmod(begin, self.pool.block_size)
-        partial = source.blocks[whole] if source and rest else None
-        if source:
-            self._share(thread, source.blocks[:whole])
-        missing = self.pool.blocks_for(len(thread.tokens)) - len(thread.blocks)
+        """Add a row for `thread`; False where there is no room for it, nor for any that comes after it."""
+        source, begin = None, thread.stored
+        found: tuple[list[int], list[int]] = ([], [])
+        if not thread.blocks:
+            found = self.pool.prefixes.find(thread.tokens)
+            if not found[0] and self._follows(thread, work):
+                return True
+            source, begin = self._source(group, thread, work)
+            if begin <= len(found[0]) * self.pool.block_size:
+                source, begin = None, len(found[0]) * self.pool.block_size
+        end = min(len(thread.tokens), begin + self._tokens_left(work))
+        if end <= begin:
+            return True
+        if source is None and not thread.blocks:
+            self._attach(group, thread, *found)
+        partial = self._take_from(source, group, thread, begin) if source else None
+        missing = self.pool.blocks_for(end) - len(thread.blocks)
         if not self._make_room(missing, group, thread, later, work):
-            if source:
+            if not thread.stored:
                 self.release(group, thread)
             return False
+        if not thread.stored and not source and group.passes == 0:
+            group.cached_tokens = begin
         self._grow(group, thread, missing)
         if source and partial is not None:
-            self._split(source, partial, thread.blocks[whole], begin, work)
-        work.rows[thread] = Row(group, thread, begin, source is not None)
-        work.tokens += len(thread.tokens) - begin
+            self._split(source, partial, thread.blocks[begin // self.pool.block_size], begin, work)
+        work.rows[thread] = Row(group, thread, begin, end, source is not None)
+        work.tokens += end - begin
         return True
 
-    def _fits(self, work: Pass, tokens: int) -> bool:
-        return not work.rows or (len(work.rows) < self.max_rows and work.tokens + tokens <= self.max_tokens)
+    def _tokens_left(self, work: Pass) -> int:
+        """How many tokens the next row may have: the limit's rest without what single tokens need; at least one
+        in an empty pass.
+        """
+        left = self.max_tokens - work.tokens - work.reserved
+        return left if work.rows else max(left, 1)
+
+    def _follows(self, thread: Thread, work: Pass) -> bool:
+        """Whether to wait a pass, because another new path with the same first block is being computed in it."""
+        size = self.pool.block_size
+        if len(thread.path) > 1 or len(thread.tokens) <= size:
+            return False
+        opening = tuple(thread.tokens[:size])
+        if opening in work.openings:
+            return True
+        work.openings.add(opening)
+        return False
 
     def _source(self, group: Group, thread: Thread, work: Pass) -> tuple[Thread | None, int]:
         """The thread that stores most of this one's path, and how many tokens of it can be taken over.
@@ -150,7 +224,7 @@ class Scheduler:
         best: tuple[Thread | None, int] = (None, 0)
         for other in group.threads:
             row = work.rows.get(other)
-            stored = len(other.tokens) if row else other.stored
+            stored = row.end if row else other.stored
             if other is thread or not stored:
                 continue
             length = min(thread.common(other), stored, len(thread.tokens) - 1)
@@ -161,13 +235,22 @@ class Scheduler:
                 best = (other, length)
         return best
 
-    def _share(self, thread: Thread, blocks: list[int]) -> None:
+    def _take_from(self, source: Thread, group: Group, thread: Thread, length: int) -> int | None:
+        """Share the full blocks of the first `length` tokens; return the partly filled one after them, if any."""
+        whole, rest = divmod(length, self.pool.block_size)
+        self._attach(group, thread, source.blocks[:whole], source.places[:whole])
+        return source.blocks[whole] if rest else None
+
+    def _attach(self, group: Group, thread: Thread, blocks: list[int], places: list[int]) -> None:
         self.pool.share(blocks)
-        thread.blocks = list(blocks)
+        thread.blocks, thread.places = list(blocks), list(places)
+        group.holders.update(blocks)
 
     def _grow(self, group: Group, thread: Thread, count: int) -> None:
-        thread.blocks += self.pool.allocate(count)
-        group.blocks += count
+        if count > 0:
+            blocks = self.pool.allocate(count)
+            thread.blocks += blocks
+            group.holders.update(blocks)
         group.blocks_peak = max(group.blocks_peak, group.blocks)
 
     def _split(self, source: Thread, block: int, target: int, length: int, work: Pass) -> None:
@@ -198,6 +281,20 @@ class Scheduler:
         return self.pool.num_free >= count
 
     def _preempt(self, group: Group, threads: Sequence[Thread]) -> None:
-        self.preemptions += any(thread.blocks for thread in threads)
+        held = any(thread.blocks for thread in threads)
+        self.preemptions += held
+        group.preemptions += held
         for thread in threads:
             self.release(group, thread)
+
+
+def _is_single(thread: Thread) -> bool:
+    """Whether the thread has yet to sample, and is fed one token for it."""
+    return thread.choice is None and bool(thread.blocks) and len(thread.tokens) - thread.stored == 1
+
+
+def _in_order(groups: Sequence[Group]) -> Sequence[Group]:
+    """By priority, and in order of arrival; before them those that were passed over too often."""
+    if not any(group.params.priority or group.passed_over >= PATIENCE for group in groups):
+        return groups
+    return sorted(groups, key=lambda group: (group.passed_over < PATIENCE, -group.params.priority))

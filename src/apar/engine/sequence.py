@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -38,9 +39,11 @@ class Thread:
     children: int = 0
     finished: bool = False
 
-    # Set by the scheduler: the block table, and how many tokens have their keys and values in it.
+    # Set by the scheduler: the block table, how many tokens have their keys and values in it, and the places
+    # in the prefix index after the full blocks.
     blocks: list[int] = field(default_factory=list)
     stored: int = 0
+    places: list[int] = field(default_factory=list)
 
     # Set by the engine: what was sampled in the logical step under way.
     choice: Choice | None = None
@@ -87,14 +90,24 @@ class Group:
     began: float = field(default_factory=time.perf_counter)
     ended: float = 0.0
 
-    # Counted by the scheduler: distinct blocks held now and at most, and forward passes with a row of ours.
-    blocks: int = 0
+    # Counted by the scheduler: how many threads hold each block, the most distinct blocks there were, forward
+    # passes with a row of ours, successive passes without one, times that threads lost their blocks, and prompt
+    # tokens that were found in the cache.
+    holders: Counter[int] = field(default_factory=Counter)
     blocks_peak: int = 0
     passes: int = 0
+    passed_over: int = 0
+    preemptions: int = 0
+    cached_tokens: int = 0
 
     def __post_init__(self) -> None:
         self.budget = self.params.max_tokens
         self.assembler = Assembler(self.params.stop)
+
+    @property
+    def blocks(self) -> int:
+        """Distinct blocks that the threads hold; other groups may hold some of them too."""
+        return len(self.holders)
 
     @property
     def done(self) -> bool:

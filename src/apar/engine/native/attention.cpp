@@ -1,0 +1,248 @@
+// Attention over a paged cache: stores the keys and values of a pass, then attends along every row's path.
+//
+// A query runs over the blocks of its path in order, with a running maximum: its result does not depend on what
+// else is in the pass, nor on how many tokens of its row are fed at once, not even in the last bit.
+#include <ATen/Parallel.h>
+#include <torch/library.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "vectors.h"
+
+namespace apar {
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kQueriesTogether = 8;  // tokens of a row that share the conversion of a block
+constexpr float kNothing = -1e30f;
+
+struct Shape {
+  int64_t heads, kv_heads, size, block_size, table_width;
+  float scale, softcap;  // softcap 0: none
+  int64_t window;        // 0: the whole path
+
+  int64_t vectors() const { return (size + kLanes - 1) / kLanes; }
+  int64_t folded() const { return heads / kv_heads; }
+};
+
+// Some successive tokens of one row, for one key head.
+struct Task {
+  int64_t row, first, count, head;
+};
+
+// What one thread of the host works in.
+struct Scratch {
+  std::vector<float> queries, keys, values, scores, sums, maxima, totals;
+
+  explicit Scratch(const Shape& shape) {
+    const int64_t rows = kQueriesTogether * shape.folded(), width = shape.vectors() * kLanes;
+    const int64_t slots = (shape.block_size + kLanes - 1) / kLanes * kLanes;
+    queries.resize(rows * width);
+    sums.resize(rows * width);
+    keys.resize(slots * width);
+    values.resize(slots * width);
+    scores.resize(rows * slots);
+    maxima.resize(rows);
+    totals.resize(rows);
+  }
+};
+
+template <class T>
+void widen(const T* from, int64_t size, float scale, float* to) {
+  for (int64_t d = 0; d < size; d++) to[d] = (float)from[d] * scale;
+}
+
+inline Floats capped(Floats scores, float cap) {
+  const Floats x = scores / cap, distance = x < 0.0f ? -x : x;
+  const Floats e = exponential(-2.0f * distance);
+  const Floats bent = cap * (1.0f - e) / (1.0f + e);
+  return x < 0.0f ? -bent : bent;
+}
+
+// The scores of one query for the slots of a block, masked to [low, high).
+inline void score(const float* query, const float* keys, int64_t vectors, const Shape& shape, int64_t low,
+                  int64_t high, int64_t slots, float* scores) {
+  const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  for (int64_t first = 0; first < slots; first += kLanes) {
+    Floats products[kLanes];
+    for (int64_t lane = 0; lane < kLanes; lane++) {
+      const float* key = keys + (first + lane) * vectors * kLanes;
+      Floats product = load(query) * load(key);
+      for (int64_t v = 1; v < vectors; v++) product += load(query + v * kLanes) * load(key + v * kLanes);
+      products[lane] = product;
+    }
+    Floats found = sums(products);
+    if (shape.softcap) found = capped(found, shape.softcap);
+    const Ints slot = lanes + (int32_t)first;
+    const Ints seen = (slot >= (int32_t)low) & (slot < (int32_t)high);
+    store(scores + first, seen ? found : splat(kNothing));
+  }
+}
+
+// Take a block's scores into the running softmax; scores become weights. Returns by what earlier sums shrink.
+inline float weigh(float* scores, int64_t slots, float& maximum, float& total) {
+  Floats top = splat(maximum);
+  for (int64_t first = 0; first < slots; first += kLanes) {
+    const Floats found = load(scores + first);
+    top = found > top ? found : top;
+  }
+  const float highest = largest(top);
+  Floats mass = {};
+  for (int64_t first = 0; first < slots; first += kLanes) {
+    const Floats found = load(scores + first);
+    const Floats weight = found > 0.5f * kNothing ? exponential(found - highest) : Floats{};
+    store(scores + first, weight);
+    mass += weight;
+  }
+  const float shrink = exponential(splat(maximum - highest))[0];
+  maximum = highest;
+  total = total * shrink + sum(mass);
+  return shrink;
+}
+
+inline void add_values(const float* weights, const float* values, int64_t vectors, int64_t filled, float shrink,
+                       float* sums) {
+  for (int64_t v = 0; v < vectors; v++) {
+    Floats result = load(sums + v * kLanes) * shrink;
+    for (int64_t slot = 0; slot < filled; slot++)
+      result += weights[slot] * load(values + (slot * vectors + v) * kLanes);
+    store(sums + v * kLanes, result);
+  }
+}
+
+template <class T>
+struct Attention {
+  Shape shape;
+  const T *query, *keys, *values;
+  T* out;
+  int64_t query_stride, query_head_stride;
+  const int64_t *tables, *ends, *offsets;
+
+  // Path index of the row's first fed token.
+  int64_t begin(int64_t row) const { return ends[row] - (offsets[row + 1] - offsets[row]); }
+
+  void run(const Task& task, Scratch& scratch) const {
+    const int64_t vectors = shape.vectors(), width = vectors * kLanes, folded = shape.folded();
+    const int64_t rows = task.count * folded, path = begin(task.row) + task.first;
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t token = offsets[task.row] + task.first + r / folded, head = task.head * folded + r % folded;
+      widen(query + token * query_stride + head * query_head_stride, shape.size, shape.scale,
+            &scratch.queries[r * width]);
+    }
+    std::fill_n(scratch.sums.begin(), rows * width, 0.0f);
+    std::fill_n(scratch.maxima.begin(), rows, kNothing);
+    std::fill_n(scratch.totals.begin(), rows, 0.0f);
+    const int64_t last = path + task.count;  // exclusive
+    const int64_t oldest = shape.window ? std::max<int64_t>(0, path + 1 - shape.window) : 0;
+    for (int64_t block = oldest / shape.block_size; block * shape.block_size < last; block++)
+      attend(task, block, std::min(shape.block_size, last - block * shape.block_size), path, rows, scratch);
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t token = offsets[task.row] + task.first + r / folded, head = task.head * folded + r % folded;
+      T* to = out + (token * shape.heads + head) * shape.size;
+      for (int64_t d = 0; d < shape.size; d++) to[d] = (T)(scratch.sums[r * width + d] / scratch.totals[r]);
+    }
+  }
+
+  // One block for all queries of the task; its first `filled` slots are written.
+  void attend(const Task& task, int64_t block, int64_t filled, int64_t path, int64_t rows, Scratch& scratch) const {
+    const int64_t vectors = shape.vectors(), width = vectors * kLanes, folded = shape.folded();
+    const int64_t slots = (shape.block_size + kLanes - 1) / kLanes * kLanes;
+    const int64_t place = tables[task.row * shape.table_width + block] * shape.block_size;
+    for (int64_t slot = 0; slot < filled; slot++) {
+      const int64_t from = ((place + slot) * shape.kv_heads + task.head) * shape.size;
+      widen(keys + from, shape.size, 1.0f, &scratch.keys[slot * width]);
+      widen(values + from, shape.size, 1.0f, &scratch.values[slot * width]);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t index = path + r / folded, origin = block * shape.block_size;
+      const int64_t high = std::min(filled, index + 1 - origin);
+      const int64_t low = shape.window ? index + 1 - shape.window - origin : 0;
+      if (high <= 0 || low >= filled) continue;
+      float* scores = &scratch.scores[r * slots];
+      score(&scratch.queries[r * width], scratch.keys.data(), vectors, shape, low, high, slots, scores);
+      const float shrink = weigh(scores, slots, scratch.maxima[r], scratch.totals[r]);
+      add_values(scores, scratch.values.data(), vectors, filled, shrink, &scratch.sums[r * width]);
+    }
+  }
+};
+
+std::vector<Task> tasks_of(const Tensor& offsets, int64_t kv_heads) {
+  std::vector<Task> tasks;
+  const int64_t* offset = offsets.const_data_ptr<int64_t>();
+  for (int64_t row = 0; row + 1 < offsets.numel(); row++) {
+    const int64_t length = offset[row + 1] - offset[row];
+    for (int64_t first = 0; first < length; first += kQueriesTogether)
+      for (int64_t head = 0; head < kv_heads; head++)
+        tasks.push_back({row, first, std::min(kQueriesTogether, length - first), head});
+  }
+  return tasks;
+}
+
+template <class T>
+void store_rows(const Tensor& rows, Tensor& cache, const Tensor& slots, const std::optional<Tensor>& written) {
+  const int64_t heads = rows.size(1), size = rows.size(2);
+  const int64_t* slot = slots.const_data_ptr<int64_t>();
+  const int64_t* token = written ? written->const_data_ptr<int64_t>() : nullptr;
+  const T* from = rows.const_data_ptr<T>();
+  T* to = cache.mutable_data_ptr<T>();
+  for (int64_t k = 0; k < slots.numel(); k++)
+    for (int64_t head = 0; head < heads; head++)
+      std::memcpy(to + (slot[k] * heads + head) * size,
+                  from + (token ? token[k] : k) * rows.stride(0) + head * rows.stride(1), size * sizeof(T));
+}
+
+template <class T>
+void attend(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& tables, const Tensor& ends,
+            const Tensor& offsets, const Shape& shape, Tensor& out) {
+  const Attention<T> attention{shape,
+                               query.const_data_ptr<T>(),
+                               keys.const_data_ptr<T>(),
+                               values.const_data_ptr<T>(),
+                               out.mutable_data_ptr<T>(),
+                               query.stride(0),
+                               query.stride(1),
+                               tables.const_data_ptr<int64_t>(),
+                               ends.const_data_ptr<int64_t>(),
+                               offsets.const_data_ptr<int64_t>()};
+  const std::vector<Task> tasks = tasks_of(offsets, shape.kv_heads);
+  at::parallel_for(0, (int64_t)tasks.size(), 1, [&](int64_t begin, int64_t end) {
+    Scratch scratch(shape);
+    for (int64_t k = begin; k < end; k++) attention.run(tasks[k], scratch);
+  });
+}
+
+// query [T, H, D], key and value [T, K, D] with D dense; keys and values [blocks, block size, K, D]; slots [S];
+// written [S]; tables [R, W]; ends [R]; offsets [R + 1]. Returns [T, H, D].
+Tensor paged_attention(const Tensor& query, const Tensor& key, const Tensor& value, Tensor keys, Tensor values,
+                       const Tensor& slots, const std::optional<Tensor>& written, const Tensor& tables,
+                       const Tensor& ends, const Tensor& offsets, double scale, int64_t window, double softcap) {
+  TORCH_CHECK(query.stride(2) == 1 && key.stride(2) == 1 && value.stride(2) == 1, "heads are not dense");
+  const Shape shape{query.size(1), key.size(1),    query.size(2),  keys.size(1),
+                    tables.size(1), (float)scale, (float)softcap, window};
+  Tensor out = at::empty(query.sizes(), query.options());
+  if (query.scalar_type() == at::kFloat) {
+    store_rows<float>(key, keys, slots, written);
+    store_rows<float>(value, values, slots, written);
+    attend<float>(query, keys, values, tables, ends, offsets, shape, out);
+  } else {
+    store_rows<BFloat16>(key, keys, slots, written);
+    store_rows<BFloat16>(value, values, slots, written);
+    attend<BFloat16>(query, keys, values, tables, ends, offsets, shape, out);
+  }
+  return out;
+}
+
+}  // namespace
+}  // namespace apar
+
+TORCH_LIBRARY_FRAGMENT(apar, library) {
+  library.def(
+      "paged_attention(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, Tensor slots, "
+      "Tensor? written, Tensor tables, Tensor ends, Tensor offsets, float scale, int window, float softcap) -> "
+      "Tensor");
+}
+
+TORCH_LIBRARY_IMPL(apar, CPU, library) { library.impl("paged_attention", apar::paged_attention); }
