@@ -44,6 +44,7 @@ class Case:
     num_blocks: int
     max_rows: int
     max_tokens: int
+    native: bool
 
 
 def make_case(number: int) -> Case:
@@ -67,6 +68,7 @@ def make_case(number: int) -> Case:
         rng.choice([least, 2 * least, 400]),
         rng.choice([1, 2, 3, 5, 64]),
         rng.choice([8, 1000]),
+        rng.random() < 0.7,
     )
 
 
@@ -81,6 +83,7 @@ def _params(rng: random.Random) -> SamplingParams:
         fork=rng.random() < 0.95,
         max_threads=rng.choice([2, 3, 5, 12, 32]),
         max_depth=rng.choice([2, 3, 4]),
+        priority=rng.choice([0, 0, 0, 1]),
     )
 
 
@@ -89,7 +92,8 @@ def make_engine(case: Case) -> Engine:
         return "".join(case.texts[token] for token in ids)
 
     pool = BlockPool(case.num_blocks, case.block_size)
-    engine = Engine(copy.deepcopy(case.model), decode, case.control.eos, case.control, pool, case.max_rows)
+    model = copy.deepcopy(case.model)
+    engine = Engine(model, decode, case.control.eos, case.control, pool, case.max_rows, case.native)
     engine.scheduler.max_tokens = case.max_tokens
     return engine
 

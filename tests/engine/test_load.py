@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import DeepseekV3Config, Gemma2Config, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import (
+    DeepseekV3Config,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    Llama4TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+)
 
 from apar.engine.load import check_supported, default_num_blocks, load
 from apar.errors import ModelError
@@ -64,21 +73,20 @@ def test_a_type_or_device_that_is_not_there_is_refused(tmp_path: Path, dtype: st
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (MistralConfig(sliding_window=4096), "sliding window of 4096"),
-        (Gemma2Config(), "sliding attention"),
-        (Qwen2Config(use_sliding_window=True, max_window_layers=2), "sliding"),
+        (Llama4TextConfig(), "chunked attention"),
+        (Gemma3TextConfig(use_bidirectional_attention=True), "later ones"),
         (GPT2Config(), "Llama family"),
         (DeepseekV3Config(), "Llama family"),
         (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}), "longest text"),
     ],
 )
-def test_attention_that_is_not_over_the_whole_path_is_refused(config: Any, reason: str) -> None:
+def test_attention_of_an_unknown_kind_is_refused(config: Any, reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
         check_supported(config, "the model")
 
 
-@pytest.mark.parametrize("config", [MistralConfig(sliding_window=None), Qwen2Config()])
-def test_full_attention_is_supported(config: Any) -> None:
+@pytest.mark.parametrize("config", [MistralConfig(), Qwen2Config(), Gemma2Config(), Gemma3TextConfig()])
+def test_full_and_sliding_attention_are_supported(config: Any) -> None:
     check_supported(config, "the model")
 
 

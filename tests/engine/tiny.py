@@ -9,6 +9,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models
 from torch import nn
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -23,12 +29,22 @@ from transformers import (
 from apar.tokens import ControlTokens, add_control_tokens
 
 VOCABULARY = 40
-FAMILIES: dict[str, tuple[Any, Any]] = {
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
-    "mistral": (MistralConfig, MistralForCausalLM),
+SLIDING = {"sliding_window": 7, "layer_types": ["sliding_attention", "full_attention"]}
+FAMILIES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM, {}),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {}),
+    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 5}),
+    "gemma": (GemmaConfig, GemmaForCausalLM, {}),
+    # Its capped scores need the attention that is written out in full.
+    "gemma2": (
+        Gemma2Config,
+        Gemma2ForCausalLM,
+        {**SLIDING, "attn_implementation": "eager", "attn_logit_softcapping": 4.0, "query_pre_attn_scalar": 8},
+    ),
+    "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM, {**SLIDING, "query_pre_attn_scalar": 8}),
 }
+"""The config, the model, and what sets it apart from the others."""
 
 
 def tiny_tokenizer(control: bool = True) -> PreTrainedTokenizerFast:
@@ -50,7 +66,7 @@ def tiny_tokenizer(control: bool = True) -> PreTrainedTokenizerFast:
 
 def tiny_model(seed: int, family: str = "llama", context: int = 128, **settings: Any) -> Any:
     """A random model with well separated logits; its output has a bias, so that tokens can be made frequent."""
-    make_config, make_model = FAMILIES[family]
+    make_config, make_model, own = FAMILIES[family]
     shape = {
         "vocab_size": VOCABULARY,
         "hidden_size": 32,
@@ -65,7 +81,7 @@ def tiny_model(seed: int, family: str = "llama", context: int = 128, **settings:
         "sliding_window": None,
     }
     torch.manual_seed(seed)
-    model = make_model(make_config(**{**shape, **settings})).eval()
+    model = make_model(make_config(**{**shape, **own, **settings})).eval()
     model.lm_head = nn.Linear(shape["hidden_size"], VOCABULARY).requires_grad_(False)
     nn.init.normal_(model.lm_head.weight, std=0.6)
     nn.init.zeros_(model.lm_head.bias)

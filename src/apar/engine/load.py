@@ -18,6 +18,7 @@ DEMO = "demo"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
+_LAYER_TYPES = {"full_attention", "sliding_attention"}
 
 _GPU_SHARE = 0.8
 """Of the memory that is free once the model is loaded; the rest is for what a pass computes."""
@@ -58,7 +59,7 @@ def _check_complete(report: dict[str, Any], name: str) -> None:
 
 
 def check_supported(config: Any, name: str) -> None:
-    """Raise ModelError if a token's keys do not depend on its path alone, or attention is not to the whole path."""
+    """Raise ModelError if a token's keys do not depend on its path alone, or attention is of an unknown kind."""
     if reason := _unsupported(config):
         raise ModelError(f"{name} ({config.model_type}) cannot be decoded in parallel threads: {reason}")
 
@@ -68,13 +69,16 @@ def _unsupported(config: Any) -> str | None:
     rope = getattr(config, "rope_parameters", None)
     if not rope or getattr(config, "kv_lora_rank", None):
         return "it is no decoder of the Llama family (rotary positions, keys and values per head)"
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    kinds = sorted(set(getattr(config, "layer_types", None) or ()) - {"full_attention"})
-    if kinds or window:
-        found = " and ".join(kind.replace("_", " ") for kind in kinds) or f"a sliding window of {window} tokens"
-        return f"it has {found}, and only full attention is supported"
-    if rope.get("rope_type") in _ROPE_BY_LENGTH:
-        return f"its {rope['rope_type']} rotary positions depend on the longest text in a batch"
+    if getattr(config, "use_bidirectional_attention", False):
+        return "its tokens attend to later ones"
+    if kinds := sorted(set(getattr(config, "layer_types", None) or ()) - _LAYER_TYPES):
+        found = " and ".join(kind.replace("_", " ") for kind in kinds)
+        return f"it has {found}, and only full and sliding attention are supported"
+    # One set of parameters, or one for each type of layer.
+    each = rope.values() if all(isinstance(value, dict) for value in rope.values()) else [rope]
+    for parameters in each:
+        if parameters.get("rope_type") in _ROPE_BY_LENGTH:
+            return f"its {parameters['rope_type']} rotary positions depend on the longest text in a batch"
     return None
 
 
