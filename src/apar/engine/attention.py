@@ -48,7 +48,7 @@ class PreparedAttention(Protocol):
     """The attention of one pass, the same for all its layers."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
-        """Store `key` and `value` [T, K, D] in the layer's cache, `keys` and `values` [blocks, block size, K, D],
+        """Store `key` and `value` [T, K, D] in the layer's cache, `keys` and `values` [blocks, K, block size, D],
         then let every token of `query` [T, H, D] attend to its path. Returns [T, H, D].
         """
         ...
@@ -104,4 +104,5 @@ def store(cache: Tensor, rows: Tensor, layout: Layout) -> None:
     """Write `rows` [T, K, D] to their slots of a layer's cache."""
     if layout.written is not None:
         rows = rows.index_select(0, layout.written)
-    cache.flatten(0, 1).index_copy_(0, layout.slots, rows)
+    size = cache.shape[2]
+    cache[layout.slots // size, :, layout.slots % size] = rows

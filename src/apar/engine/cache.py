@@ -30,7 +30,7 @@ class CacheShape:
 
 
 class PagedCache:
-    """The keys and values of all blocks, per layer `[blocks, block_size, K, D]`.
+    """The keys and values of all blocks, per layer `[blocks, K, block_size, D]`: what a head reads is in one piece.
 
     Zeros, because a masked slot may still take part in a product: it must be finite.
     """
@@ -38,7 +38,7 @@ class PagedCache:
     def __init__(
         self, shape: CacheShape, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        sizes = (num_blocks, block_size, shape.heads, shape.head_size)
+        sizes = (num_blocks, shape.heads, block_size, shape.head_size)
         self.block_size = block_size
         self.keys = [torch.zeros(sizes, dtype=dtype, device=device) for _ in range(shape.layers)]
         self.values = [torch.zeros(sizes, dtype=dtype, device=device) for _ in range(shape.layers)]

@@ -99,7 +99,7 @@ class DecodeBatch:
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
         """Returns `[tokens, H, D]`."""
-        kv_heads, size = keys.shape[2:]
+        kv_heads, size = keys.shape[1], keys.shape[3]
         heads, groups = query.shape[1], self.groups
         query = query[: self.tokens].transpose(0, 1)
         if self.spread is not None:
@@ -190,8 +190,9 @@ def _padding(groups: Sequence[Sequence[Row]]) -> tuple[list[int] | None, list[in
 
 def _gather(cache: Tensor, blocks: Tensor, groups: int) -> Tensor:
     """The blocks' rows as `[G, K, L, D]`."""
-    rows = cache.index_select(0, blocks).view(groups, -1, *cache.shape[2:])
-    return rows.transpose(1, 2)
+    _, heads, _, size = cache.shape
+    rows = cache.index_select(0, blocks).view(groups, -1, heads, cache.shape[2], size)
+    return rows.transpose(1, 2).reshape(groups, heads, -1, size)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scores: Scores) -> Tensor:

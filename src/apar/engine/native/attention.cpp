@@ -1,7 +1,7 @@
 // Attention over a paged cache: stores the keys and values of a pass, then attends along every row's path.
 //
-// A query runs over the blocks of its path in order, with a running maximum: its result does not depend on what
-// else is in the pass, nor on how many tokens of its row are fed at once, not even in the last bit.
+// A query runs over its path in order, a stretch of blocks at a time, with a running maximum: its result does not
+// depend on what else is in the pass, nor on how many tokens of its row are fed at once, not even in the last bit.
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 #include <torch/types.h>
@@ -17,6 +17,7 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kQueriesTogether = 8;  // tokens of a row that share the conversion of a block
+constexpr int64_t kSlotsTogether = 64;   // slots that are weighed at once, at least
 constexpr float kNothing = -1e30f;
 
 struct Shape {
@@ -25,6 +26,9 @@ struct Shape {
   int64_t window;        // 0: the whole path
 
   int64_t vectors() const { return (size + kLanes - 1) / kLanes; }
+  // Blocks of a stretch, and its slots, filled up to whole vectors.
+  int64_t stretch() const { return std::max<int64_t>(1, kSlotsTogether / block_size); }
+  int64_t slots() const { return (stretch() * block_size + kLanes - 1) / kLanes * kLanes; }
   int64_t folded() const { return heads / kv_heads; }
 };
 
@@ -39,7 +43,7 @@ struct Scratch {
 
   explicit Scratch(const Shape& shape) {
     const int64_t rows = kQueriesTogether * shape.folded(), width = shape.vectors() * kLanes;
-    const int64_t slots = (shape.block_size + kLanes - 1) / kLanes * kLanes;
+    const int64_t slots = shape.slots();
     queries.resize(rows * width);
     sums.resize(rows * width);
     keys.resize(slots * width);
@@ -62,9 +66,12 @@ inline Floats capped(Floats scores, float cap) {
   return x < 0.0f ? -bent : bent;
 }
 
-// The scores of one query for the slots of a block, masked to [low, high).
-inline void score(const float* query, const float* keys, int64_t vectors, const Shape& shape, int64_t low,
-                  int64_t high, int64_t slots, float* scores) {
+// The scores of one query for the first `slots` of a stretch, masked to [low, high). `Vectors` 0: known at run
+// time only.
+template <int Vectors>
+inline void score(const float* query, const float* keys, const Shape& shape, int64_t slots, int64_t low,
+                  int64_t high, float* scores) {
+  const int64_t vectors = Vectors ? Vectors : shape.vectors();
   const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   for (int64_t first = 0; first < slots; first += kLanes) {
     Floats products[kLanes];
@@ -82,12 +89,12 @@ inline void score(const float* query, const float* keys, int64_t vectors, const 
   }
 }
 
-// Take a block's scores into the running softmax; scores become weights. Returns by what earlier sums shrink.
+// Take a stretch's scores into the running softmax; scores become weights. Returns by what earlier sums shrink.
 inline float weigh(float* scores, int64_t slots, float& maximum, float& total) {
   Floats top = splat(maximum);
   for (int64_t first = 0; first < slots; first += kLanes) {
     const Floats found = load(scores + first);
-    top = found > top ? found : top;
+    top = larger(top, found);
   }
   const float highest = largest(top);
   Floats mass = {};
@@ -103,17 +110,22 @@ inline float weigh(float* scores, int64_t slots, float& maximum, float& total) {
   return shrink;
 }
 
-inline void add_values(const float* weights, const float* values, int64_t vectors, int64_t filled, float shrink,
+template <int Vectors>
+inline void add_values(const float* weights, const float* values, const Shape& shape, int64_t filled, float shrink,
                        float* sums) {
-  for (int64_t v = 0; v < vectors; v++) {
-    Floats result = load(sums + v * kLanes) * shrink;
+  const int64_t vectors = Vectors ? Vectors : shape.vectors();
+  constexpr int kTogether = Vectors && Vectors <= 8 ? Vectors : 1;
+  for (int64_t first = 0; first < vectors; first += kTogether) {
+    Floats results[kTogether];
+    for (int v = 0; v < kTogether; v++) results[v] = load(sums + (first + v) * kLanes) * shrink;
     for (int64_t slot = 0; slot < filled; slot++)
-      result += weights[slot] * load(values + (slot * vectors + v) * kLanes);
-    store(sums + v * kLanes, result);
+      for (int v = 0; v < kTogether; v++)
+        results[v] += weights[slot] * load(values + (slot * vectors + first + v) * kLanes);
+    for (int v = 0; v < kTogether; v++) store(sums + (first + v) * kLanes, results[v]);
   }
 }
 
-template <class T>
+template <class T, int Vectors>
 struct Attention {
   Shape shape;
   const T *query, *keys, *values;
@@ -125,7 +137,7 @@ struct Attention {
   int64_t begin(int64_t row) const { return ends[row] - (offsets[row + 1] - offsets[row]); }
 
   void run(const Task& task, Scratch& scratch) const {
-    const int64_t vectors = shape.vectors(), width = vectors * kLanes, folded = shape.folded();
+    const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
     const int64_t rows = task.count * folded, path = begin(task.row) + task.first;
     for (int64_t r = 0; r < rows; r++) {
       const int64_t token = offsets[task.row] + task.first + r / folded, head = task.head * folded + r % folded;
@@ -135,10 +147,10 @@ struct Attention {
     std::fill_n(scratch.sums.begin(), rows * width, 0.0f);
     std::fill_n(scratch.maxima.begin(), rows, kNothing);
     std::fill_n(scratch.totals.begin(), rows, 0.0f);
-    const int64_t last = path + task.count;  // exclusive
+    const int64_t slots = shape.stretch() * shape.block_size;
     const int64_t oldest = shape.window ? std::max<int64_t>(0, path + 1 - shape.window) : 0;
-    for (int64_t block = oldest / shape.block_size; block * shape.block_size < last; block++)
-      attend(task, block, std::min(shape.block_size, last - block * shape.block_size), path, rows, scratch);
+    for (int64_t origin = oldest / slots * slots; origin < path + task.count; origin += slots)
+      attend(task, origin, std::min(slots, path + task.count - origin), path, rows, scratch);
     for (int64_t r = 0; r < rows; r++) {
       const int64_t token = offsets[task.row] + task.first + r / folded, head = task.head * folded + r % folded;
       T* to = out + (token * shape.heads + head) * shape.size;
@@ -146,25 +158,27 @@ struct Attention {
     }
   }
 
-  // One block for all queries of the task; its first `filled` slots are written.
-  void attend(const Task& task, int64_t block, int64_t filled, int64_t path, int64_t rows, Scratch& scratch) const {
-    const int64_t vectors = shape.vectors(), width = vectors * kLanes, folded = shape.folded();
-    const int64_t slots = (shape.block_size + kLanes - 1) / kLanes * kLanes;
-    const int64_t place = tables[task.row * shape.table_width + block] * shape.block_size;
-    for (int64_t slot = 0; slot < filled; slot++) {
-      const int64_t from = ((place + slot) * shape.kv_heads + task.head) * shape.size;
-      widen(keys + from, shape.size, 1.0f, &scratch.keys[slot * width]);
-      widen(values + from, shape.size, 1.0f, &scratch.values[slot * width]);
+  // The stretch of slots from path index `origin` on, for all queries of the task; `filled` slots are written.
+  void attend(const Task& task, int64_t origin, int64_t filled, int64_t path, int64_t rows, Scratch& scratch) const {
+    const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
+    const int64_t slots = (filled + kLanes - 1) / kLanes * kLanes;
+    for (int64_t begin = 0; begin < filled; begin += shape.block_size) {
+      const int64_t block = tables[task.row * shape.table_width + (origin + begin) / shape.block_size];
+      const int64_t from = (block * shape.kv_heads + task.head) * shape.block_size * shape.size;
+      for (int64_t slot = begin; slot < std::min(begin + shape.block_size, filled); slot++) {
+        widen(keys + from + (slot - begin) * shape.size, shape.size, 1.0f, &scratch.keys[slot * width]);
+        widen(values + from + (slot - begin) * shape.size, shape.size, 1.0f, &scratch.values[slot * width]);
+      }
     }
     for (int64_t r = 0; r < rows; r++) {
-      const int64_t index = path + r / folded, origin = block * shape.block_size;
+      const int64_t index = path + r / folded;
       const int64_t high = std::min(filled, index + 1 - origin);
       const int64_t low = shape.window ? index + 1 - shape.window - origin : 0;
       if (high <= 0 || low >= filled) continue;
-      float* scores = &scratch.scores[r * slots];
-      score(&scratch.queries[r * width], scratch.keys.data(), vectors, shape, low, high, slots, scores);
+      float* scores = &scratch.scores[r * shape.slots()];
+      score<Vectors>(&scratch.queries[r * width], scratch.keys.data(), shape, slots, low, high, scores);
       const float shrink = weigh(scores, slots, scratch.maxima[r], scratch.totals[r]);
-      add_values(scores, scratch.values.data(), vectors, filled, shrink, &scratch.sums[r * width]);
+      add_values<Vectors>(scores, scratch.values.data(), shape, filled, shrink, &scratch.sums[r * width]);
     }
   }
 };
@@ -181,32 +195,33 @@ std::vector<Task> tasks_of(const Tensor& offsets, int64_t kv_heads) {
   return tasks;
 }
 
+// Rows [T, K, D] to their slots of a cache [blocks, K, block size, D].
 template <class T>
 void store_rows(const Tensor& rows, Tensor& cache, const Tensor& slots, const std::optional<Tensor>& written) {
-  const int64_t heads = rows.size(1), size = rows.size(2);
+  const int64_t heads = rows.size(1), size = rows.size(2), block_size = cache.size(2);
   const int64_t* slot = slots.const_data_ptr<int64_t>();
   const int64_t* token = written ? written->const_data_ptr<int64_t>() : nullptr;
   const T* from = rows.const_data_ptr<T>();
   T* to = cache.mutable_data_ptr<T>();
   for (int64_t k = 0; k < slots.numel(); k++)
     for (int64_t head = 0; head < heads; head++)
-      std::memcpy(to + (slot[k] * heads + head) * size,
+      std::memcpy(to + ((slot[k] / block_size * heads + head) * block_size + slot[k] % block_size) * size,
                   from + (token ? token[k] : k) * rows.stride(0) + head * rows.stride(1), size * sizeof(T));
 }
 
-template <class T>
-void attend(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& tables, const Tensor& ends,
-            const Tensor& offsets, const Shape& shape, Tensor& out) {
-  const Attention<T> attention{shape,
-                               query.const_data_ptr<T>(),
-                               keys.const_data_ptr<T>(),
-                               values.const_data_ptr<T>(),
-                               out.mutable_data_ptr<T>(),
-                               query.stride(0),
-                               query.stride(1),
-                               tables.const_data_ptr<int64_t>(),
-                               ends.const_data_ptr<int64_t>(),
-                               offsets.const_data_ptr<int64_t>()};
+template <class T, int Vectors>
+void attend_as(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& tables,
+               const Tensor& ends, const Tensor& offsets, const Shape& shape, Tensor& out) {
+  const Attention<T, Vectors> attention{shape,
+                                        query.const_data_ptr<T>(),
+                                        keys.const_data_ptr<T>(),
+                                        values.const_data_ptr<T>(),
+                                        out.mutable_data_ptr<T>(),
+                                        query.stride(0),
+                                        query.stride(1),
+                                        tables.const_data_ptr<int64_t>(),
+                                        ends.const_data_ptr<int64_t>(),
+                                        offsets.const_data_ptr<int64_t>()};
   const std::vector<Task> tasks = tasks_of(offsets, shape.kv_heads);
   at::parallel_for(0, (int64_t)tasks.size(), 1, [&](int64_t begin, int64_t end) {
     Scratch scratch(shape);
@@ -214,13 +229,24 @@ void attend(const Tensor& query, const Tensor& keys, const Tensor& values, const
   });
 }
 
-// query [T, H, D], key and value [T, K, D] with D dense; keys and values [blocks, block size, K, D]; slots [S];
+// The usual sizes of heads, 64 and 128, have loops of known length.
+template <class T>
+void attend(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& tables, const Tensor& ends,
+            const Tensor& offsets, const Shape& shape, Tensor& out) {
+  switch (shape.vectors()) {
+    case 4: return attend_as<T, 4>(query, keys, values, tables, ends, offsets, shape, out);
+    case 8: return attend_as<T, 8>(query, keys, values, tables, ends, offsets, shape, out);
+    default: return attend_as<T, 0>(query, keys, values, tables, ends, offsets, shape, out);
+  }
+}
+
+// query [T, H, D], key and value [T, K, D] with D dense; keys and values [blocks, K, block size, D]; slots [S];
 // written [S]; tables [R, W]; ends [R]; offsets [R + 1]. Returns [T, H, D].
 Tensor paged_attention(const Tensor& query, const Tensor& key, const Tensor& value, Tensor keys, Tensor values,
                        const Tensor& slots, const std::optional<Tensor>& written, const Tensor& tables,
                        const Tensor& ends, const Tensor& offsets, double scale, int64_t window, double softcap) {
   TORCH_CHECK(query.stride(2) == 1 && key.stride(2) == 1 && value.stride(2) == 1, "heads are not dense");
-  const Shape shape{query.size(1), key.size(1),    query.size(2),  keys.size(1),
+  const Shape shape{query.size(1), key.size(1),    query.size(2),  keys.size(2),
                     tables.size(1), (float)scale, (float)softcap, window};
   Tensor out = at::empty(query.sizes(), query.options());
   if (query.scalar_type() == at::kFloat) {

@@ -34,13 +34,23 @@ inline Floats load(const BFloat16* from) {
 
 inline void store(float* to, Floats value) { std::memcpy(to, &value, sizeof(value)); }
 
-inline float sum(Floats value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  for (int64_t width = kLanes / 2; width; width /= 2)
-    for (int64_t lane = 0; lane < width; lane++) lanes[lane] += lanes[lane + width];
-  return lanes[0];
+// All lanes folded in half, and in half again, by `fold`: every lane of the result is the same.
+template <class Fold>
+inline float folded(Floats value, Fold fold) {
+  value = fold(value, __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  value = fold(value, __builtin_shufflevector(value, value, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+  value = fold(value, __builtin_shufflevector(value, value, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+  value = fold(value, __builtin_shufflevector(value, value, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+  return value[0];
 }
+
+inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+
+inline float sum(Floats value) {
+  return folded(value, [](Floats a, Floats b) { return a + b; });
+}
+
+inline float largest(Floats value) { return folded(value, larger); }
 
 // e^x for x <= 0: 2^(whole + part), the part by a polynomial. Below about -87 it is 0.
 inline Floats exponential(Floats x) {
@@ -59,7 +69,7 @@ inline Floats exponential(Floats x) {
   return scaled < -126.0f ? Floats{} : result;
 }
 
-// The sums of 16 vectors, in their order. Each is folded in half, and in half again, as `sum` does.
+// The sums of 16 vectors, in their order. Each is folded as by `sum`.
 inline Floats sums(const Floats* values) {
   Floats eight[8], four[4], two[2];
   for (int k = 0; k < 8; k++) {
@@ -79,15 +89,6 @@ inline Floats sums(const Floats* values) {
   }
   return __builtin_shufflevector(two[0], two[1], 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
          __builtin_shufflevector(two[0], two[1], 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-}
-
-inline float largest(Floats value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  for (int64_t width = kLanes / 2; width; width /= 2)
-    for (int64_t lane = 0; lane < width; lane++)
-      lanes[lane] = lanes[lane] > lanes[lane + width] ? lanes[lane] : lanes[lane + width];
-  return lanes[0];
 }
 
 }  // namespace apar
