@@ -11,7 +11,7 @@ from apar.engine.attention import NAME, Attention, PagedInputs
 from apar.engine.batch import lay_out
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache
-from apar.engine.native import NativeAttention, pack_linears
+from apar.engine.native import NativeAttention, fuse, pack_linears
 from apar.engine.portable import PortableAttention
 from apar.engine.scheduler import Pass, Row
 
@@ -19,8 +19,8 @@ from apar.engine.scheduler import Pass, Row
 class Runner:
     """A Hugging Face decoder whose attention reads the paged cache.
 
-    The model is the runner's from here on: its attention is replaced, and on a CPU with a compiler its linear
-    layers are packed.
+    The model is the runner's from here on: its attention is replaced, and on a CPU with a compiler so are its
+    linear layers, norms and feed-forward layers.
     """
 
     def __init__(self, model: Any, pool: BlockPool, native: bool = True) -> None:
@@ -34,6 +34,7 @@ class Runner:
     def _choose_attention(self, model: Any, native: bool) -> Attention:
         if native and NativeAttention.fits(self.cache):
             pack_linears(model)
+            fuse(model)
             return NativeAttention(self.cache)
         return PortableAttention(self.cache)
 

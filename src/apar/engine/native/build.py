@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-_SOURCES = ("linear.cpp", "attention.cpp")
+_SOURCES = ("linear.cpp", "attention.cpp", "rows.cpp")
 _HEADERS = ("vectors.h",)
 _FLAGS = (
     "-std=c++20",

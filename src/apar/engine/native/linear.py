@@ -17,8 +17,10 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.out_features = linear.out_features
+        # Plain attributes: a buffer takes a slow way to be looked up, and there are hundreds a step.
         self.packed = torch.ops.apar.pack(linear.weight.detach())
-        self.bias = None if linear.bias is None else linear.bias.detach()
+        bias: Tensor | None = linear.bias
+        self.bias = None if bias is None else bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:  # [..., K]
         """Returns `[..., out_features]`."""
