@@ -39,12 +39,9 @@ class ThreadRecord:
         """The last step in which the thread was heard of."""
         if self.finished is not None:
             return self.finished.step
-        steps = [
-            self.start,
-            *(delta.step for delta in self.nodes[-1][-1:]),
-            *(fork.step for fork in self.forks[-1:]),
-        ]
-        return max(steps)
+        if self.nodes[-1]:
+            return self.nodes[-1][-1].step
+        return self.forks[-1].step if self.forks else self.start
 
 
 class Recording:

@@ -76,10 +76,13 @@ class _Step:
                 self._finish(thread, reason(thread))
 
     def hits_stop(self) -> bool:
-        """Assemble the step's events; whether a stop string occurs in the text final so far."""
+        """Whether a stop string occurs in the text that is final with the step's events."""
+        if not self.group.params.stop:
+            return False
+        assembler = self.group.assembler
         for event in self._events():
-            self.group.assembler.feed(event)
-        return self.group.assembler.stopped
+            assembler.feed(event)
+        return assembler.stopped
 
     def stop(self) -> None:
         """End the answer: all that is open comes after the stop string in reading order.
@@ -100,6 +103,8 @@ class _Step:
         alive = [thread for thread in group.threads if not thread.finished]
         group.threads = sorted(alive + self.children, key=lambda thread: thread.path)
         group.events += self._events()
+        if group.params.stop:
+            group.assembled = len(group.events)
         group.step += 1
         return ended
 

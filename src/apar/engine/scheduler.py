@@ -56,15 +56,15 @@ class Mirror:
 class Pass:
     """One forward pass. `copies` (from block, to block) come first: all are read before any is written.
 
-    `reserved` tokens of the limit are for threads that are fed a single token and have not been placed yet;
-    `openings` are the first blocks of new paths that are being computed in this pass.
+    `reserved` tokens of the limit are for threads that are fed a single token and have not been placed yet
+    (None: nobody asked so far); `openings` are the first blocks of new paths that are being computed in this pass.
     """
 
     rows: dict[Thread, Row] = field(default_factory=dict)
     copies: list[tuple[int, int]] = field(default_factory=list)
     mirrors: list[Mirror] = field(default_factory=list)
     tokens: int = 0
-    reserved: int = 0
+    reserved: int | None = None
     openings: set[tuple[int, ...]] = field(default_factory=set)
 
     def groups(self) -> list[Group]:
@@ -96,18 +96,17 @@ class Scheduler:
         work = Pass()
         ordered = groups if alone else _in_order(groups)
         chosen = ordered[:1] if alone else ordered
-        work.reserved = sum(_is_single(thread) for group in chosen for thread in group.threads)
         later = deque(group for group in ordered if group.holders)
         for group in chosen:
             if later and later[0] is group:
                 later.popleft()
             if work.rows and not group.holders and not self._may_enter(group, chosen, work):
                 break
-            if not self._place_group(group, later, work):
+            if not self._place_group(group, chosen, later, work):
                 break
         return work
 
-    def _place_group(self, group: Group, later: deque[Group], work: Pass) -> bool:
+    def _place_group(self, group: Group, chosen: Sequence[Group], later: deque[Group], work: Pass) -> bool:
         """Add rows for a group's threads; whether there may be room for more groups."""
         size = self.pool.block_size
         for thread in group.threads:
@@ -115,13 +114,17 @@ class Scheduler:
                 continue
             if len(work.rows) >= self.max_rows:
                 return False
-            if _is_single(thread):
-                work.reserved -= 1
+            stored = thread.stored
+            if len(thread.tokens) - stored == 1 and thread.blocks:
+                if work.reserved:
+                    work.reserved -= 1
                 # The common case first: one token, and room for it in the thread's last block.
-                if thread.stored % size and work.tokens < self.max_tokens:
-                    work.rows[thread] = Row(group, thread, thread.stored, thread.stored + 1, False)
+                if stored % size and work.tokens < self.max_tokens:
+                    work.rows[thread] = Row(group, thread, stored, stored + 1, False)
                     work.tokens += 1
                     continue
+            elif work.reserved is None:
+                work.reserved = _singles(chosen, work)
             if not self._place(group, thread, later, work):
                 return False
         return True
@@ -201,7 +204,7 @@ class Scheduler:
         """How many tokens the next row may have: the limit's rest without what single tokens need; at least one
         in an empty pass.
         """
-        left = self.max_tokens - work.tokens - work.reserved
+        left = self.max_tokens - work.tokens - (work.reserved or 0)
         return left if work.rows else max(left, 1)
 
     def _follows(self, thread: Thread, work: Pass) -> bool:
@@ -288,9 +291,16 @@ class Scheduler:
             self.release(group, thread)
 
 
-def _is_single(thread: Thread) -> bool:
-    """Whether the thread has yet to sample, and is fed one token for it."""
-    return thread.choice is None and bool(thread.blocks) and len(thread.tokens) - thread.stored == 1
+def _singles(groups: Sequence[Group], work: Pass) -> int:
+    """How many threads have yet to be placed that are fed one token for their next."""
+    return sum(
+        thread.choice is None
+        and bool(thread.blocks)
+        and len(thread.tokens) - thread.stored == 1
+        and thread not in work.rows
+        for group in groups
+        for thread in group.threads
+    )
 
 
 def _in_order(groups: Sequence[Group]) -> Sequence[Group]:

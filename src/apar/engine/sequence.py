@@ -83,7 +83,6 @@ class Group:
     created: int = 1
     budget: int = field(init=False)
     events: list[Event] = field(default_factory=list)
-    assembler: Assembler = field(init=False)
     error: AparError | None = None
 
     # When the request came and when the answer was complete, by time.perf_counter.
@@ -100,9 +99,21 @@ class Group:
     preemptions: int = 0
     cached_tokens: int = 0
 
+    # The text, put together as far as somebody asked for it: `assembled` events.
+    _assembler: Assembler = field(init=False)
+    assembled: int = 0
+
     def __post_init__(self) -> None:
         self.budget = self.params.max_tokens
-        self.assembler = Assembler(self.params.stop)
+        self._assembler = Assembler(self.params.stop)
+
+    @property
+    def assembler(self) -> Assembler:
+        """The answer's text so far."""
+        for event in self.events[self.assembled :]:
+            self._assembler.feed(event)
+        self.assembled = len(self.events)
+        return self._assembler
 
     @property
     def blocks(self) -> int:
