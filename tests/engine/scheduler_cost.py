@@ -1,0 +1,61 @@
+"""What a step costs besides the model, with a thousand live threads.
+
+    python -m tests.engine.scheduler_cost
+
+Prints the median milliseconds of planning and committing a pass, and of completing the logical steps.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+
+from apar.engine.blocks import BlockPool
+from apar.engine.lockstep import complete_step
+from apar.engine.params import SamplingParams
+from apar.engine.scheduler import Scheduler
+from apar.engine.sequence import Group
+from tests.engine.states import FORK, choose, new_group
+
+_STEPS = 100
+_WORD = 3
+
+
+def grown(groups: int, threads: int, schedule: Scheduler) -> list[Group]:
+    """Groups that have all forked into so many threads."""
+    params = SamplingParams(max_tokens=6000, max_threads=threads)
+    made = [new_group(64, params, number=number, context=100_000) for number in range(groups)]
+    advance(made, schedule, fork=False)
+    for _ in range(threads - 1):
+        advance(made, schedule, fork=True)
+        advance(made, schedule, fork=False)
+    return made
+
+
+def advance(groups: list[Group], schedule: Scheduler, fork: bool) -> tuple[float, float]:
+    """One pass of all threads; the seconds of the scheduler, and of completing the steps."""
+    began = time.perf_counter()
+    schedule.commit(schedule.plan(groups), groups)
+    planned = time.perf_counter() - began
+    for group in groups:
+        choose(group, [FORK if fork and not k else _WORD for k in range(len(group.threads))])
+    began = time.perf_counter()
+    for group in groups:
+        complete_step(group)
+    return planned, time.perf_counter() - began
+
+
+def main() -> None:
+    for groups, threads in ((1000, 1), (100, 10), (32, 32)):
+        schedule = Scheduler(BlockPool(400_000, 16), 4096, 80_000)
+        made = grown(groups, threads, schedule)
+        times = [advance(made, schedule, fork=False) for _ in range(_STEPS)]
+        plan, complete = (1000 * statistics.median(column) for column in zip(*times, strict=True))
+        live = sum(len(group.threads) for group in made)
+        figures = {"groups": groups, "threads": live, "schedule ms": round(plan, 2), "complete ms": round(complete, 2)}
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
