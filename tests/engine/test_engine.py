@@ -13,7 +13,7 @@ from apar.engine.engine import Engine
 from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group
 from apar.errors import ModelError, RequestError, RunError
-from apar.events import Forked
+from apar.events import Delta, Forked
 from apar.tokens import ControlTokens
 from tests.engine.tiny import favour, random_prompt, tiny_model, tiny_tokenizer
 
@@ -21,11 +21,12 @@ CONTROL = ControlTokens.of(tiny_tokenizer())
 POISON = 7
 
 
-def tiny_engine(blocks: int = 200, block_size: int = 4, rows: int = 64) -> Engine:
+def tiny_engine(blocks: int = 200, block_size: int = 4, rows: int = 64, native: bool = True) -> Engine:
     """An engine whose answers fork often."""
     model = tiny_model(3)
     favour(model, CONTROL, fork=6.0, eos=2.0)
-    return Engine(model, lambda ids: "x" * len(ids), CONTROL.eos, CONTROL, BlockPool(blocks, block_size), rows)
+    pool = BlockPool(blocks, block_size)
+    return Engine(model, lambda ids: "x" * len(ids), CONTROL.eos, CONTROL, pool, rows, native)
 
 
 def finish(engine: Engine) -> None:
@@ -119,6 +120,56 @@ def test_a_request_that_fails_fails_alone_by_name(value: float | Exception) -> N
     assert ("out of luck" in str(groups[1].error)) is isinstance(value, Exception)
     assert [groups[0].events, groups[2].events] == [group.events for group in expected]
     assert engine.pool.num_free == engine.pool.num_blocks
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_is_not_a_number_in_the_cache_spreads_to_no_later_request(native: bool) -> None:
+    params = SamplingParams(max_tokens=20, seed=0)
+    healthy = tiny_engine(blocks=12, native=native)
+    expected = healthy.add([5, 9], params)
+    finish(healthy)
+    engine = tiny_engine(blocks=12, native=native)
+    engine.scheduler.max_tokens = 5
+    engine._runner._model.model.embed_tokens.weight[POISON] = float("nan")
+    for _ in range(2):
+        spoilt = engine.add([4] * 10 + [POISON] * 20, params)
+        finish(engine)
+        assert "not numbers" in str(spoilt.error)
+    # Its first chunks were stored, and none of them can be found again.
+    assert len(engine.pool.prefixes) == 0
+    group = engine.add([5, 9], params)
+    finish(engine)
+    assert group.events == expected.events
+
+
+def test_the_next_turn_of_a_chat_computes_only_what_is_new_and_answers_alike() -> None:
+    params = SamplingParams(max_tokens=12, fork=False)
+    engine, fresh = tiny_engine(), tiny_engine()
+    first = engine.add([5, 9, 4, 8, 3], params)
+    finish(engine)
+    said = [token for event in first.events if isinstance(event, Delta) for token in event.token_ids]
+    prompt = [5, 9, 4, 8, 3, *said, 6, 6]
+    again, alone = engine.add(prompt, params), fresh.add(prompt, params)
+    finish(engine)
+    finish(fresh)
+    # All full blocks but those of the new turn and of the last token, which was never fed.
+    assert again.cached_tokens == (5 + len(said) - 1) // 4 * 4
+    assert alone.cached_tokens == 0
+    assert again.events == alone.events
+
+
+def test_a_long_prompt_does_not_stall_the_answers_under_way() -> None:
+    engine = tiny_engine()
+    engine.scheduler.max_tokens = 8
+    running = engine.add([5, 9], SamplingParams(max_tokens=60, fork=False))
+    engine.step()
+    long = engine.add([4] * 100, SamplingParams(max_tokens=2))
+    steps = []
+    while not long.events:
+        engine.step()
+        steps.append(running.step)
+    assert steps == list(range(2, len(steps) + 2))
+    assert len(steps) == -(-100 // 7)
 
 
 def test_what_the_model_cannot_do_is_said_as_it_is() -> None:
