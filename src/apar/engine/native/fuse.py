@@ -41,7 +41,7 @@ class FusedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [..., D]
         """Returns `[..., D]`."""
-        both = torch.ops.apar.linear(x, self.packed, None, self.columns)
+        both = torch.ops.apar.linear(x, self.packed, None, None, self.columns)
         result: Tensor = self.down(torch.ops.apar.gate(both))
         return result
 

@@ -24,7 +24,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [..., K]
         """Returns `[..., out_features]`."""
-        result: Tensor = torch.ops.apar.linear(x, self.packed, self.bias, self.out_features)
+        result: Tensor = torch.ops.apar.linear(x, self.packed, None, self.bias, self.out_features)
         return result
 
 
