@@ -89,8 +89,9 @@ class LLM:
         eos = end_tokens(tokenizer, _generation_eos(model))
         control = _control_tokens(model, tokenizer, name)
         self._forks = control is not None
-        pool = BlockPool(budget.blocks_for(model), budget.block_size)
-        with memory_for_cache(pool.num_blocks, pool.block_size):
+        blocks = budget.blocks_for(model)
+        with memory_for_cache(blocks, budget.block_size):
+            pool = BlockPool(blocks, budget.block_size)
             self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows)
 
     @property

@@ -81,7 +81,7 @@ class Int8Linear(nn.Module):
         if len(rows) <= _PACKED_ROWS:
             product = torch._weight_int8pack_mm(rows, self.weight, self.scale)
         else:
-            slices = [F.linear(rows, weight.to(rows.dtype)) for weight in self.weight.split(_SLICE)]
+            slices = [F.linear(rows, weight.to(rows.dtype)) for weight in torch.split(self.weight, _SLICE)]
             product = torch.cat(slices, 1) * self.scale
         return _with_bias(product, self.bias, values)
 
