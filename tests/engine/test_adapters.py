@@ -81,6 +81,7 @@ def test_the_engine_says_what_the_unmerged_model_says(base: Path, tmp_path: Path
     assert answer.text == llm.tokenizer.decode(said, skip_special_tokens=True)
 
 
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
 @pytest.mark.parametrize("trained", [True, False], ids=["trained tables", "saved tables"])
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 def test_rows_that_the_adapter_added_are_loaded_and_its_tokenizer_is_used(
@@ -95,11 +96,12 @@ def test_rows_that_the_adapter_added_are_loaded_and_its_tokenizer_is_used(
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     tables = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
     adapted = wrapped(model, **({"modules_to_save": tables, "ensure_weight_tying": tied} if trained else {}))
-    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=not trained)
+    adapted.save_pretrained(tmp_path / "adapter")  # sees that rows were added, and saves them
     tokenizer.save_pretrained(tmp_path / "adapter")
     ids = torch.tensor([[3, *tokenizer.convert_tokens_to_ids(["[Fork]", "[Child]"]), 7]])
     loaded, found = load(base, "auto", "cpu", adapter=tmp_path / "adapter")
     assert len(found) == len(tokenizer) == loaded.get_input_embeddings().weight.shape[0]
+    assert loaded.lm_head.out_features == len(tokenizer)
     assert torch.allclose(logits(loaded, ids), logits(adapted, ids), atol=1e-4)
     [answer] = LLM(base, adapter=tmp_path / "adapter", num_blocks=32).generate(["Q"], SamplingParams(max_tokens=4))
     assert answer.tokens > 0

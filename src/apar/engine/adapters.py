@@ -46,7 +46,11 @@ def merge_adapter(model: Any, source: str, name: str) -> Any:
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(_misfit(name, str(error))) from error
     _check_all_used(adapted, weights, name)
-    return adapted.merge_and_unload(safe_merge=True)
+    merged = adapted.merge_and_unload(safe_merge=True)
+    head = merged.get_output_embeddings()
+    # peft's copy of an output layer that is tied to the embeddings names its sizes the wrong way round.
+    head.out_features, head.in_features = head.weight.shape
+    return merged
 
 
 def _add_rows(model: Any, weights: dict[str, Any]) -> None:
@@ -59,7 +63,7 @@ def _add_rows(model: Any, weights: dict[str, Any]) -> None:
 
 def _is_table(key: str) -> bool:
     """Whether a weight is a whole table with a row for each token, as the Llama family names them."""
-    return key.endswith(("embed_tokens.weight", "lm_head.weight"))
+    return ("embed_tokens." in key or "lm_head." in key) and key.endswith(".weight") and "lora_" not in key
 
 
 def _check_all_used(adapted: Any, weights: dict[str, Any], name: str) -> None:
