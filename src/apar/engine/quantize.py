@@ -5,7 +5,7 @@ them: it gets weights of its own, always of 8 bits, because an error in it is an
 
 On the CPU the products are PyTorch's own operators for packed weights, and torchao is not needed: its products
 unpack the whole weight every time, at a third of the speed of bfloat16. Measured on one thread of an AMD EPYC
-(Zen 5) with 24 layers of hidden size 896 and 152k tokens, the whole model in one run, as speed over bfloat16:
+with 24 layers of hidden size 896 and 152k tokens, the whole model in one run, as speed over bfloat16:
 
     rows of a pass                1      4      8      32     weights
     int8, PyTorch's bfloat16      2.4    1.8    1.2    0.64   732 MiB instead of 942
