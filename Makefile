@@ -25,7 +25,7 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[local,data,sentencepiece,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[local,adapters,data,sentencepiece,dev]"
 	touch $@
 
 clean: ## Remove the environment and the caches.

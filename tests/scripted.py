@@ -18,11 +18,15 @@ LIST = ParagraphTree(
 
 
 class ScriptedLLM:
-    """The scripted backend, a token for each character; it notes what it was asked, and every answer takes 1 s."""
+    """The scripted backend, a token for each character; every answer takes 1 s.
+
+    It notes what it was asked, and with which options a command loaded it.
+    """
 
     def __init__(self, tree: ParagraphTree = LIST) -> None:
         self.tree = tree
         self.asked: list[tuple[str, SamplingParams]] = []
+        self.loading: dict[str, object] = {}
 
     def stream(self, prompt: str, params: SamplingParams) -> Generator[Event, None, Answer]:
         self.asked.append((prompt, params))

@@ -41,7 +41,12 @@ def apar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedLLM:
     """Whatever model is named, this one answers."""
     llm = ScriptedLLM()
-    monkeypatch.setattr("apar.cli.answering.load_llm", lambda model, console: llm)
+
+    def load_llm(model: str, console: object, **loading: object) -> ScriptedLLM:
+        llm.loading = loading
+        return llm
+
+    monkeypatch.setattr("apar.cli.answering.load_llm", load_llm)
     return llm
 
 

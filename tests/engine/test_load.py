@@ -1,9 +1,8 @@
-"""Finding a model, and the memory of its cache."""
+"""Finding a model and reading it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +19,8 @@ from transformers import (
     Qwen2Config,
 )
 
-from apar.engine.load import check_supported, default_num_blocks, load
+from apar.engine.load import check_supported, load
 from apar.errors import ModelError
-from tests.engine.tiny import tiny_model as raw_model
 from tests.tiny import tiny_model
 
 
@@ -88,23 +86,6 @@ def test_attention_of_an_unknown_kind_is_refused(config: Any, reason: str) -> No
 @pytest.mark.parametrize("config", [MistralConfig(), Qwen2Config(), Gemma2Config(), Gemma3TextConfig()])
 def test_full_and_sliding_attention_are_supported(config: Any) -> None:
     check_supported(config, "the model")
-
-
-def test_the_cache_has_room_for_the_rows_and_never_less_than_one_context(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = raw_model(0, context=100)
-    assert default_num_blocks(model, block_size=16, max_rows=3) == 3 * 7
-    monkeypatch.setattr("apar.engine.load._CPU_BYTES", 1)
-    assert default_num_blocks(model, block_size=16, max_rows=3) == 7
-
-
-def test_on_a_gpu_the_cache_takes_most_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = raw_model(0, context=128)
-    block = 2 * 2 * 2 * 8 * 4 * 16
-    on_gpu = SimpleNamespace(config=model.config, dtype=model.dtype, device=torch.device("cuda"))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * block, 40 * block))
-    assert default_num_blocks(on_gpu, block_size=16, max_rows=64) == 16
 
 
 def test_files_that_lack_a_weight_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from apar.errors import RunError, UserError
+from apar.errors import ModelError, RunError, UserError
 from apar.tokens import ControlTokens
 from apar.train import sft
 from apar.train.checkpoint import replace_folder
@@ -183,3 +183,8 @@ def test_a_model_folder_that_cannot_be_written_leaves_the_one_before(tmp_path: P
         replace_folder(folder, fail)
     assert [item.name for item in tmp_path.iterdir()] == ["model"]
     assert (folder / "weights").read_text() == "old"
+
+
+def test_a_device_that_is_not_there_is_one_line(tmp_path: Path, trees: Path) -> None:
+    with pytest.raises(ModelError, match="the device 'cudda' cannot be used here"):
+        sft.train(recipe(tmp_path, trees, device="cudda"))

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -22,24 +22,17 @@ if TYPE_CHECKING:
     from apar.engine.llm import LLM, Answer
 
 
-def load_llm(model: str, console: Console) -> LLM:
-    """Load a model, with a spinner on `console` where that is a terminal.
+def load_llm(model: str, console: Console, **loading: Any) -> LLM:
+    """Load a model, with a spinner on `console` where that is a terminal; `loading` are arguments of `LLM`.
 
-    Raises UserError where torch or Transformers are missing, ModelError where the model is.
+    Raises UserError where torch or Transformers are missing, and what `LLM` raises.
     """
     require("local", "torch", "transformers")
-    place = _place(model)
     with _spinner(model, console):
         from apar.engine.llm import LLM
 
         quiet_libraries()
-        return LLM(place)
-
-
-def _place(model: str) -> str:
-    from apar.demo import model_folder
-
-    return str(model_folder()) if model == "demo" else model
+        return LLM(model, **loading)
 
 
 def _spinner(model: str, console: Console) -> AbstractContextManager[object]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.model_options import model_options
 from apar.engine.params import SamplingParams
 from apar.errors import UserError
 
@@ -43,6 +44,7 @@ TOP_P = 0.9
     metavar="N",
     help="Show at most N steps a second, so that they can be followed; 0 shows them as they are decoded.",
 )
+@model_options
 def command(
     model: str,
     questions: Path | None,
@@ -51,6 +53,7 @@ def command(
     seed: int,
     count: int | None,
     pace: float,
+    loading: dict[str, Any],
 ) -> None:
     """Watch a model answer questions in parallel threads, and compare with decoding them sequentially.
 
@@ -66,7 +69,7 @@ def command(
     from apar.cli.comparison import summary_sentence, summary_table
 
     console = Console(highlight=False)
-    demo = _Demo(load_llm(model, Console(stderr=True)), console, params, pace)
+    demo = _Demo(load_llm(model, Console(stderr=True), **loading), console, params, pace)
     demo.warm_up(asked[0])
     pairs = [demo.ask(question, number, len(asked)) for number, question in enumerate(asked)]
     console.rule(style="dim")

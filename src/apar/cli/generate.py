@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from apar.cli.model_options import model_options
 from apar.engine.params import SamplingParams
 from apar.errors import RequestError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from apar.cli.answering import AnswerStream
-    from apar.engine.llm import Answer
+    from apar.engine.llm import LLM, Answer
 
 DEFAULTS = SamplingParams()
 
@@ -66,6 +67,7 @@ DEFAULTS = SamplingParams()
     help="Write the events as JSON lines, for `apar plot`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer and its figures as one line of JSON.")
+@model_options
 def command(
     model: str,
     prompt: str,
@@ -80,6 +82,7 @@ def command(
     live: bool,
     trace: Path | None,
     as_json: bool,
+    loading: dict[str, Any],
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
 
@@ -98,7 +101,8 @@ def command(
     )
     question = _question(prompt)
     with _trace_file(trace) as file:
-        answer = _answer(model, question, params, live, as_json)
+        llm = _load(model, loading)
+        answer = _answer(llm, question, params, live, as_json)
         if file is not None:
             from apar.events import write_trace
 
@@ -129,15 +133,22 @@ def _trace_file(path: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _answer(model: str, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
+def _load(model: str, loading: dict[str, Any]) -> LLM:
+    from rich.console import Console
+
+    from apar.cli.answering import load_llm
+
+    return load_llm(model, Console(stderr=True), **loading)
+
+
+def _answer(llm: LLM, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
     """Decode and print the answer."""
     from rich.console import Console
 
-    from apar.cli.answering import AnswerStream, load_llm, numbers
+    from apar.cli.answering import AnswerStream, numbers
 
-    console = Console(stderr=True)
-    stream = AnswerStream(load_llm(model, console).stream(question, params))
-    _show(stream, params, console if live else None, quiet=as_json)
+    stream = AnswerStream(llm.stream(question, params))
+    _show(stream, params, Console(stderr=True) if live else None, quiet=as_json)
     answer = stream.answer
     if as_json:
         click.echo(json.dumps(answer.to_dict()))

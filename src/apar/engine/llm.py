@@ -9,7 +9,8 @@ from typing import Any, Self
 from apar.engine.answer import Answer
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.load import check_supported, default_num_blocks, load
+from apar.engine.load import check_supported, load
+from apar.engine.memory import CacheBudget, memory_for_cache
 from apar.engine.params import Prompt, SamplingParams
 from apar.engine.sequence import Group
 from apar.errors import ModelError, RequestError, RunError
@@ -30,13 +31,16 @@ class BatchError(RunError):
 class LLM:
     """A model that answers, decoding the parts of an answer in parallel.
 
-    `model` is a folder, a hub id, or `demo`. `dtype` `auto` is float32 on the CPU and the checkpoint's on a
-    GPU. The cache has `num_blocks` blocks of `block_size` tokens (None: 2 GiB on the CPU, 80 % of the free
-    memory on a GPU, and never more than `max_rows` contexts need). A path is as long as the model's positions
-    and the whole cache allow, at most. At most `max_rows` threads share a forward pass. Apart from the length
-    of a path, none of this changes what is answered, only how fast. For one thread of the host program.
+    `model` is a folder, a hub id, or `demo`; `adapter` the folder or hub id of a LoRA adapter, merged into it.
+    `dtype` `auto` is float32 on the CPU and the checkpoint's on a GPU; `quantize` "int8" or "int4" keeps the
+    weights in so many bits and computes in bfloat16, which does change answers (see `apar.engine.quantize`).
+    `block_size`, `num_blocks`, `kv_memory` and `max_rows` size the cache (see `CacheBudget`). A path is as long
+    as the model's positions and the whole cache allow, at most. At most `max_rows` threads share a forward
+    pass. Apart from the length of a path, the sizes do not change what is answered, only how fast. For one
+    thread of the host program.
 
-    Raises ModelError where the model is missing, unsupported, or cannot be loaded.
+    Raises ModelError where the model is missing, unsupported, cannot be loaded, or does not fit into memory;
+    RequestError for sizes that mean nothing; UserError where an extra is not installed.
     """
 
     def __init__(
@@ -45,12 +49,16 @@ class LLM:
         *,
         dtype: str = "auto",
         device: str = "auto",
+        adapter: str | os.PathLike[str] | None = None,
+        quantize: str | None = None,
         block_size: int = 16,
         num_blocks: int | None = None,
+        kv_memory: int | str | None = None,
         max_rows: int = 64,
     ) -> None:
-        loaded, tokenizer = load(model, dtype, device)
-        self._set_up(loaded, tokenizer, str(model), block_size, num_blocks, max_rows)
+        budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
+        loaded, tokenizer = load(model, dtype, device, adapter, quantize)
+        self._set_up(loaded, tokenizer, str(model), budget)
 
     @classmethod
     def from_parts(
@@ -60,6 +68,7 @@ class LLM:
         *,
         block_size: int = 16,
         num_blocks: int | None = None,
+        kv_memory: int | str | None = None,
         max_rows: int = 64,
     ) -> Self:
         """An LLM of a Hugging Face model and tokenizer that are loaded already.
@@ -67,13 +76,11 @@ class LLM:
         The model's attention is replaced: it is of no other use from then on.
         """
         self = cls.__new__(cls)
-        self._set_up(model, tokenizer, type(model).__name__, block_size, num_blocks, max_rows)
+        budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
+        self._set_up(model, tokenizer, type(model).__name__, budget)
         return self
 
-    def _set_up(
-        self, model: Any, tokenizer: Any, name: str, block_size: int, num_blocks: int | None, max_rows: int
-    ) -> None:
-        _check_sizes(block_size=block_size, num_blocks=num_blocks, max_rows=max_rows)
+    def _set_up(self, model: Any, tokenizer: Any, name: str, budget: CacheBudget) -> None:
         check_supported(model.config, name)
         if not model._supports_attention_backend:
             raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
@@ -82,8 +89,10 @@ class LLM:
         eos = end_tokens(tokenizer, _generation_eos(model))
         control = _control_tokens(model, tokenizer, name)
         self._forks = control is not None
-        pool = BlockPool(num_blocks or default_num_blocks(model, block_size, max_rows), block_size)
-        self.engine = Engine(model, self._decode, eos, control, pool, max_rows)
+        blocks = budget.blocks_for(model)
+        with memory_for_cache(blocks, budget.block_size):
+            pool = BlockPool(blocks, budget.block_size)
+            self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows)
 
     @property
     def context(self) -> int:
@@ -169,12 +178,6 @@ def _answers(groups: Sequence[Group]) -> list[Answer]:
         raise failed[0]
     answers = [None if group.error else Answer.of(group) for group in groups]
     raise BatchError(f"{len(failed)} of {len(groups)} prompts failed: {failed[0]}", answers) from failed[0]
-
-
-def _check_sizes(**sizes: int | None) -> None:
-    for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise RequestError(f"{name} is {value}; it must be at least 1")
 
 
 def _control_tokens(model: Any, tokenizer: Any, name: str) -> ControlTokens | None:

@@ -1,53 +1,76 @@
-"""Finding and loading a model, and deciding how much memory its cache takes."""
+"""Loading a model and its tokenizer; with an adapter merged, and quantised, where that is asked for."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from apar import demo
-from apar.engine.cache import CacheShape
+from apar.engine.adapters import has_tokenizer, merge_adapter
+from apar.engine.device import choose_device, choose_dtype
+from apar.engine.memory import check_weights_fit, is_out_of_memory, memory_for_weights
+from apar.engine.quantize import check_kind, quantize_model
+from apar.engine.source import adapter_source, model_source, reason_of
 from apar.errors import ModelError
-
-DEMO = "demo"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 
-_GPU_SHARE = 0.8
-"""Of the memory that is free once the model is loaded; the rest is for what a pass computes."""
 
-_CPU_BYTES = 2 << 30
-"""Host memory is shared with everything else, and it is only touched as far as it is used."""
-
-
-def load(model: str | os.PathLike[str], dtype: str, device: str) -> tuple[Any, Any]:
+def load(
+    model: str | os.PathLike[str],
+    dtype: str,
+    device: str,
+    adapter: str | os.PathLike[str] | None = None,
+    quantize: str | None = None,
+) -> tuple[Any, Any]:
     """The model, on its device and ready to decode, and its tokenizer.
 
-    `model` is a folder, a hub id, or `demo`. Raises ModelError with what is missing or does not fit.
+    `model` is a folder, a hub id, or `demo`; `adapter` a folder or hub id, whose tokenizer goes before the
+    model's. Raises ModelError with what is missing or does not fit, UserError where an extra is not installed.
     """
-    source = _source(model)
-    place = _device(device)
+    check_kind(quantize)
+    place = choose_device(device)
+    kind = choose_dtype(dtype, place, quantize)
+    source, name = model_source(model), str(model)
+    added = None if adapter is None else adapter_source(adapter)
+    with memory_for_weights(name):
+        loaded = _read(source, name, kind, place)
+        tokenizer = _tokenizer(source, added)
+        if added is not None:
+            loaded = merge_adapter(loaded, added, str(adapter))
+        loaded = loaded.to(place).eval()
+        if quantize is not None:
+            quantize_model(loaded, quantize)
+    return loaded, tokenizer
+
+
+def _read(source: str, name: str, dtype: torch.dtype | str, place: torch.device) -> Any:
+    """The model of a source, on the CPU."""
     try:
         config = AutoConfig.from_pretrained(source)
-        check_supported(config, str(model))
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        result: Any = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=_dtype(dtype, place), output_loading_info=True
-        )
+        check_supported(config, name)
+        check_weights_fit(source, config, dtype, place, name)
+        result: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        where = "" if Path(source).is_dir() else "there is no such folder, and from the hub: "
-        raise ModelError(f"cannot load the model {model}: {where}{reason}") from error
-    loaded, report = result
-    _check_complete(report, str(model))
-    return loaded.to(place).eval(), tokenizer
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"cannot load the model {name}: {reason_of(error, source)}") from error
+    model, report = result
+    _check_complete(report, name)
+    return model
+
+
+def _tokenizer(source: str, adapter: str | None) -> Any:
+    """The tokenizer of the adapter, or else of the model."""
+    chosen = adapter if adapter is not None and has_tokenizer(adapter) else source
+    try:
+        return AutoTokenizer.from_pretrained(chosen)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"cannot load the tokenizer of {chosen}: {reason_of(error, chosen)}") from error
 
 
 def _check_complete(report: dict[str, Any], name: str) -> None:
@@ -80,49 +103,3 @@ def _unsupported(config: Any) -> str | None:
         if parameters.get("rope_type") in _ROPE_BY_LENGTH:
             return f"its {parameters['rope_type']} rotary positions depend on the longest text in a batch"
     return None
-
-
-def default_num_blocks(model: Any, block_size: int, max_rows: int) -> int:
-    """Blocks for the cache: what the memory allows, and never more than `max_rows` whole contexts.
-
-    On a GPU that is 80 % of the memory that is free after loading, on the CPU 2 GiB; at least one context.
-    """
-    config = model.config
-    free = torch.cuda.mem_get_info(model.device)[0] * _GPU_SHARE if model.device.type == "cuda" else _CPU_BYTES
-    block_bytes = CacheShape.of(config).bytes_per_token(model.dtype) * block_size
-    context: int = -(-config.max_position_embeddings // block_size)
-    return max(context, min(int(free) // block_bytes, context * max_rows))
-
-
-def _source(model: str | os.PathLike[str]) -> str:
-    if model == DEMO:
-        return str(demo.model_folder())
-    folder = Path(model)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"the folder {folder} holds no model: it has no config.json")
-        return str(folder)
-    # A hub id is `name` or `owner/name`; anything that looks like a place in the file system is one.
-    if isinstance(model, os.PathLike) or folder.is_absolute() or folder.exists() or model.count("/") > 1:
-        raise ModelError(f"there is no model folder {folder}")
-    return model
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return place
-
-
-def _dtype(dtype: str, device: torch.device) -> torch.dtype | str:
-    """`auto` is the checkpoint's on a GPU and float32 on the CPU, where smaller types are slower."""
-    if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype is {dtype!r}; it must be auto, {', '.join(DTYPES)}")
-    return DTYPES[dtype]

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import torch
 
 from apar.data.mix import Selection, read_all, select
+from apar.engine.device import choose_device
 from apar.errors import RunError, UserError
 from apar.train.checkpoint import load_checkpoint, replace_folder, save_checkpoint
 from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
@@ -75,7 +76,7 @@ def _set_up(recipe: Recipe, *, resume: bool) -> Run:
             f"no record of {', '.join(map(str, recipe.trees))} passes the mix; left out: {dict(selection.left_out)}"
         )
     start = prepare(recipe, selection.train)
-    device = torch.device(_device(recipe.device))
+    device = choose_device(recipe.device)
     start.model.to(device).train()
     start.model.set_attn_implementation(recipe.attention)
     encoder = Encoder(
@@ -97,12 +98,6 @@ def _set_up(recipe: Recipe, *, resume: bool) -> Run:
     }
     (recipe.output / "training.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
     return run
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _step(run: Run, batch: Batch) -> dict[str, Any]:

@@ -1,0 +1,209 @@
+"""How much memory there is, and how many blocks of keys and values it holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apar.engine.cache import CacheShape
+from apar.errors import ModelError, RequestError
+
+_GPU_SHARE = 0.8
+"""Of the memory that is free once the model is loaded; the rest is for what a pass computes."""
+
+_CPU_SHARE = 0.5
+_CPU_BYTES = 2 << 30
+"""Host memory is shared with everything else, and it is only touched as far as it is used."""
+
+_SMALLEST_CONTEXT = 256
+"""Tokens. A cache chosen by its bytes that holds less serves no useful request."""
+
+_UNITS = {"": 1, "b": 1} | {
+    name: base**power
+    for power, letter in enumerate("kmgt", 1)
+    for name, base in ((letter, 1024), (f"{letter}ib", 1024), (f"{letter}b", 1000))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBudget:
+    """How large the cache of keys and values may be.
+
+    It has `num_blocks` blocks of `block_size` tokens; or as many as fit into `kv_memory`, in bytes or as
+    "2GiB"; or, with neither, into what is free now: half of it on the CPU and 2 GiB at most, 80 % on a GPU.
+    It never takes more than `max_rows` whole contexts, unless told by `num_blocks`.
+    Raises RequestError for sizes that mean nothing.
+    """
+
+    block_size: int = 16
+    num_blocks: int | None = None
+    kv_memory: int | str | None = None
+    max_rows: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("block_size", "num_blocks", "max_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RequestError(f"{name} is {value}; it must be at least 1")
+        if self.kv_memory is not None:
+            if self.num_blocks is not None:
+                raise RequestError("num_blocks and kv_memory both size the cache; give one of them")
+            parse_bytes(self.kv_memory)
+
+    def blocks_for(self, model: Any) -> int:
+        """The number of blocks for a loaded Hugging Face model.
+
+        Raises ModelError if they are more than the memory that is free, or hold no useful context.
+        """
+        block = CacheShape.of(model.config).bytes_per_token(model.dtype) * self.block_size
+        free = free_bytes(model.device)
+        if self.num_blocks is not None:
+            _check_free(self.num_blocks * block, free, f"num_blocks={self.num_blocks}")
+            return self.num_blocks
+        wanted = default_bytes(model.device, free) if self.kv_memory is None else parse_bytes(self.kv_memory)
+        context = int(model.config.max_position_embeddings)
+        blocks = min(wanted // block, self._blocks(context) * self.max_rows)
+        self._check_useful(wanted, blocks, block, min(context, _SMALLEST_CONTEXT))
+        if self.kv_memory is not None:
+            _check_free(blocks * block, free, f"kv_memory={self.kv_memory}")
+        return blocks
+
+    def _blocks(self, tokens: int) -> int:
+        return -(-tokens // self.block_size)
+
+    def _check_useful(self, wanted: int, blocks: int, block_bytes: int, least: int) -> None:
+        """Raise ModelError if `blocks`, which is what `wanted` bytes hold, have fewer than `least` tokens."""
+        needed = self._blocks(least)
+        if blocks < needed:
+            raise ModelError(
+                f"{show_bytes(wanted)} for keys and values hold {blocks * self.block_size} tokens, and {least} tokens "
+                f"take {show_bytes(needed * block_bytes)}; set kv_memory to more, load the model with dtype bfloat16, "
+                "or use a device with more free memory"
+            )
+
+
+def _check_free(wanted: int, free: int, name: str) -> None:
+    if wanted > free:
+        raise ModelError(
+            f"{name} is a cache of {show_bytes(wanted)}, and {show_bytes(free)} are free; "
+            "give less, or leave it out for a cache that fits"
+        )
+
+
+def default_bytes(device: torch.device, free: int) -> int:
+    """What the cache may take of `free` bytes where nothing is said."""
+    return int(free * _GPU_SHARE) if device.type == "cuda" else min(_CPU_BYTES, int(free * _CPU_SHARE))
+
+
+def parse_bytes(size: int | str) -> int:
+    """Bytes of a number or of a text as "2GiB", "512 MB"; raises RequestError for anything else or below 1."""
+    if isinstance(size, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", size.lower())
+        parsed = int(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
+    else:
+        parsed = int(size)
+    if parsed < 1:
+        raise RequestError(f"kv_memory is {size!r}; give bytes, or a size as 2GiB or 512MiB")
+    return parsed
+
+
+def show_bytes(size: int) -> str:
+    """Bytes for a reader."""
+    for unit, width in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= width:
+            return f"{size / width:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def free_bytes(device: torch.device) -> int:
+    """The memory of a device that nothing takes now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    limit = _container_bytes()
+    host = _host_bytes()
+    return host if limit is None else min(host, limit)
+
+
+def _host_bytes() -> int:
+    """What the host can give without swapping; where it does not tell, half of its memory."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["MemAvailable"].split()[0]) << 10
+
+
+def _container_bytes(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What is left of the memory that a container allows its processes; None where it sets no limit."""
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    if limit == "max":
+        return None
+    # Files that were read and may be dropped count as used.
+    droppable = dict(line.split() for line in lines).get("inactive_file", "0")
+    return max(0, int(limit) - used + int(droppable))
+
+
+def check_weights_fit(source: str, config: Any, dtype: torch.dtype | str, device: torch.device, name: str) -> None:
+    """Raise ModelError if the files of a folder hold more weights than the memory that is free.
+
+    Without this a process that asks for too much host memory is killed, and nobody is told why.
+    """
+    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    kept = dtype if isinstance(dtype, torch.dtype) else stored
+    files = sum(file.stat().st_size for file in Path(source).glob("*.safetensors")) if Path(source).is_dir() else 0
+    needed = files * kept.itemsize // stored.itemsize
+    free = free_bytes(device)
+    if needed > free:
+        raise ModelError(
+            f"the weights of {name} take {show_bytes(needed)} in {_type_name(kept)}, and {show_bytes(free)} are free "
+            f"on {device}; {_LESS_WEIGHT}"
+        )
+
+
+_LESS_WEIGHT = "load it with dtype bfloat16, or quantize, on another device, or take a smaller model"
+
+
+def _type_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@contextmanager
+def memory_for(what: str, remedy: str) -> Iterator[None]:
+    """Turn running out of memory inside into a ModelError that names `what` was made and the `remedy`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        tried = re.search(r"allocate (\d+) bytes", str(error))
+        size = f", at a piece of {show_bytes(int(tried[1]))}" if tried else ""
+        raise ModelError(f"there is not enough memory for {what}{size}; {remedy}") from error
+
+
+def memory_for_weights(name: str) -> Any:
+    """`memory_for` while a model is loaded or changed."""
+    return memory_for(f"the weights of {name}", _LESS_WEIGHT)
+
+
+def memory_for_cache(blocks: int, block_size: int) -> Any:
+    """`memory_for` while the cache is allocated."""
+    what = f"a cache of {blocks} blocks of {block_size} tokens"
+    return memory_for(what, "set num_blocks or kv_memory to less, or load the model with dtype bfloat16 or quantize")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is an allocation that failed, on the CPU or a GPU."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
