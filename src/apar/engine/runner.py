@@ -34,7 +34,7 @@ class Runner:
     def _choose_attention(self, model: Any, native: bool) -> Attention:
         if native and NativeAttention.fits(self.cache):
             pack_linears(model)
-            fuse(model)
+            fuse(model, self.cache.dtype)
             return NativeAttention(self.cache)
         return PortableAttention(self.cache)
 

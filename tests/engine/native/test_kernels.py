@@ -13,6 +13,7 @@ from apar.engine.native import fuse, pack_linears
 from apar.engine.native.build import available
 from apar.engine.native.fuse import FusedFeedForward, FusedNorm
 from apar.engine.native.linear import PackedLinear
+from apar.engine.quantize import Int8Linear, quantize_model
 from tests.engine.tiny import FAMILIES, tiny_model
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
@@ -27,7 +28,7 @@ def test_a_packed_layer_gives_what_the_layer_gives_for_any_number_of_rows(
 ) -> None:
     torch.manual_seed(0)
     linear = nn.Linear(inner, columns, bias=bias).to(dtype).requires_grad_(False)
-    packed = PackedLinear(linear)
+    packed = PackedLinear(linear.weight, linear.bias)
     for rows in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 25):
         x = torch.randn(2, rows, inner).to(dtype)
         torch.testing.assert_close(packed(x), linear(x), atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
@@ -36,11 +37,36 @@ def test_a_packed_layer_gives_what_the_layer_gives_for_any_number_of_rows(
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_a_row_has_the_same_bits_alone_and_among_others(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    packed = PackedLinear(nn.Linear(200, 100).to(dtype).requires_grad_(False))
+    linear = nn.Linear(200, 100).to(dtype)
+    packed = PackedLinear(linear.weight, linear.bias)
     x = torch.randn(29, 200).to(dtype)
     together = packed(x)
     for rows in (1, 2, 3, 5, 8, 11, 16):
         assert torch.equal(packed(x[:rows]), together[:rows])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_of_8_bits_is_packed_as_it_is_and_its_rows_keep_their_bits(bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = Int8Linear(nn.Linear(96, 50, bias=bias).bfloat16().requires_grad_(False))
+    packed = PackedLinear.of(layer)
+    assert packed is not None
+    x = torch.randn(20, 96).bfloat16()
+    together = packed(x)
+    torch.testing.assert_close(together, layer(x), atol=2e-2, rtol=2e-2)
+    for rows in (1, 2, 7, 8):
+        assert torch.equal(packed(x[:rows]), together[:rows])
+
+
+def test_a_quantised_model_is_packed_and_fused_too() -> None:
+    model = tiny_model(3, "llama").bfloat16()
+    quantize_model(model, "int8")
+    ids = torch.arange(3, 23).unsqueeze(0)
+    expected = model(ids).logits
+    pack_linears(model)
+    fuse(model, torch.bfloat16)
+    assert {"FusedFeedForward", "PackedLinear"} <= kinds(model)
+    assert (model(ids).logits - expected).abs().max() <= 0.1 * expected.abs().max()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -50,7 +76,7 @@ def test_a_model_with_its_modules_replaced_is_as_exact_as_before(family: str, dt
     model = copy.deepcopy(exact).to(dtype)
     fused = copy.deepcopy(model)
     pack_linears(fused)
-    fuse(fused)
+    fuse(fused, dtype)
     ids = torch.arange(3, 23).unsqueeze(0)
     expected = exact(ids).logits
     before, after = ((one(ids).logits - expected).abs().mean() for one in (model, fused))
@@ -64,7 +90,7 @@ def kinds(model: Any) -> set[str]:
 def test_norms_and_gated_layers_are_recognised() -> None:
     model = tiny_model(3, "llama")
     pack_linears(model)
-    fuse(model)
+    fuse(model, torch.float32)
     assert {"FusedNorm", "FusedFeedForward", "PackedLinear"} <= kinds(model)
     assert not {"LlamaRMSNorm", "LlamaMLP", "Linear"} & kinds(model)
 
@@ -73,7 +99,7 @@ def test_norms_and_gated_layers_are_recognised() -> None:
 def test_a_norm_that_adds_one_to_its_weight_is_recognised(dtype: torch.dtype) -> None:
     model = tiny_model(3, "gemma").to(dtype)
     pack_linears(model)
-    fuse(model)
+    fuse(model, dtype)
     assert all(module.plus_one for module in model.modules() if isinstance(module, FusedNorm))
     assert "FusedNorm" in kinds(model)
     # Its gate is not a SiLU.
@@ -94,7 +120,7 @@ class OddRMSNorm(nn.Module):
 
 def test_a_module_that_only_looks_alike_stays() -> None:
     model = nn.Sequential(OddRMSNorm())
-    fuse(model)
+    fuse(model, torch.float32)
     assert isinstance(model[0], OddRMSNorm)
 
 

@@ -37,20 +37,26 @@ class FusedFeedForward(nn.Module):
         super().__init__()
         self.columns = gate.out_features + up.out_features
         self.packed = torch.cat([gate.packed, up.packed])
+        self.scales = None
+        if gate.scales is not None and up.scales is not None:
+            self.scales = torch.cat([gate.scales, up.scales])
         self.down = down
 
     def forward(self, x: Tensor) -> Tensor:  # [..., D]
         """Returns `[..., D]`."""
-        both = torch.ops.apar.linear(x, self.packed, None, None, self.columns)
+        both = torch.ops.apar.linear(x, self.packed, self.scales, None, self.columns)
         result: Tensor = self.down(torch.ops.apar.gate(both))
         return result
 
 
-def fuse(model: nn.Module) -> None:
-    """Replace every module of a model for which one of the above does the same. Linear layers are packed before."""
+def fuse(model: nn.Module, dtype: torch.dtype) -> None:
+    """Replace every module of a model for which one of the above does the same. Linear layers are packed before.
+
+    `dtype` is what the model computes in.
+    """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            for replacement, like in (*_norms(child), *_feed_forwards(child)):
+            for replacement, like in (*_norms(child), *_feed_forwards(child, dtype)):
                 if _same(child, replacement, like):
                     setattr(parent, name, replacement)
                     break
@@ -66,15 +72,21 @@ def _norms(module: nn.Module) -> Iterator[tuple[nn.Module, Tensor]]:
             yield FusedNorm(weight, epsilon, plus_one), weight.new_empty(weight.numel())
 
 
-def _feed_forwards(module: nn.Module) -> Iterator[tuple[nn.Module, Tensor]]:
+def _feed_forwards(module: nn.Module, dtype: torch.dtype) -> Iterator[tuple[nn.Module, Tensor]]:
     parts = dict(module.named_children())
     if set(parts) != {"gate_proj", "up_proj", "down_proj", "act_fn"}:
         return
     gate, up, down = parts["gate_proj"], parts["up_proj"], parts["down_proj"]
     if not (isinstance(gate, PackedLinear) and isinstance(up, PackedLinear) and isinstance(down, PackedLinear)):
         return
-    if gate.bias is None and up.bias is None and gate.out_features % _LANES == 0:
-        yield FusedFeedForward(gate, up, down), down.packed.new_empty(down.out_features)
+    if gate.bias is None and up.bias is None and _alike(gate, up):
+        yield FusedFeedForward(gate, up, down), torch.empty(down.out_features, dtype=dtype)
+
+
+def _alike(gate: PackedLinear, up: PackedLinear) -> bool:
+    """Whether their panels can stand one after the other."""
+    whole = gate.out_features % _LANES == 0
+    return whole and gate.packed.dtype == up.packed.dtype and gate.packed.shape == up.packed.shape
 
 
 @torch.inference_mode()

@@ -8,35 +8,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from apar.engine.quantize import Int8Linear
+
 TYPES = (torch.float32, torch.bfloat16)
 
 
 class PackedLinear(nn.Module):
-    """Does what a `nn.Linear` does, for inference. The weight itself is not kept."""
+    """Does what a linear layer does, for inference. The weight itself is not kept.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    `weight` [N, K] in float32, bfloat16, or 8 bits with `scales` [N]; `bias` [N] in the type of the input.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, scales: Tensor | None = None) -> None:
         super().__init__()
-        self.out_features = linear.out_features
+        self.out_features = len(weight)
         # Plain attributes: a buffer takes a slow way to be looked up, and there are hundreds a step.
-        self.packed = torch.ops.apar.pack(linear.weight.detach())
-        bias: Tensor | None = linear.bias
+        self.packed = torch.ops.apar.pack(weight.detach())
+        self.scales = None if scales is None else scales.detach().float()
         self.bias = None if bias is None else bias.detach()
 
+    @classmethod
+    def of(cls, layer: nn.Module) -> PackedLinear | None:
+        """The layer packed; None for one of another class or type."""
+        if type(layer) is Int8Linear:
+            return cls(layer.weight, layer.bias, layer.scale)
+        if type(layer) is not nn.Linear or type(layer.weight) is not nn.Parameter:
+            return None
+        return cls(layer.weight, layer.bias) if layer.weight.dtype in TYPES else None
+
     def forward(self, x: Tensor) -> Tensor:  # [..., K]
-        """Returns `[..., out_features]`."""
-        result: Tensor = torch.ops.apar.linear(x, self.packed, None, self.bias, self.out_features)
+        """Returns `[..., N]`."""
+        result: Tensor = torch.ops.apar.linear(x, self.packed, self.scales, self.bias, self.out_features)
         return result
 
 
 def pack_linears(model: nn.Module) -> None:
-    """Replace the linear layers of a model by packed ones; those of other classes or types stay."""
+    """Replace the linear layers of a model on the CPU by packed ones; those of other classes or types stay."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear) and _fits(child):
-                setattr(parent, name, PackedLinear(child))
-
-
-def _fits(linear: nn.Linear) -> bool:
-    weight = linear.weight
-    plain = type(linear) is nn.Linear and type(weight) is nn.Parameter
-    return plain and weight.dtype in TYPES and weight.device.type == "cpu"
+            if packed := PackedLinear.of(child):
+                setattr(parent, name, packed)
