@@ -90,12 +90,13 @@ class Engine:
             self._recover(work, error)
             return
         self.scheduler.commit(work, self.groups)
-        self._counters.ran(work, began)
+        groups = work.groups()
+        self._counters.ran(work, groups, began)
         for row, choice in zip(rows, choices, strict=True):
             row.thread.choice = choice
             if choice is None:
                 self._discard(row.group)
-        for group in work.groups():
+        for group in groups:
             self._take_over(group)
 
     def cancel(self, group: Group, error: AparError | None = None) -> None:

@@ -76,11 +76,11 @@ class Counters:
     failed: int = 0
     cancelled: int = 0
 
-    def ran(self, work: Pass, began: float) -> None:
-        """A pass has run, which began at `began`; its groups have counted it already."""
+    def ran(self, work: Pass, groups: Sequence[Group], began: float) -> None:
+        """A pass has run, which began at `began`; its `groups` have counted it already."""
         self.passes += 1
         self.rows, self.fed_tokens = len(work.rows), work.tokens
-        for group in work.groups():
+        for group in groups:
             if group.passes == 1:
                 group.entered = began
                 self.prompt_tokens += group.prompt_tokens
