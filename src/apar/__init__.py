@@ -11,19 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from apar.assemble import Assembler
-    from apar.engine.llm import LLM, Answer
+    from apar.engine.answer import Answer, BatchError
+    from apar.engine.async_llm import AsyncLLM, EventStream
+    from apar.engine.llm import LLM
     from apar.engine.params import SamplingParams
-    from apar.errors import AparError, UserError
+    from apar.engine.statistics import EngineStatistics
+    from apar.errors import AparError, BusyError, ModelError, RequestError, RunError, UserError
     from apar.events import Delta, Event, Finished, Forked, Started
     from apar.tokens import CHILD, FORK, ControlTokens
     from apar.tree import Node, ParagraphTree
 
 _HOMES = {
     "Assembler": "apar.assemble",
+    "Answer": "apar.engine.answer",
+    "BatchError": "apar.engine.answer",
+    "AsyncLLM": "apar.engine.async_llm",
+    "EventStream": "apar.engine.async_llm",
     "LLM": "apar.engine.llm",
-    "Answer": "apar.engine.llm",
     "SamplingParams": "apar.engine.params",
+    "EngineStatistics": "apar.engine.statistics",
     "AparError": "apar.errors",
+    "BusyError": "apar.errors",
+    "ModelError": "apar.errors",
+    "RequestError": "apar.errors",
+    "RunError": "apar.errors",
     "UserError": "apar.errors",
     "Delta": "apar.events",
     "Event": "apar.events",
@@ -36,7 +47,7 @@ _HOMES = {
     "Node": "apar.tree",
     "ParagraphTree": "apar.tree",
 }
-__all__ = [*_HOMES]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

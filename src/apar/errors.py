@@ -31,5 +31,9 @@ class RequestError(UserError):
     """A generation request cannot be served as asked."""
 
 
+class BusyError(RequestError):
+    """Too many requests wait already; this one can be asked again later."""
+
+
 class RunError(AparError):
     """Something failed while running, through no fault of the input."""

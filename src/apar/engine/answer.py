@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from apar.engine.sequence import Group
-from apar.events import Delta, Event, Finished, Forked, Started
+from apar.errors import AparError, RunError
+from apar.events import Delta, Event, Forked, Started
 
 Mode = Literal["forked", "sequential"]
 
@@ -19,8 +21,12 @@ class Answer:
     `finish_reason` is `stop` where the model or a stop string ended the answer, `length` where the budget or
     the context cut any of its threads. `tokens` are the visible ones of all threads. `steps` counts the
     forward passes that the answer took part in, `critical_path` its logical steps: they differ only when the
-    engine was short of rows or blocks. `seconds` run from the request to the end of the answer, and
-    `kv_blocks_peak` is the most cache blocks that it held at one time.
+    engine was short of rows or blocks.
+
+    `seconds` run from the request to the end of the answer, `queue_seconds` to the beginning of its first forward
+    pass, and `first_token_seconds` to its first visible token (None if it has none). `cached_tokens` of the prompt
+    were found in the cache, `kv_blocks_peak` is the most cache blocks that the answer held at one time, and
+    `preemptions` says how often it lost blocks to others.
     """
 
     text: str
@@ -36,15 +42,18 @@ class Answer:
     kv_blocks_peak: int
     mode: Mode
     seed: int
+    queue_seconds: float = 0.0
+    first_token_seconds: float | None = None
+    cached_tokens: int = 0
+    preemptions: int = 0
 
     @classmethod
     def of(cls, group: Group) -> Answer:
         """The answer of a finished group."""
         events = tuple(group.events)
-        cut = any(isinstance(event, Finished) and event.reason == "length" for event in events)
         return cls(
             text=group.assembler.text,
-            finish_reason="length" if cut and not group.assembler.stopped else "stop",
+            finish_reason=group.finish_reason,
             events=events,
             threads=sum(isinstance(event, Started) for event in events),
             forks=sum(isinstance(event, Forked) for event in events),
@@ -56,6 +65,10 @@ class Answer:
             kv_blocks_peak=group.blocks_peak,
             mode="forked" if group.params.fork else "sequential",
             seed=group.seed,
+            queue_seconds=group.entered - group.began,
+            first_token_seconds=group.first_token - group.began if group.first_token else None,
+            cached_tokens=group.cached_tokens,
+            preemptions=group.preemptions,
         )
 
     @property
@@ -70,3 +83,27 @@ class Answer:
         """All but the events, as plain data."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
         return {**data, "tokens_per_second": self.tokens_per_second, "tokens_per_step": self.tokens_per_step}
+
+
+class BatchError(RunError):
+    """Some prompts of a batch failed while running; `answers` holds the others', and None for those."""
+
+    def __init__(self, message: str, answers: list[Answer | None]) -> None:
+        super().__init__(message)
+        self.answers = answers
+
+
+def outcome(group: Group) -> Answer | AparError:
+    """What a finished group came to."""
+    return group.error or Answer.of(group)
+
+
+def answers(outcomes: Sequence[Answer | AparError]) -> list[Answer]:
+    """All answers; raises what a single one failed with, or BatchError where some of many did."""
+    failed = [each for each in outcomes if isinstance(each, AparError)]
+    if not failed:
+        return [each for each in outcomes if isinstance(each, Answer)]
+    if len(outcomes) == 1:
+        raise failed[0]
+    kept = [each if isinstance(each, Answer) else None for each in outcomes]
+    raise BatchError(f"{len(failed)} of {len(outcomes)} prompts failed: {failed[0]}", kept) from failed[0]

@@ -16,6 +16,7 @@ from apar.engine.runner import Runner
 from apar.engine.sampler import Sampler
 from apar.engine.scheduler import Pass, Row, Scheduler
 from apar.engine.sequence import Choice, Group, Thread
+from apar.engine.statistics import Counters, EngineStatistics
 from apar.errors import AparError, RequestError, RunError
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
@@ -51,6 +52,7 @@ class Engine:
         self._runner = Runner(model, pool, native)
         self._decode, self._eos, self._control = decode, eos, control
         self._sampler = Sampler(control, eos)
+        self._counters = Counters()
         self._arrived = 0
         # Groups that were in a pass that failed: each is run alone, to see which of them it was.
         self._suspects: list[Group] = []
@@ -79,6 +81,7 @@ class Engine:
         """Run one forward pass, if there is anything to run. A group that fails carries its error."""
         if not self.groups:
             return
+        began = time.perf_counter()
         work = self._plan()
         assert work.rows, "the first group always has room for a row"
         try:
@@ -87,11 +90,13 @@ class Engine:
             self._recover(work, error)
             return
         self.scheduler.commit(work, self.groups)
+        groups = work.groups()
+        self._counters.ran(work, groups, began)
         for row, choice in zip(rows, choices, strict=True):
             row.thread.choice = choice
             if choice is None:
                 self._discard(row.group)
-        for group in work.groups():
+        for group in groups:
             self._take_over(group)
 
     def cancel(self, group: Group, error: AparError | None = None) -> None:
@@ -102,7 +107,12 @@ class Engine:
         for thread in group.threads:
             self.scheduler.release(group, thread)
         group.threads = []
+        self._counters.ended(group)
         self._close(group)
+
+    def statistics(self) -> EngineStatistics:
+        """What was done so far and what is under way. Cheap, and may be asked in any thread of the host program."""
+        return self._counters.statistics(self.groups, self.pool, self.scheduler)
 
     def check(self) -> None:
         """Raise RunError unless every block is free or held by exactly the threads that count it."""
@@ -130,14 +140,17 @@ class Engine:
         """Complete the group's logical step if all its threads have sampled."""
         if group.error or any(group.waiting()):
             return
+        tokens, threads = group.visible_tokens, group.created
         try:
             ended = complete_step(group)
         except Exception as error:
             self._fail(group, f"{type(error).__name__}: {error}")
             return
+        self._counters.decoded(group, group.visible_tokens - tokens, group.created - threads)
         for thread in ended:
             self.scheduler.release(group, thread)
         if group.done:
+            self._counters.answered(group)
             self._close(group)
 
     def _close(self, group: Group) -> None:

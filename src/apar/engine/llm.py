@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Self
 
-from apar.engine.answer import Answer
+from apar.engine.answer import Answer, BatchError, answers, outcome
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
+from apar.engine.intake import Intake, Request
 from apar.engine.load import check_supported, load
 from apar.engine.memory import CacheBudget, memory_for_cache
 from apar.engine.params import Prompt, SamplingParams
-from apar.engine.sequence import Group
-from apar.errors import ModelError, RequestError, RunError
+from apar.engine.statistics import EngineStatistics
+from apar.errors import ModelError
 from apar.events import Event
-from apar.tokens import CHILD, FORK, ControlTokens, encode_prompt, end_tokens
+from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
 
 __all__ = ["LLM", "Answer", "BatchError"]
-
-
-class BatchError(RunError):
-    """Some prompts of a batch failed while running; `answers` holds the others', and None for those."""
-
-    def __init__(self, message: str, answers: list[Answer | None]) -> None:
-        super().__init__(message)
-        self.answers = answers
 
 
 class LLM:
@@ -88,11 +81,12 @@ class LLM:
         self.tokenizer = tokenizer
         eos = end_tokens(tokenizer, _generation_eos(model))
         control = _control_tokens(model, tokenizer, name)
-        self._forks = control is not None
+        self.forks = control is not None
         blocks = budget.blocks_for(model)
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
             self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows)
+        self._intake = Intake(tokenizer, self.forks, self.engine.check_prompt)
 
     @property
     def context(self) -> int:
@@ -107,13 +101,8 @@ class LLM:
         Raises RequestError before anything runs where a prompt cannot be served, ModelError where forking is
         asked of a model that was not trained to, and BatchError with the other answers where some fail.
         """
-        if isinstance(prompts, str):
-            raise RequestError("prompts is one string; give a list of prompts")
-        if any(isinstance(prompt, Mapping) for prompt in prompts):
-            raise RequestError("prompts is one chat; give a list of chats, [[{...}]]")
-        each = _params_for_each(len(prompts), params)
-        encoded = [self._encode(prompt, wanted) for prompt, wanted in zip(prompts, each, strict=True)]
-        groups = [self.engine.add(ids, wanted) for ids, wanted in zip(encoded, each, strict=True)]
+        requests = self._intake.many(prompts, params)
+        groups = [self.engine.add(request.prompt, request.params) for request in requests]
         try:
             for group in groups:
                 while not group.done:
@@ -121,7 +110,7 @@ class LLM:
         finally:
             for group in groups:
                 self.engine.cancel(group)
-        return _answers(groups)
+        return answers([outcome(group) for group in groups])
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Generator[Event, None, Answer]:
         """The events of one answer as they happen; the generator returns the answer.
@@ -130,11 +119,10 @@ class LLM:
         `Assembler(params.stop)`, which holds back what a stop string may begin with. Closing the generator
         cancels the answer and frees its blocks. Raises as `generate` does, a request's errors at once.
         """
-        wanted = params or SamplingParams()
-        return self._events(self._encode(prompt, wanted), wanted)
+        return self._events(self._intake.one(prompt, params))
 
-    def _events(self, ids: list[int], params: SamplingParams) -> Generator[Event, None, Answer]:
-        group = self.engine.add(ids, params)
+    def _events(self, request: Request) -> Generator[Event, None, Answer]:
+        group = self.engine.add(request.prompt, request.params)
         told = 0
         try:
             # Another stream may have stepped the engine meanwhile, and may even have finished this answer.
@@ -146,38 +134,16 @@ class LLM:
                 yield from news
         finally:
             self.engine.cancel(group)
-        return _answers([group])[0]
+        [answer] = answers([outcome(group)])
+        return answer
 
-    def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork and not self._forks:
-            ControlTokens.of(self.tokenizer)  # raises, naming what is missing
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        ids = encode_prompt(self.tokenizer, messages)
-        self.engine.check_prompt(ids)
-        return ids
+    def statistics(self) -> EngineStatistics:
+        """What was done so far and what is under way."""
+        return self.engine.statistics()
 
     def _decode(self, ids: list[int]) -> str:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-
-def _params_for_each(count: int, params: SamplingParams | Sequence[SamplingParams] | None) -> Sequence[SamplingParams]:
-    if params is None or isinstance(params, SamplingParams):
-        return [params or SamplingParams()] * count
-    if len(params) != count:
-        raise RequestError(f"there are {count} prompts and {len(params)} params; give one for all or one for each")
-    return params
-
-
-def _answers(groups: Sequence[Group]) -> list[Answer]:
-    """The finished groups' answers; raises what a single one failed with, or BatchError for some of many."""
-    failed = [group.error for group in groups if group.error]
-    if not failed:
-        return [Answer.of(group) for group in groups]
-    if len(groups) == 1:
-        raise failed[0]
-    answers = [None if group.error else Answer.of(group) for group in groups]
-    raise BatchError(f"{len(failed)} of {len(groups)} prompts failed: {failed[0]}", answers) from failed[0]
 
 
 def _control_tokens(model: Any, tokenizer: Any, name: str) -> ControlTokens | None:

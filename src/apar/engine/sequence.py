@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from apar.assemble import Assembler
 from apar.engine.detokenize import Detokenizer
 from apar.engine.params import SamplingParams
 from apar.errors import AparError
-from apar.events import Event
+from apar.events import Event, Finished
 from apar.tokens import ControlTokens
 from apar.tree import Path
 
@@ -85,8 +86,11 @@ class Group:
     events: list[Event] = field(default_factory=list)
     error: AparError | None = None
 
-    # When the request came and when the answer was complete, by time.perf_counter.
+    # By time.perf_counter: when the request came, when the first pass with a row of ours began, when the first
+    # visible token was there (0.0: not yet), and when the answer was complete.
     began: float = field(default_factory=time.perf_counter)
+    entered: float = 0.0
+    first_token: float = 0.0
     ended: float = 0.0
 
     # Counted by the scheduler: how many threads hold each block, the most distinct blocks there were, forward
@@ -128,6 +132,17 @@ class Group:
     def fork(self) -> int | None:
         """The id of `[Fork]`, None for a model that has none."""
         return None if self.control is None else self.control.fork
+
+    @property
+    def visible_tokens(self) -> int:
+        """How many were decoded so far."""
+        return self.params.max_tokens - self.budget
+
+    @property
+    def finish_reason(self) -> Literal["stop", "length"]:
+        """Of a finished answer: `length` where the budget or the context cut any of its threads."""
+        cut = any(isinstance(event, Finished) and event.reason == "length" for event in self.events)
+        return "length" if cut and not self.assembler.stopped else "stop"
 
     @property
     def name(self) -> str:

@@ -1,0 +1,62 @@
+"""The public names of the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import apar
+
+NAMES = [
+    "AparError",
+    "Answer",
+    "Assembler",
+    "AsyncLLM",
+    "BatchError",
+    "BusyError",
+    "CHILD",
+    "ControlTokens",
+    "Delta",
+    "EngineStatistics",
+    "Event",
+    "EventStream",
+    "FORK",
+    "Finished",
+    "Forked",
+    "LLM",
+    "ModelError",
+    "Node",
+    "ParagraphTree",
+    "RequestError",
+    "RunError",
+    "SamplingParams",
+    "Started",
+    "UserError",
+]
+HEAVY = {"LLM", "AsyncLLM", "EventStream"}
+"""The names that need torch."""
+
+
+def test_the_public_names_are_these_in_order() -> None:
+    assert sorted(NAMES) == apar.__all__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    value = getattr(apar, name)
+    assert getattr(value, "__name__", name) in {name, "UnionType", "Union"}
+
+
+def test_other_names_are_no_part_of_the_package() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Engine'"):
+        _ = apar.Engine
+
+
+def test_only_the_models_need_torch() -> None:
+    light = [name for name in NAMES if name not in HEAVY]
+    code = f"import sys, apar\nfor name in {light}: getattr(apar, name)\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "apar.engine.params" in loaded
+    assert not {"torch", "transformers"} & set(loaded)
