@@ -16,7 +16,7 @@ import torch
 
 from apar.engine.params import SamplingParams
 from apar.engine.sampler import uniform
-from apar.events import Delta, Event, Finished, Forked, Started
+from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import ROOT, Path
 
@@ -40,8 +40,10 @@ class Oracle:
         context: int,
         prompt: Sequence[int],
         params: SamplingParams,
+        choice: int = 0,
     ) -> None:
         assert params.seed is not None
+        self.prompt, self.choice = prompt, choice
         self.model, self.texts, self.control, self.context = model, texts, control, context
         self.params, self.seed = params, params.seed
         self.threads = {ROOT: OracleThread(list(prompt))}
@@ -94,7 +96,7 @@ class Oracle:
         thread.tokens.append(token)
         thread.own.append(token)
         thread.nodes[-1] += self.texts[token]
-        events.append(Delta(path, step, (token,), self.texts[token]))
+        events.append(Delta(path, step, (token,), self.texts[token], self._logprobs(token, logits, banned)))
         if len(thread.tokens) == self.context:
             events.append(self._finish(path, step, "length"))
         return events
@@ -154,20 +156,48 @@ class Oracle:
 
     def _choose(self, path: Path, logits: list[float], banned: set[int], again: bool = False) -> int:
         allowed = {token: value for token, value in enumerate(logits) if token not in banned}
+        allowed = self._adjusted(allowed, self.threads[path].tokens)
         if self.params.temperature == 0:
             return max(allowed, key=lambda token: allowed[token])
-        number = uniform(self.seed, 0, path, len(self.threads[path].own), again)
+        number = uniform(self.seed, self.choice, path, len(self.threads[path].own), again)
         return _sample(self._filtered(allowed), number)
 
+    def _adjusted(self, logits: dict[int, float], path: list[int]) -> dict[int, float]:
+        """Logits after bias and penalties."""
+        params, words = self.params, [token for token in path if token not in self._hidden()]
+        sampled = [token for token in path[len(self.prompt) :] if token not in self._hidden()]
+        adjusted = {}
+        for token, value in logits.items():
+            value += params.logit_bias.get(token, 0.0)
+            if token in words and params.repetition_penalty != 1:
+                value = value / params.repetition_penalty if value > 0 else value * params.repetition_penalty
+            value -= params.frequency_penalty * sampled.count(token)
+            value -= params.presence_penalty * (token in sampled)
+            adjusted[token] = value
+        return adjusted
+
+    def _hidden(self) -> set[int]:
+        return {self.control.fork, self.control.child, *self.control.eos}
+
+    def _logprobs(self, token: int, logits: list[float], banned: set[int]) -> tuple[TokenLogprob, ...]:
+        if self.params.logprobs is None:
+            return ()
+        allowed = {each: value for each, value in enumerate(logits) if each not in banned}
+        total = math.log(sum(map(math.exp, allowed.values())))
+        ranking = sorted(allowed, key=lambda each: -allowed[each])[: self.params.logprobs]
+        return (TokenLogprob(token, allowed[token] - total, tuple((each, allowed[each] - total) for each in ranking)),)
+
     def _filtered(self, allowed: dict[int, float]) -> dict[int, float]:
-        """Probabilities after temperature, top-k and top-p."""
+        """Probabilities after temperature, min-p, top-k and top-p."""
         values = {token: value / self.params.temperature for token, value in allowed.items()}
         ranking = sorted(values, key=lambda token: -values[token])
-        ranking = ranking[: self.params.top_k or len(ranking)]
         weights = {token: math.exp(values[token] - values[ranking[0]]) for token in ranking}
+        ranking = [token for token in ranking if weights[token] >= self.params.min_p]
+        ranking = ranking[: self.params.top_k or len(ranking)]
+        total = sum(weights[token] for token in ranking)
         kept, mass = [], 0.0
         for token in ranking:
-            if mass < self.params.top_p * sum(weights.values()):
+            if mass < self.params.top_p * total:
                 kept.append(token)
             mass += weights[token]
         return {token: weights[token] for token in sorted(kept)}

@@ -30,6 +30,9 @@ class ScriptedLLM:
 
     def stream(self, prompt: str, params: SamplingParams) -> Generator[Event, None, Answer]:
         self.asked.append((prompt, params))
+        return (yield from self._tell(prompt, params))
+
+    def _tell(self, prompt: str, params: SamplingParams) -> Generator[Event, None, Answer]:
         # A script is told whole: what would cut it is only noted.
         whole = replace(params, stop=(), max_tokens=10_000, seed=7 if params.seed is None else params.seed)
         answer = yield from Scripted(encoded(self.tree)).stream(prompt, whole)
@@ -37,4 +40,13 @@ class ScriptedLLM:
 
     def generate(self, prompts: Sequence[str], params: SamplingParams) -> list[Answer]:
         self.asked += [(prompt, params) for prompt in prompts]
-        return []
+        return [replace(self._answer(params), choice=choice) for _ in prompts for choice in range(params.n)]
+
+    def _answer(self, params: SamplingParams) -> Answer:
+        stream = self._tell("", params)
+        while True:
+            try:
+                next(stream)
+            except StopIteration as end:
+                answer: Answer = end.value
+                return answer

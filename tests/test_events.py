@@ -13,6 +13,7 @@ from apar.events import (
     Finished,
     Forked,
     Started,
+    TokenLogprob,
     from_json,
     read_trace,
     replay,
@@ -26,9 +27,14 @@ EVENTS: list[Event] = [
     Started((0,), None, 0),
     Started((0, 3), (0,), 5),
     Delta((0, 3), 7, (12, 9), 'über\u2028 "x"\n'),
+    Delta((0,), 8, (5,), "a", (TokenLogprob(5, -0.25, ((5, -0.25), (7, -1.5))),)),
     Forked((0,), (0, 4), 8),
     Finished((0, 3), 9, "length"),
 ]
+
+
+def test_a_delta_without_log_probabilities_does_not_write_them() -> None:
+    assert "logprobs" not in to_json(Delta((0,), 1, (5,), "a"))
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -205,6 +205,12 @@ class Assembler:
         nodes = _in_reading_order(self.threads)
         return _tree(_cut(nodes, self._shown_length) if self.stopped else nodes)
 
+    def deltas(self) -> list[Delta]:
+        """What the text so far is made of, in reading order; nothing of what comes after a stop text that was met."""
+        nodes = _in_reading_order(self.threads)
+        shown = _cut(nodes, self._shown_length) if self.stopped else nodes
+        return [delta for deltas, _ in shown for delta in deltas]
+
     def _show(self, pieces: Iterator[str]) -> str:
         text = self._stop.feed("".join(pieces))
         if not self._reading:

@@ -37,16 +37,27 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """The natural logarithm of a token's probability, and the likeliest tokens with theirs, likeliest first."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A thread sampled visible tokens at `step`; `text` may be empty where a character is not complete.
 
-    `[Fork]` and end-of-sequence are no deltas: `Forked` and `Finished` tell of them.
+    `[Fork]` and end-of-sequence are no deltas: `Forked` and `Finished` tell of them. `logprobs` are of the tokens,
+    one for each, if the request asks for them.
     """
 
     thread: Path
     step: int
     token_ids: tuple[int, ...]
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,10 @@ MAX_STEPS = 10_000_000
 
 def to_json(event: Event) -> str:
     """One event as one line of JSON: `{"event": "delta", "thread": [0, 1], "step": 7, …}`."""
-    return json.dumps({"event": type(event).__name__.lower(), **asdict(event)}, ensure_ascii=False)
+    data = {"event": type(event).__name__.lower(), **asdict(event)}
+    if not data.get("logprobs", True):
+        del data["logprobs"]
+    return json.dumps(data, ensure_ascii=False)
 
 
 def from_json(line: str) -> Event:
@@ -90,8 +104,21 @@ def from_json(line: str) -> Event:
     wrong = [key for key, value in data.items() if not _FORMS[key](value)]
     if wrong:
         raise ValueError(f"{wrong[0]} is {data[wrong[0]]!r}")
+    if "logprobs" in data:
+        data["logprobs"] = [_logprob_from_json(item) for item in data["logprobs"]]
     event: Event = kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
     return event
+
+
+def _logprob_from_json(item: dict[str, Any]) -> TokenLogprob:
+    return TokenLogprob(item["token_id"], item["logprob"], tuple((token, value) for token, value in item["top"]))
+
+
+def _are_logprobs(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and _is_count(item.get("token_id")) and isinstance(item.get("logprob"), float)
+        for item in value
+    )
 
 
 def _is_count(value: Any) -> bool:
@@ -117,6 +144,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "step": _is_step,
     "token_ids": _are_counts,
     "text": lambda value: isinstance(value, str),
+    "logprobs": _are_logprobs,
     "reason": lambda value: value in get_args(FinishReason),
 }
 """Whether the value of a key of a trace's line is of its kind."""

@@ -17,6 +17,7 @@ def answer(tokens: int, steps: int, seconds: float, forks: int = 0) -> Answer:
         threads=forks + 1,
         forks=forks,
         tokens=tokens,
+        decoded=tokens,
         prompt_tokens=5,
         steps=steps,
         critical_path=steps,

@@ -43,6 +43,39 @@ def test_options_reach_the_engine(apar: Apar, scripted: ScriptedLLM) -> None:
     assert scripted.asked == [("Q", expected)]
 
 
+def test_options_of_sampling_reach_the_engine(apar: Apar, scripted: ScriptedLLM) -> None:
+    apar("generate", "any", "Q", "--min-p", 0.1, "--repetition-penalty", 1.2, "--presence-penalty", 0.3,
+         "--frequency-penalty", 0.4, "--logit-bias", "5=2", "--logit-bias", "7=-1.5", "--logprobs", 2,
+         "--max-depth", 2)  # fmt: skip
+    expected = SamplingParams(
+        min_p=0.1, repetition_penalty=1.2, presence_penalty=0.3, frequency_penalty=0.4,
+        logit_bias={5: 2.0, 7: -1.5}, logprobs=2, max_depth=2,
+    )  # fmt: skip
+    assert scripted.asked == [("Q", expected)]
+
+
+def test_several_answers_are_printed_one_after_the_other(apar: Apar, scripted: ScriptedLLM) -> None:
+    code, out, err = apar("generate", "any", "Q", "-n", 2, "--temperature", 1)
+    assert code == 0
+    assert out == LIST.text * 2
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["answer 1 of 2, seed 7", "answer 2 of 2, seed 7"]
+    lines = apar("generate", "any", "Q", "-n", 2, "--json").out.splitlines()
+    assert [json.loads(line)["choice"] for line in lines] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(("--logit-bias", "x=1"), "--logit-bias x=1"), (("-n", 2, "--live"), "--live"), (("--min-p", 2), "min_p is 2")],
+)
+def test_options_that_do_not_fit_are_one_line(
+    apar: Apar, scripted: ScriptedLLM, arguments: tuple[str | int, ...], named: str
+) -> None:
+    code, _, err = apar("generate", "any", "Q", *arguments)
+    assert code != 0
+    assert err.count("\n") == 1
+    assert named in err
+
+
 def test_without_options_the_engines_defaults_hold(apar: Apar, scripted: ScriptedLLM) -> None:
     apar("generate", "any", "Q")
     assert scripted.asked == [("Q", SamplingParams())]

@@ -11,18 +11,19 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import random
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group
-from apar.events import Event, Finished, Forked
+from apar.events import Delta, Event, Finished, Forked
 from apar.tokens import ControlTokens
 from tests.engine.tiny import FAMILIES, favour, random_prompt, tiny_model, tiny_tokenizer
 from tests.oracle import Oracle
@@ -78,6 +79,12 @@ def _params(rng: random.Random) -> SamplingParams:
         temperature=rng.choice([0.0, 0.0, 0.7, 1.5]),
         top_p=rng.choice([1.0, 0.8]),
         top_k=rng.choice([0, 0, 5]),
+        min_p=rng.choice([0.0, 0.0, 0.05]),
+        repetition_penalty=rng.choice([1.0, 1.0, 1.3]),
+        presence_penalty=rng.choice([0.0, 0.0, 0.7]),
+        frequency_penalty=rng.choice([0.0, 0.0, -0.4]),
+        logit_bias=rng.choice([{}, {}, {5: 3.0, 9: -100.0}]),
+        logprobs=rng.choice([None, None, 0, 3]),
         seed=rng.randrange(1000),
         stop=tuple(rng.choice(["ab", "cca", "b1", "a a"]) for _ in range(rng.choice([0, 0, 0, 1, 2]))),
         fork=rng.random() < 0.95,
@@ -100,7 +107,8 @@ def make_engine(case: Case) -> Engine:
 
 def run_engine(case: Case, engine: Engine) -> list[Group]:
     """Answer all prompts; the blocks are checked after every step."""
-    groups = [engine.add(prompt, params) for prompt, params in zip(case.prompts, case.params, strict=True)]
+    each = zip(case.prompts, case.params, strict=True)
+    groups = [engine.add(prompt, params, (params.seed or 0) % 3) for prompt, params in each]
     for _ in range(_MOST_STEPS):
         if not engine.groups:
             return groups
@@ -118,7 +126,7 @@ def compare(number: int, counts: Counter[str]) -> str | None:
     counts["preemptions"] += engine.scheduler.preemptions
     counts["blocks lost"] += case.num_blocks - engine.pool.num_free
     for prompt, params, group in zip(case.prompts, case.params, groups, strict=True):
-        oracle = Oracle(case.model, case.texts, case.control, engine.context, prompt, params)
+        oracle = Oracle(case.model, case.texts, case.control, engine.context, prompt, params, group.choice)
         expected = oracle.run()
         _count(expected, counts)
         if difference := _difference(group, expected, oracle.text):
@@ -131,13 +139,28 @@ def _difference(group: Group, expected: list[Event], text: str) -> str | None:
     if group.error:
         return str(group.error)
     for mine, theirs in zip(group.events, expected, strict=False):
-        if mine != theirs:
+        if not _alike(mine, theirs):
             return f"the engine tells {mine}, the oracle {theirs}"
     if len(group.events) != len(expected):
         return f"the engine tells {len(group.events)} events, the oracle {len(expected)}"
     if group.assembler.text != text:
         return f"the engine's text is {group.assembler.text!r}, the oracle's {text!r}"
     return None
+
+
+def _alike(mine: Event, theirs: Event) -> bool:
+    """Whether two events are the same, log probabilities up to rounding."""
+    if not (isinstance(mine, Delta) and isinstance(theirs, Delta)):
+        return mine == theirs
+    scores = zip(mine.logprobs, theirs.logprobs, strict=False)
+    close = len(mine.logprobs) == len(theirs.logprobs) and all(
+        one.token_id == two.token_id
+        and math.isclose(one.logprob, two.logprob, abs_tol=1e-4)
+        and [token for token, _ in one.top] == [token for token, _ in two.top]
+        and all(math.isclose(a, b, abs_tol=1e-4) for (_, a), (_, b) in zip(one.top, two.top, strict=True))
+        for one, two in scores
+    )
+    return close and replace(mine, logprobs=()) == replace(theirs, logprobs=())
 
 
 def _count(events: list[Event], counts: Counter[str]) -> None:

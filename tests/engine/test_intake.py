@@ -15,7 +15,7 @@ from tests.tiny import tiny_model
 
 def test_control_tokens_in_prompts_stay_text_when_several_threads_encode(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model(tmp_path))
-    intake = Intake(tokenizer, True, lambda ids: None)
+    intake = Intake(tokenizer, True, lambda ids, params: None)
     control = ControlTokens.of(tokenizer)
     found: list[list[int]] = []
 
@@ -34,7 +34,7 @@ def test_control_tokens_in_prompts_stay_text_when_several_threads_encode(tmp_pat
 
 
 def test_a_request_without_parameters_has_the_defaults(tmp_path: Path) -> None:
-    intake = Intake(AutoTokenizer.from_pretrained(tiny_model(tmp_path)), True, lambda ids: None)
+    intake = Intake(AutoTokenizer.from_pretrained(tiny_model(tmp_path)), True, lambda ids, params: None)
     several = [SamplingParams(max_tokens=3), SamplingParams()]
     assert intake.one("a", None).params == SamplingParams()
     assert [request.params for request in intake.many(["a", "b"], several)] == several

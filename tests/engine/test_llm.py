@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from apar.assemble import Assembler
+from apar.assemble import Assembler, tree_of
 from apar.engine.llm import LLM, BatchError
 from apar.engine.params import SamplingParams
 from apar.errors import ModelError, RequestError, RunError
@@ -228,3 +228,54 @@ def test_every_end_token_of_the_models_generation_config_ends_a_thread(folder: P
 def test_one_chat_given_as_prompts_is_named(llm: LLM) -> None:
     with pytest.raises(RequestError, match="prompts is one chat"):
         llm.generate([{"role": "user", "content": "a"}])  # type: ignore[list-item]
+
+
+def test_several_answers_of_one_prompt_are_independent_and_come_again_with_their_seed(llm: LLM) -> None:
+    params = SamplingParams(max_tokens=30, temperature=1.5, n=3)
+    found = llm.generate([QUESTION, "What is the sea?"], params)
+    assert [answer.choice for answer in found] == [0, 1, 2, 0, 1, 2]
+    assert len({answer.text for answer in found}) == 6
+    assert len({answer.seed for answer in found[:3]}) == 1
+    again = llm.generate([QUESTION], SamplingParams(max_tokens=30, temperature=1.5, n=3, seed=found[0].seed))
+    assert [answer.text for answer in again] == [answer.text for answer in found[:3]]
+
+
+def test_several_answers_read_the_prompt_once(llm: LLM) -> None:
+    question = "How many ways are there to " + "walk and walk " * 10 + "home?"
+    found = llm.generate([question], SamplingParams(max_tokens=3, temperature=1.0, n=3, seed=1))
+    size = llm.engine.pool.block_size
+    whole = (found[0].prompt_tokens - 1) // size * size
+    assert [answer.cached_tokens for answer in found] == [0, whole, whole]
+
+
+def test_a_stream_is_of_one_answer(llm: LLM) -> None:
+    with pytest.raises(RequestError, match="n is 2"):
+        llm.stream(QUESTION, SamplingParams(n=2))
+
+
+def test_log_probabilities_come_in_reading_order(llm: LLM) -> None:
+    params = SamplingParams(max_tokens=60, temperature=1.0, seed=4, logprobs=1)
+    [answer] = llm.generate([QUESTION], params)
+    assert answer.forks > 0
+    assert len(answer.logprobs) == answer.tokens == answer.decoded
+    read = [token for node in tree_of(answer.events).nodes() for token in node.tokens or ()]
+    assert [each.token_id for each in answer.logprobs] == read
+    assert all(each.logprob <= each.top[0][1] <= 0 for each in answer.logprobs)
+    assert json.loads(json.dumps(answer.to_dict()))["logprobs"][0]["token_id"] == answer.logprobs[0].token_id
+
+
+def test_what_a_stop_string_cuts_is_no_token_of_the_answer(llm: LLM) -> None:
+    [whole] = llm.generate([QUESTION], SAMPLED)
+    stop = whole.text[len(whole.text) // 2 :][:3]
+    [cut] = llm.generate([QUESTION], SamplingParams(max_tokens=60, temperature=1.0, seed=4, stop=(stop,), logprobs=0))
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.tokens < cut.decoded
+    assert len(cut.logprobs) == cut.tokens
+
+
+@pytest.mark.parametrize(("token", "named"), [(10**6, "token 1000000"), (None, "never sampled")])
+def test_a_bias_of_a_token_that_there_is_not_is_refused(llm: LLM, token: int | None, named: str) -> None:
+    child = llm.tokenizer.convert_tokens_to_ids("[Child]")
+    with pytest.raises(RequestError, match=named):
+        llm.generate([QUESTION], SamplingParams(logit_bias={child if token is None else token: 1.0}))
+    assert llm.engine.groups == []

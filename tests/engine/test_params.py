@@ -31,12 +31,36 @@ from apar.errors import RequestError
         ("fork", 1),
         ("max_threads", 0),
         ("max_depth", 0),
+        ("n", 0),
+        ("min_p", 1.5),
+        ("repetition_penalty", 0.0),
+        ("presence_penalty", 2.5),
+        ("frequency_penalty", float("inf")),
+        ("logprobs", 21),
+        ("logprobs", -1),
+        ("logit_bias", [(1, 2.0)]),
+        ("priority", 0.5),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name_and_value(field: str, value: Any) -> None:
     with pytest.raises(RequestError) as refusal:
         SamplingParams(**{field: value})
     assert str(refusal.value).startswith(f"{field} is {value!r}; it must be ")
+
+
+@pytest.mark.parametrize(("biases", "named"), [({-1: 1.0}, "-1"), ({3: 101}, "logit_bias of 3"), ({"a": 1}, "'a'")])
+def test_a_bias_out_of_range_is_named(biases: Any, named: str) -> None:
+    with pytest.raises(RequestError, match=named):
+        SamplingParams(logit_bias=biases)
+
+
+def test_a_bias_cannot_be_changed_afterwards_and_parameters_can_be_compared_and_hashed() -> None:
+    biases = {3: 1.0}
+    params = SamplingParams(logit_bias=biases)
+    biases[3] = 2.0
+    assert params.logit_bias == {3: 1.0}
+    assert params == SamplingParams(logit_bias={3: 1.0})
+    assert len({params, SamplingParams()}) == 2
 
 
 def test_stop_strings_may_come_as_a_list() -> None:

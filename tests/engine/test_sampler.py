@@ -143,3 +143,73 @@ def test_a_child_does_not_sample_its_parents_tokens() -> None:
     parent = [uniform(3, 0, (0,), index) for index in range(50)]
     child = [uniform(3, 0, (0, 0), index) for index in range(50)]
     assert not set(parent) & set(child)
+
+
+def test_a_bias_makes_a_token_likelier_and_keeps_what_is_banned_banned() -> None:
+    params = SamplingParams(logit_bias={9: 20.0, CHILD: 100.0})
+    assert choose([row(params), row()], peak(7, 9).expand(2, -1)) == [Choice(9, 9), Choice(7, 7)]
+
+
+def said(params: SamplingParams, prompt: int, *tokens: int) -> Row:
+    """A root that has said `tokens` after a prompt of one token."""
+    found = row(params, said=0)
+    found.thread.tokens = [prompt, *tokens]
+    found.group.prompt_tokens = 1
+    found.end = len(found.thread.tokens)
+    return found
+
+
+def test_penalties_count_what_the_thread_said_and_not_the_prompt() -> None:
+    logits = torch.zeros(VOCABULARY)
+    logits[7], logits[8], logits[9] = 3.0, 2.0, 1.9
+    frequency, presence = SamplingParams(frequency_penalty=0.6), SamplingParams(presence_penalty=1.05)
+    rows = [said(frequency, 7), said(frequency, 5, 7), said(frequency, 5, 7, 7), said(presence, 5, 7, 7, 8)]
+    assert [choice.token for choice in choose(rows, logits.expand(4, -1)) if choice] == [7, 7, 8, 7]
+    rows = [said(presence, 5, 7), said(SamplingParams(presence_penalty=2.0), 5, 7, 8)]
+    assert [choice.token for choice in choose(rows, logits.expand(2, -1)) if choice] == [8, 9]
+
+
+def test_a_repetition_penalty_counts_the_prompt_and_makes_negative_logits_more_so() -> None:
+    logits = torch.full((VOCABULARY,), -9.0)
+    logits[7], logits[8] = -1.0, -1.5
+    params = SamplingParams(repetition_penalty=2.0)
+    rows = [said(params, 5), said(params, 7), said(params, 7, 8)]
+    assert [choice.token for choice in choose(rows, logits.expand(3, -1)) if choice] == [7, 8, 7]
+
+
+def test_control_tokens_are_never_penalised() -> None:
+    params = SamplingParams(frequency_penalty=2.0, max_threads=9)
+    found = said(params, 5, 7, FORK, 7, FORK, 7)
+    assert choose([found], peak(FORK, 8).unsqueeze(0)) == [Choice(FORK, 8)]
+
+
+def test_min_p_leaves_what_is_near_the_likeliest() -> None:
+    logits = torch.full((VOCABULARY,), -50.0)
+    logits[7:10] = torch.tensor([0.0, -1.0, -3.0])
+    counts = drawn(SamplingParams(temperature=1.0, min_p=0.2), logits)
+    assert set(counts) == {7, 8}
+    assert counts[7] / 4000 == pytest.approx(1 / (1 + 2.718281828**-1), abs=0.03)
+
+
+def test_log_probabilities_are_the_models_own_before_bias_and_temperature() -> None:
+    params = SamplingParams(temperature=0.5, logit_bias={8: -100.0}, logprobs=2, fork=False)
+    logits = peak(CHILD, 7, 8)
+    [choice] = choose([row(params)], logits.unsqueeze(0))
+    allowed = logits.clone()
+    allowed[[CHILD, FORK]] = float("-inf")
+    expected = allowed.double().log_softmax(-1)
+    assert choice is not None
+    assert choice.logprob is not None
+    assert choice.logprob.token_id == choice.token == 7
+    assert choice.logprob.logprob == pytest.approx(expected[7].item())
+    assert choice.logprob.top == ((7, pytest.approx(expected[7].item())), (8, pytest.approx(expected[8].item())))
+
+
+def test_a_fork_that_may_be_refused_has_the_log_probability_of_both_tokens() -> None:
+    [choice] = choose([row(SamplingParams(logprobs=0))], peak(FORK, 7).unsqueeze(0))
+    assert choice is not None
+    assert choice.logprob is not None
+    assert choice.otherwise_logprob is not None
+    assert [choice.logprob.token_id, choice.otherwise_logprob.token_id] == [FORK, 7]
+    assert choice.logprob.logprob > choice.otherwise_logprob.logprob
+    assert choice.logprob.top == ()

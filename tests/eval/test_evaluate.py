@@ -33,6 +33,7 @@ def answer(tokens: int, steps: int, seconds: float, *, forks: int = 0, blocks: i
         threads=forks + 1,
         forks=forks,
         tokens=tokens,
+        decoded=tokens,
         prompt_tokens=3,
         steps=steps,
         critical_path=steps,

@@ -46,6 +46,7 @@ class Scripted:
             threads=stats.threads,
             forks=stats.forks,
             tokens=stats.tokens,
+            decoded=stats.tokens,
             prompt_tokens=0,
             steps=stats.critical_path,
             critical_path=stats.critical_path,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from apar.cli.model_options import model_options
+from apar.cli.sampling_options import sampling_options
 from apar.engine.params import SamplingParams
 from apar.errors import RequestError
 
@@ -21,44 +22,11 @@ if TYPE_CHECKING:
     from apar.cli.answering import AnswerStream
     from apar.engine.llm import LLM, Answer
 
-DEFAULTS = SamplingParams()
-
 
 @click.command("generate")
 @click.argument("model")
 @click.argument("prompt")
-@click.option("--sequential", is_flag=True, help="Decode the same model with forking off.")
-@click.option(
-    "--max-tokens",
-    default=DEFAULTS.max_tokens,
-    show_default=True,
-    metavar="N",
-    help="Budget of visible tokens, all threads together.",
-)
-@click.option("--temperature", default=DEFAULTS.temperature, show_default=True, metavar="T", help="0 is greedy.")
-@click.option(
-    "--top-p",
-    default=DEFAULTS.top_p,
-    show_default=True,
-    metavar="P",
-    help="Sample from the likeliest tokens that make up P.",
-)
-@click.option(
-    "--top-k",
-    default=DEFAULTS.top_k,
-    show_default=True,
-    metavar="K",
-    help="Sample from the K likeliest tokens; 0 is off.",
-)
-@click.option("--seed", type=int, metavar="S", help="Sample the same answer again.  [default: a fresh one]")
-@click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before TEXT (again for more).")
-@click.option(
-    "--max-threads",
-    default=DEFAULTS.max_threads,
-    show_default=True,
-    metavar="N",
-    help="Threads that the answer may have, the first included.",
-)
+@sampling_options
 @click.option("--live", is_flag=True, help="Show the threads side by side while they are decoded.")
 @click.option(
     "--trace",
@@ -71,14 +39,7 @@ DEFAULTS = SamplingParams()
 def command(
     model: str,
     prompt: str,
-    sequential: bool,
-    max_tokens: int,
-    temperature: float,
-    top_p: float,
-    top_k: int,
-    seed: int | None,
-    stop: tuple[str, ...],
-    max_threads: int,
+    params: SamplingParams,
     live: bool,
     trace: Path | None,
     as_json: bool,
@@ -89,19 +50,14 @@ def command(
     MODEL is a folder, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input. The
     answer is printed in reading order as it comes, its figures go to standard error.
     """
-    params = SamplingParams(
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        seed=seed,
-        stop=stop,
-        fork=not sequential,
-        max_threads=max_threads,
-    )
+    if params.n > 1 and (live or trace):
+        raise RequestError("--live and --trace are of one answer; leave -n out")
     question = _question(prompt)
     with _trace_file(trace) as file:
         llm = _load(model, loading)
+        if params.n > 1:
+            _answers(llm, question, params, as_json)
+            return
         answer = _answer(llm, question, params, live, as_json)
         if file is not None:
             from apar.events import write_trace
@@ -156,6 +112,19 @@ def _answer(llm: LLM, question: str, params: SamplingParams, live: bool, as_json
         seed = f", seed {answer.seed}" if params.temperature else ""
         click.echo(numbers(answer) + seed, err=True)
     return answer
+
+
+def _answers(llm: LLM, question: str, params: SamplingParams, as_json: bool) -> None:
+    """Decode several answers together and print one after the other."""
+    from apar.cli.answering import numbers, write
+
+    for answer in llm.generate([question], params):
+        if as_json:
+            click.echo(json.dumps(answer.to_dict()))
+            continue
+        write(answer.text if answer.text.endswith("\n") else answer.text + "\n")
+        title = f"answer {answer.choice + 1} of {params.n}, seed {answer.seed}: "
+        click.echo(title + numbers(answer), err=True)
 
 
 def _show(stream: AnswerStream, params: SamplingParams, live: Console | None, quiet: bool) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from apar.engine.sequence import Group
 from apar.errors import AparError, RunError
-from apar.events import Delta, Event, Forked, Started
+from apar.events import Event, Forked, Started, TokenLogprob
 
 Mode = Literal["forked", "sequential"]
 
@@ -19,7 +19,9 @@ class Answer:
 
     `text` is in reading order and ends before a stop string; `events` are raw and tell all that was decoded.
     `finish_reason` is `stop` where the model or a stop string ended the answer, `length` where the budget or
-    the context cut any of its threads. `tokens` are the visible ones of all threads. `steps` counts the
+    the context cut any of its threads. `tokens` are the visible ones of all threads; a stop string may leave some
+    of those that were `decoded` out. `logprobs` are theirs in reading order, if asked for. `choice` numbers the
+    answers to one request. `steps` counts the
     forward passes that the answer took part in, `critical_path` its logical steps: they differ only when the
     engine was short of rows or blocks.
 
@@ -35,6 +37,7 @@ class Answer:
     threads: int
     forks: int
     tokens: int
+    decoded: int
     prompt_tokens: int
     steps: int
     critical_path: int
@@ -42,6 +45,8 @@ class Answer:
     kv_blocks_peak: int
     mode: Mode
     seed: int
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
     queue_seconds: float = 0.0
     first_token_seconds: float | None = None
     cached_tokens: int = 0
@@ -51,13 +56,15 @@ class Answer:
     def of(cls, group: Group) -> Answer:
         """The answer of a finished group."""
         events = tuple(group.events)
+        shown = group.assembler.deltas()
         return cls(
             text=group.assembler.text,
             finish_reason=group.finish_reason,
             events=events,
             threads=sum(isinstance(event, Started) for event in events),
             forks=sum(isinstance(event, Forked) for event in events),
-            tokens=sum(len(event.token_ids) for event in events if isinstance(event, Delta)),
+            tokens=sum(len(delta.token_ids) for delta in shown),
+            decoded=group.visible_tokens,
             prompt_tokens=group.prompt_tokens,
             steps=group.passes,
             critical_path=group.step,
@@ -65,6 +72,8 @@ class Answer:
             kv_blocks_peak=group.blocks_peak,
             mode="forked" if group.params.fork else "sequential",
             seed=group.seed,
+            choice=group.choice,
+            logprobs=tuple(logprob for delta in shown for logprob in delta.logprobs),
             queue_seconds=group.entered - group.began,
             first_token_seconds=group.first_token - group.began if group.first_token else None,
             cached_tokens=group.cached_tokens,
@@ -82,6 +91,7 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """All but the events, as plain data."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
+        data["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
         return {**data, "tokens_per_second": self.tokens_per_second, "tokens_per_step": self.tokens_per_step}
 
 

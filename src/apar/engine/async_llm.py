@@ -45,7 +45,7 @@ class AsyncLLM:
         self._engine = llm.engine
         # A copy, because the engine's thread decodes with the other one while prompts are encoded.
         self.tokenizer = copy.deepcopy(llm.tokenizer)
-        self._intake = Intake(self.tokenizer, llm.forks, llm.engine.check_prompt)
+        self._intake = Intake(self.tokenizer, llm.forks, llm.engine.check_request)
         self._service = Service(llm.engine, max_waiting)
         # For those who forget to close: the thread must not outlive this object, nor run while the program ends.
         self._close = weakref.finalize(self, self._service.close)

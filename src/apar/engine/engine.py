@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 from apar.engine.blocks import BlockPool
 from apar.engine.detokenize import Decode, Detokenizer
 from apar.engine.lockstep import complete_step
-from apar.engine.params import SamplingParams
+from apar.engine.params import SamplingParams, fresh_seed
 from apar.engine.runner import Runner
 from apar.engine.sampler import Sampler
 from apar.engine.scheduler import Pass, Row, Scheduler
@@ -23,8 +22,6 @@ from apar.tree import ROOT
 
 MAX_PASS_TOKENS = 4096
 """Tokens fed in one pass, which bounds the memory of prompts that come together."""
-
-_SEED_BITS = 32
 
 
 class Engine:
@@ -50,6 +47,7 @@ class Engine:
         self.scheduler = Scheduler(pool, max_rows, MAX_PASS_TOKENS)
         self.groups: list[Group] = []
         self._runner = Runner(model, pool, native)
+        self._vocabulary = int(model.config.vocab_size)
         self._decode, self._eos, self._control = decode, eos, control
         self._sampler = Sampler(control, eos)
         self._counters = Counters()
@@ -57,18 +55,21 @@ class Engine:
         # Groups that were in a pass that failed: each is run alone, to see which of them it was.
         self._suspects: list[Group] = []
 
-    def add(self, prompt: Sequence[int], params: SamplingParams) -> Group:
-        """Queue a request; `prompt` are token ids. Raises RequestError where it can never be served."""
-        self.check_prompt(prompt)
-        seed = secrets.randbits(_SEED_BITS) if params.seed is None else params.seed
+    def add(self, prompt: Sequence[int], params: SamplingParams, choice: int = 0) -> Group:
+        """Queue a request for one answer, the `choice` of those with its seed; `prompt` are token ids.
+
+        Raises RequestError where it can never be served.
+        """
+        self.check_request(prompt, params)
+        seed = fresh_seed() if params.seed is None else params.seed
         root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(self._decode))
-        group = Group(self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root])
+        group = Group(self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root], choice)
         self._arrived += 1
         self.groups.append(group)
         return group
 
-    def check_prompt(self, prompt: Sequence[int]) -> None:
-        """Raise RequestError if the prompt is empty or leaves no room for an answer."""
+    def check_request(self, prompt: Sequence[int], params: SamplingParams) -> None:
+        """Raise RequestError if the prompt is empty or leaves no room for an answer, or a biased token is none."""
         if not prompt:
             raise RequestError("the prompt has no tokens")
         if len(prompt) >= self.context:
@@ -76,6 +77,10 @@ class Engine:
                 f"the prompt has {len(prompt)} tokens, and the context of {self.context} tokens must also "
                 "hold the answer; shorten the prompt"
             )
+        if unknown := [token for token in params.logit_bias if token >= self._vocabulary]:
+            raise RequestError(f"logit_bias names token {unknown[0]}; the model has {self._vocabulary} tokens")
+        if self._control and self._control.child in params.logit_bias:
+            raise RequestError(f"logit_bias names token {self._control.child}, which is [Child] and never sampled")
 
     def step(self) -> None:
         """Run one forward pass, if there is anything to run. A group that fails carries its error."""

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from apar.engine.params import Prompt, SamplingParams
+from apar.engine.params import Prompt, SamplingParams, fresh_seed
 from apar.errors import RequestError
 from apar.tokens import ControlTokens, encode_prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The token ids of a prompt, and what is asked of its answer."""
+    """The token ids of a prompt, what is asked of its answer, and which of the `params.n` answers it is."""
 
     prompt: list[int]
     params: SamplingParams
+    choice: int = 0
 
 
 class Intake:
     """Encodes prompts, in any thread of the host program, and refuses those that cannot be served.
 
-    `forks` says whether the model was trained to fork; `check` raises RequestError for a prompt of the wrong length.
+    `forks` says whether the model was trained to fork; `check` raises RequestError for what
+    the engine cannot serve.
     """
 
-    def __init__(self, tokenizer: Any, forks: bool, check: Callable[[Sequence[int]], None]) -> None:
+    def __init__(self, tokenizer: Any, forks: bool, check: Callable[[Sequence[int], SamplingParams], None]) -> None:
         self._tokenizer, self._forks, self._check = tokenizer, forks, check
         # A tokenizer keeps the options of a call as its state: without the lock, the text `[Fork]` of one prompt
         # becomes a control token while another prompt is being encoded.
@@ -35,18 +37,34 @@ class Intake:
     def one(self, prompt: Prompt, params: SamplingParams | None) -> Request:
         """The request for one answer; raises RequestError, and ModelError where the model cannot fork and should."""
         wanted = params or SamplingParams()
+        if wanted.n > 1:
+            raise RequestError(
+                f"n is {wanted.n}, and a stream is of one answer; ask for several streams, or for a batch"
+            )
         return Request(self._encode(prompt, wanted), wanted)
 
     def many(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None
     ) -> list[Request]:
-        """The requests for the answers of all prompts; `params` are one for all or one for each. Raises as `one`."""
+        """The requests for the answers of all prompts, `n` for each; `params` are one for all or one for each.
+
+        Raises as `one` does.
+        """
         if isinstance(prompts, str):
             raise RequestError("prompts is one string; give a list of prompts")
         if any(isinstance(prompt, Mapping) for prompt in prompts):
             raise RequestError("prompts is one chat; give a list of chats, [[{...}]]")
         each = _params_for_each(len(prompts), params)
-        return [self.one(prompt, wanted) for prompt, wanted in zip(prompts, each, strict=True)]
+        return [
+            request for prompt, wanted in zip(prompts, each, strict=True) for request in self._choices(prompt, wanted)
+        ]
+
+    def _choices(self, prompt: Prompt, params: SamplingParams) -> list[Request]:
+        """The `n` requests of one prompt: of one seed, which the choice makes different random numbers of."""
+        ids = self._encode(prompt, params)
+        if params.n > 1 and params.seed is None:
+            params = replace(params, seed=fresh_seed())
+        return [Request(ids, params, choice) for choice in range(params.n)]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
         if params.fork and not self._forks:
@@ -54,7 +72,7 @@ class Intake:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         with self._lock:
             ids = encode_prompt(self._tokenizer, messages)
-        self._check(ids)
+        self._check(ids, params)
         return ids
 
 

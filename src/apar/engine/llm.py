@@ -86,7 +86,7 @@ class LLM:
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
             self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows)
-        self._intake = Intake(tokenizer, self.forks, self.engine.check_prompt)
+        self._intake = Intake(tokenizer, self.forks, self.engine.check_request)
 
     @property
     def context(self) -> int:
@@ -96,13 +96,14 @@ class LLM:
     def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
     ) -> list[Answer]:
-        """Answer all prompts, decoded together; `params` are one for all or one for each.
+        """Answer all prompts, decoded together; `params` are one for all or one for each. The `n` answers of a
+        prompt follow each other.
 
         Raises RequestError before anything runs where a prompt cannot be served, ModelError where forking is
         asked of a model that was not trained to, and BatchError with the other answers where some fail.
         """
         requests = self._intake.many(prompts, params)
-        groups = [self.engine.add(request.prompt, request.params) for request in requests]
+        groups = [self.engine.add(request.prompt, request.params, request.choice) for request in requests]
         try:
             for group in groups:
                 while not group.done:
@@ -122,7 +123,7 @@ class LLM:
         return self._events(self._intake.one(prompt, params))
 
     def _events(self, request: Request) -> Generator[Event, None, Answer]:
-        group = self.engine.add(request.prompt, request.params)
+        group = self.engine.add(request.prompt, request.params, request.choice)
         told = 0
         try:
             # Another stream may have stepped the engine meanwhile, and may even have finished this answer.

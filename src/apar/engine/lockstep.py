@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from apar.engine.fork import spawn
 from apar.engine.sequence import Group, Thread
-from apar.events import Delta, Event, Finished, FinishReason, Forked, Started
+from apar.events import Delta, Event, Finished, FinishReason, Forked, Started, TokenLogprob
 from apar.tree import Path
 
 
@@ -47,13 +47,14 @@ class _Step:
             self._tell(thread, Started(thread.path, thread.path[:-1] or None, group.step))
         refused = group.created >= group.params.max_threads and choice.token == group.fork
         token = choice.otherwise if refused else choice.token
+        logprob = choice.otherwise_logprob if refused else choice.logprob
         thread.choice = None
         if token in group.eos:
             self._finish(thread, "eos")
         elif token == group.fork:
             self._fork(thread, token)
         elif group.budget:
-            self._say(thread, token)
+            self._say(thread, token, logprob)
 
     def _fork(self, thread: Thread, token: int) -> None:
         self._flush(thread)
@@ -62,10 +63,11 @@ class _Step:
         self.children.append(child)
         self._tell(thread, Forked(thread.path, child.path, self.group.step))
 
-    def _say(self, thread: Thread, token: int) -> None:
+    def _say(self, thread: Thread, token: int, logprob: TokenLogprob | None) -> None:
         self.group.budget -= 1
         thread.tokens.append(token)
-        self._tell(thread, Delta(thread.path, self.group.step, (token,), thread.detokenizer.feed(token)))
+        text = thread.detokenizer.feed(token)
+        self._tell(thread, Delta(thread.path, self.group.step, (token,), text, (logprob,) if logprob else ()))
         if len(thread.tokens) >= self.group.context:
             self._finish(thread, "length")
 

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from apar.errors import RequestError
 from apar.tokens import Message
 
-MAX_PRIORITY = 1_000_000
-
 Prompt = str | Sequence[Message]
 """A question: plain text is one user turn, otherwise the turns of a chat."""
+
+MAX_PRIORITY = 1_000_000
+MAX_LOGPROBS = 20
+MAX_BIAS = 100
+MAX_PENALTY = 2
+
+_SEED_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How an answer is decoded; every limit is of the whole answer, all its threads together.
 
-    `max_tokens` counts visible tokens. `temperature` 0 is greedy. `top_k` 0 is off. `seed` None takes a fresh
-    one, which the answer reports. `stop` strings are matched in reading order and are no part of the text.
+    `max_tokens` counts visible tokens. `stop` strings are matched in reading order and are no part of the text.
     With `fork` off the model decodes sequentially. `max_threads` counts every thread the answer ever has, the
-    root included; `max_depth` is the length of the longest thread path. Requests of higher `priority` run
-    first, which changes no text.
+    root included; `max_depth` is the length of the longest thread path. `n` answers are independent groups of
+    threads. Requests of higher `priority` run first, which changes no text.
+
+    A token is chosen in this order. `logit_bias` is added to the logits of its token ids. `repetition_penalty`
+    divides positive logits of tokens that stand in the prompt or on the thread's own path and multiplies negative
+    ones; `presence_penalty` is subtracted from the logit of every token that was sampled along the path, and
+    `frequency_penalty` for each time it was (an ancestor's tokens count, another branch's do not, control tokens
+    never). `temperature` 0 then takes the largest. Else the logits are divided by it, and of the tokens those are
+    left that have at least `min_p` times the probability of the likeliest, of these the `top_k` likeliest (0:
+    all), of these the fewest that together have probability `top_p`. `seed` None takes a fresh one, which the
+    answer reports.
+
+    With `logprobs` (0 to 20) the answer tells the log probability of every token and of so many of the likeliest,
+    by the model itself: after tokens that may not come are banned, before everything above.
 
     Raises RequestError where a value is out of its range.
     """
@@ -33,8 +51,15 @@ class SamplingParams:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    logprobs: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    n: int = 1
     fork: bool = True
     max_threads: int = 32
     max_depth: int = 4
@@ -45,25 +70,60 @@ class SamplingParams:
         _check_number("temperature", self.temperature, "at least 0", lambda value: value >= 0)
         _check_number("top_p", self.top_p, "above 0 and at most 1", lambda value: 0 < value <= 1)
         _check_integer("top_k", self.top_k, 0)
+        _check_number("min_p", self.min_p, "from 0 to 1", lambda value: 0 <= value <= 1)
+        _check_number("repetition_penalty", self.repetition_penalty, "above 0", lambda value: value > 0)
+        for name in ("presence_penalty", "frequency_penalty"):
+            extent = f"from {-MAX_PENALTY} to {MAX_PENALTY}"
+            _check_number(name, getattr(self, name), extent, lambda value: abs(value) <= MAX_PENALTY)
+        object.__setattr__(self, "logit_bias", _biases(self.logit_bias))
+        if self.logprobs is not None:
+            _check_integer("logprobs", self.logprobs, 0, MAX_LOGPROBS)
         if self.seed is not None:
             _check_integer("seed", self.seed, 0)
         if not isinstance(self.fork, bool):
             raise RequestError(f"fork is {self.fork!r}; it must be True or False")
-        _check_integer("max_threads", self.max_threads, 1)
-        _check_integer("max_depth", self.max_depth, 1)
-        _check_integer("priority", self.priority, -MAX_PRIORITY)
+        for name in ("n", "max_threads", "max_depth"):
+            _check_integer(name, getattr(self, name), 1)
+        _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
 
+    @property
+    def penalises(self) -> bool:
+        """Whether what was said before changes what comes."""
+        return bool(self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1)
 
-def _check_integer(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RequestError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits are changed before a token is taken."""
+        return self.penalises or bool(self.logit_bias)
 
 
-def _check_number(name: str, value: Any, extent: str, fits: Any) -> None:
+def fresh_seed() -> int:
+    """A seed that nobody chose."""
+    return secrets.randbits(_SEED_BITS)
+
+
+def _check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    if not fits or (most is not None and value > most):
+        extent = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise RequestError(f"{name} is {value!r}; it must be a whole number {extent}")
+
+
+def _check_number(name: str, value: Any, extent: str, fits: Callable[[float], bool]) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not fits(value):
         raise RequestError(f"{name} is {value!r}; it must be a number {extent}")
+
+
+def _biases(biases: Any) -> Mapping[int, float]:
+    if not isinstance(biases, Mapping):
+        raise RequestError(f"logit_bias is {biases!r}; it must be a mapping of token ids to numbers")
+    for token, bias in biases.items():
+        _check_integer("a token id of logit_bias", token, 0)
+        extent = f"from {-MAX_BIAS} to {MAX_BIAS}"
+        _check_number(f"logit_bias of {token}", bias, extent, lambda value: abs(value) <= MAX_BIAS)
+    return MappingProxyType(dict(biases))
 
 
 def _stop_strings(stop: Any) -> tuple[str, ...]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from apar.engine.fork import may_end, may_fork
 from apar.engine.params import SamplingParams
+from apar.engine.penalties import adjust
 from apar.engine.scheduler import Row
 from apar.engine.sequence import Choice
+from apar.events import TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import Path
 
@@ -61,9 +63,18 @@ class Sampler:
         forkless = [not may_fork(row.group, row.thread) for row in rows]
         logits = logits.float()
         self._ban(logits, rows, forkless)
+        scores = _Logprobs(rows, logits)
+        logits = adjust(logits, rows, self._hidden)
         tokens = _draw(logits, rows)
         others = self._without_fork(logits, rows, tokens)
-        return [Choice(token, others.get(number, token)) for number, token in enumerate(tokens)]
+        choices = [Choice(token, others.get(number, token)) for number, token in enumerate(tokens)]
+        return scores.told(choices)
+
+    @property
+    def _hidden(self) -> frozenset[int]:
+        """What is no part of the text."""
+        control = frozenset([self.control.fork, self.control.child]) if self.control else frozenset()
+        return control | self.eos
 
     def _ban(self, logits: Tensor, rows: Sequence[Row], forkless: list[bool]) -> None:
         if self.control:
@@ -88,6 +99,34 @@ class Sampler:
         return dict(zip(forking, _draw(logits, [rows[number] for number in forking], again=True), strict=True))
 
 
+class _Logprobs:
+    """What the rows that ask for log probabilities are told."""
+
+    def __init__(self, rows: Sequence[Row], logits: Tensor) -> None:
+        """`logits` [rows, vocabulary], of which nothing is kept."""
+        self._asking = {
+            number: row.group.params.logprobs
+            for number, row in enumerate(rows)
+            if row.group.params.logprobs is not None
+        }
+        self._scores = logits[list(self._asking)].double().log_softmax(-1) if self._asking else None
+
+    def told(self, choices: list[Choice]) -> list[Choice]:
+        """The choices with the log probabilities of both their tokens."""
+        if self._scores is None:
+            return choices
+        values, tokens = self._scores.topk(min(max(self._asking.values()), self._scores.shape[-1]), -1)
+        for place, (number, count) in enumerate(self._asking.items()):
+            top = tuple(zip(tokens[place, :count].tolist(), values[place, :count].tolist(), strict=True))
+            choice = choices[number]
+            first, second = (
+                TokenLogprob(token, float(self._scores[place, token]), top)
+                for token in (choice.token, choice.otherwise)
+            )
+            choices[number] = replace(choice, logprob=first, otherwise_logprob=second)
+        return choices
+
+
 def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> list[int]:
     """The tokens by each row's parameters."""
     tokens: list[int] = logits.argmax(-1).tolist()
@@ -104,6 +143,8 @@ def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> list[int]:
     temperatures = torch.tensor([p.temperature for p in params], dtype=torch.float64, device=logits.device)
     # From the largest down, so that no temperature is too small: the largest stays 0, the others fall.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperatures.unsqueeze(1)
+    if any(p.min_p for p in params):
+        logits = _keep_near_likeliest(logits, params)
     if any(p.top_k or p.top_p < 1 for p in params):
         logits = _keep_likely(logits, params)
     numbers = [_number(row, again) for row in rows]
@@ -123,6 +164,13 @@ def _invert(logits: Tensor, uniforms: Tensor) -> list[int]:
     targets = (uniforms * cumulative[:, -1]).unsqueeze(1)
     tokens: list[int] = torch.searchsorted(cumulative, targets, right=True).squeeze(1).tolist()
     return tokens
+
+
+def _keep_near_likeliest(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
+    """Only logits of tokens with at least `min_p` times the probability of the likeliest, whose logit is 0."""
+    least = [math.log(p.min_p) if p.min_p else -math.inf for p in params]
+    borders = torch.tensor(least, dtype=torch.float64, device=logits.device).unsqueeze(1)
+    return logits.masked_fill(logits < borders, float("-inf"))
 
 
 def _keep_likely(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:

@@ -12,7 +12,7 @@ from apar.assemble import Assembler
 from apar.engine.detokenize import Detokenizer
 from apar.engine.params import SamplingParams
 from apar.errors import AparError
-from apar.events import Event, Finished
+from apar.events import Event, Finished, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import Path
 
@@ -23,6 +23,8 @@ class Choice:
 
     token: int
     otherwise: int
+    logprob: TokenLogprob | None = None
+    otherwise_logprob: TokenLogprob | None = None
 
 
 @dataclass(slots=True, eq=False)

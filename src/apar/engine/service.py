@@ -147,7 +147,7 @@ class Service:
 
     def _begin(self, ticket: Ticket) -> None:
         try:
-            group = self._engine.add(ticket.request.prompt, ticket.request.params)
+            group = self._engine.add(ticket.request.prompt, ticket.request.params, ticket.request.choice)
         except AparError as error:
             ticket.error = error
             self._leave_queue([ticket])
