@@ -40,7 +40,7 @@ def print_structure(by_category: Mapping[str, StructureFigures]) -> None:
         ]
         for name, one in by_category.items()
     ]
-    _print("category", [*columns, *(f"{limit} rows" for limit in bounds)], rows)
+    _print("category", [*columns, *(f"rows {limit}" for limit in bounds)], rows)
     click.echo("Steps: sequential ones; path: the critical path. Attended tokens and KV held: forked over sequential.")
     click.echo("Rows: the most that the speed-up can be with so many threads in a pass.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -43,9 +44,11 @@ class PeerProcess:
                 env={**os.environ, "OMP_NUM_THREADS": str(settings["threads"])},
             )
         except OSError as error:
+            self._errors.close()
             raise PeerError(f"{python} cannot be run: {error.strerror}") from error
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         try:
             facts = self._ask(settings)
             if "reason" in facts:
@@ -61,15 +64,18 @@ class PeerProcess:
         return answer["seconds"], answer["tokens"]
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: it goes when its input ends, and is killed if it does not."""
         assert self._process.stdin is not None
-        if self._process.poll() is None:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self._errors.close()
 
     def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
