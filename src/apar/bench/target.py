@@ -15,13 +15,13 @@ from apar.bench.codec import Codec, load_codec, tokenizer_codec
 from apar.bench.shapes import random_model
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
+from apar.engine.detokenize import Decode
+from apar.engine.device import choose_device, choose_dtype
 from apar.engine.engine import Engine
-from apar.engine.load import DTYPES, default_num_blocks, load
-from apar.errors import ModelError, UserError
+from apar.engine.load import load
+from apar.engine.memory import CacheBudget, memory_for_cache, memory_for_weights
+from apar.errors import UserError
 from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
-
-BLOCK_SIZE = 16
-"""Tokens of a cache block, as in `LLM`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,21 @@ class Target:
 
     def engine(self, control: ControlTokens, num_blocks: int | None, max_rows: int) -> Engine:
         """An engine of the model, which from then on is of no other use."""
-        blocks = num_blocks or default_num_blocks(self.model, BLOCK_SIZE, max_rows)
-        pool = BlockPool(blocks, BLOCK_SIZE)
-        return Engine(self.model, self.codec.decode, control.eos, control, pool, max_rows)
+        return self._engine(
+            self.codec.decode, control.eos, control, CacheBudget(num_blocks=num_blocks, max_rows=max_rows)
+        )
 
     def plain_engine(self, max_rows: int) -> Engine:
         """An engine without control tokens, end-of-sequence and text: it decodes ids up to the budget."""
-        pool = BlockPool(default_num_blocks(self.model, BLOCK_SIZE, max_rows), BLOCK_SIZE)
-        return Engine(self.model, lambda ids: "", frozenset(), None, pool, max_rows)
+        return self._engine(lambda ids: "", frozenset(), None, CacheBudget(max_rows=max_rows))
+
+    def _engine(
+        self, decode: Decode, eos: frozenset[int], control: ControlTokens | None, budget: CacheBudget
+    ) -> Engine:
+        blocks = budget.blocks_for(self.model)
+        with memory_for_cache(blocks, budget.block_size):
+            pool = BlockPool(blocks, budget.block_size)
+            return Engine(self.model, decode, eos, control, pool, budget.max_rows)
 
     def facts(self) -> dict[str, Any]:
         """What the model is, for the report."""
@@ -85,7 +92,12 @@ def load_target(model: str | None, shape: str | None, dtype: str, device: str, t
     if (model is None) == (shape is None):
         raise UserError("give a model or --shape, one of the two")
     if shape is not None:
-        return Target(shape, random_model(shape, _dtype(dtype), _device(device)), load_codec(tokenizer), None)
+        place = choose_device(device)
+        kind = choose_dtype(dtype, place)
+        # Random weights have no type of their own, which `auto` would be on a GPU.
+        with memory_for_weights(shape):
+            model_of_shape = random_model(shape, kind if isinstance(kind, torch.dtype) else torch.bfloat16, place)
+        return Target(shape, model_of_shape, load_codec(tokenizer), None)
     if tokenizer is not None:
         raise UserError("--tokenizer is for --shape: a model has a tokenizer of its own")
     loaded, own = load(str(model), dtype, device)
@@ -110,23 +122,3 @@ def model_folder_of(target: Target, name: str | None, scratch: Path) -> Path:
         return Path(name)
     target.model.save_pretrained(scratch)
     return scratch
-
-
-def _dtype(dtype: str) -> torch.dtype:
-    """Random weights have no type of their own: `auto` is float32 on the CPU and bfloat16 on a GPU."""
-    if dtype == "auto":
-        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype is {dtype!r}; it must be auto, {', '.join(DTYPES)}")
-    return DTYPES[dtype]
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return place
