@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("apar.cli.show", "Draw a paragraph tree in the terminal."),
     "train": ("apar.cli.train", "Train a model to fork, from a recipe."),
     "evaluate": ("apar.cli.evaluate", "Measure a model on held-out prompts, forked against sequential."),
+    "bench": ("apar.cli.bench", "Measure what forking saves on the trees of real answers."),
     "plot": ("apar.cli.plot", "Draw the threads of a trace over its steps as SVG."),
 }
 

@@ -28,7 +28,7 @@ __all__ = ["BrokenRecord", "Chat", "ChatReader", "Place", "read_chats"]
 Turns = Literal["every", "last"]
 """Which answers of a conversation become chats."""
 
-COPIED_KEYS = ("license", "licence", "model", "lang")
+COPIED_KEYS = ("license", "licence", "model", "lang", "category")
 """Keys of a record that are handed on unchanged."""
 
 _ROLES = {

@@ -14,6 +14,7 @@ from apar.engine.params import SamplingParams, fresh_seed
 from apar.engine.runner import Runner
 from apar.engine.sampler import Sampler
 from apar.engine.scheduler import Pass, Row, Scheduler
+from apar.engine.script import Script, follow
 from apar.engine.sequence import Choice, Group, Thread
 from apar.engine.statistics import Counters, EngineStatistics
 from apar.errors import AparError, RequestError, RunError
@@ -55,15 +56,21 @@ class Engine:
         # Groups that were in a pass that failed: each is run alone, to see which of them it was.
         self._suspects: list[Group] = []
 
-    def add(self, prompt: Sequence[int], params: SamplingParams, choice: int = 0) -> Group:
+    def add(
+        self, prompt: Sequence[int], params: SamplingParams, choice: int = 0, script: Script | None = None
+    ) -> Group:
         """Queue a request for one answer, the `choice` of those with its seed; `prompt` are token ids.
 
-        Raises RequestError where it can never be served.
+        With a `script` its tokens are taken in place of those that the model would say. Raises RequestError where
+        the request can never be served.
         """
         self.check_request(prompt, params)
+        if script is not None:
+            script.check(params, len(prompt), self.context)
         seed = fresh_seed() if params.seed is None else params.seed
         root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(self._decode))
         group = Group(self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root], choice)
+        group.script = script
         self._arrived += 1
         self.groups.append(group)
         return group
@@ -139,7 +146,7 @@ class Engine:
 
     def _run(self, work: Pass) -> tuple[list[Row], list[Choice | None]]:
         rows, logits = self._runner.run(work)
-        return rows, self._sampler.choose(rows, logits)
+        return rows, follow(rows, self._sampler.choose(rows, logits))
 
     def _take_over(self, group: Group) -> None:
         """Complete the group's logical step if all its threads have sampled."""

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from apar.assemble import Assembler
 from apar.engine.detokenize import Detokenizer
@@ -15,6 +15,9 @@ from apar.errors import AparError
 from apar.events import Event, Finished, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import Path
+
+if TYPE_CHECKING:
+    from apar.engine.script import Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Group:
     prompt_tokens: int
     threads: list[Thread]
     choice: int = 0
+    # What the threads are to sample, where that is given (benchmarks).
+    script: Script | None = None
 
     # The answer so far. `threads` are those not finished, in path order; `created` counts all there ever
     # were; `budget` is the visible tokens left.

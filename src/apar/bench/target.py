@@ -1,0 +1,124 @@
+"""The model that is measured: a trained one, or random weights of a shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from apar.bench.codec import Codec, load_codec, tokenizer_codec
+from apar.bench.shapes import random_model
+from apar.engine.blocks import BlockPool
+from apar.engine.cache import CacheShape
+from apar.engine.detokenize import Decode
+from apar.engine.device import choose_device, choose_dtype
+from apar.engine.engine import Engine
+from apar.engine.load import load
+from apar.engine.memory import CacheBudget, memory_for_cache, memory_for_weights
+from apar.errors import UserError
+from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model with its codec; `tokenizer` is its own, None for random weights."""
+
+    name: str
+    model: Any
+    codec: Codec
+    tokenizer: Any | None
+
+    def control_tokens(self, used: Iterable[int]) -> ControlTokens:
+        """The model's control tokens and end-of-sequence, or in place of those that it lacks ids not `used`.
+
+        Raises UserError where the vocabulary has no ids left.
+        """
+        taken = set(used)
+        vocabulary = int(self.model.config.vocab_size)
+        if taken and max(taken) >= vocabulary:
+            raise UserError(f"the tokenizer {self.codec.name} has more ids than {self.name}, which has {vocabulary}")
+        if self.tokenizer is not None and {FORK, CHILD} <= set(self.tokenizer.get_added_vocab()):
+            return ControlTokens.of(self.tokenizer)
+        eos = frozenset[int]() if self.tokenizer is None else end_tokens(self.tokenizer)
+        free = [token for token in reversed(range(vocabulary)) if token not in taken | eos][:3]
+        if len(free) < 3:
+            raise UserError(f"the texts use all {vocabulary} ids of {self.name}: none is left for control tokens")
+        return ControlTokens(free[0], free[1], eos or frozenset(free[2:]))
+
+    def engine(self, control: ControlTokens, num_blocks: int | None, max_rows: int) -> Engine:
+        """An engine of the model, which from then on is of no other use."""
+        return self._engine(
+            self.codec.decode, control.eos, control, CacheBudget(num_blocks=num_blocks, max_rows=max_rows)
+        )
+
+    def plain_engine(self, max_rows: int) -> Engine:
+        """An engine without control tokens, end-of-sequence and text: it decodes ids up to the budget."""
+        return self._engine(lambda ids: "", frozenset(), None, CacheBudget(max_rows=max_rows))
+
+    def _engine(
+        self, decode: Decode, eos: frozenset[int], control: ControlTokens | None, budget: CacheBudget
+    ) -> Engine:
+        blocks = budget.blocks_for(self.model)
+        with memory_for_cache(blocks, budget.block_size):
+            pool = BlockPool(blocks, budget.block_size)
+            return Engine(self.model, decode, eos, control, pool, budget.max_rows)
+
+    def facts(self) -> dict[str, Any]:
+        """What the model is, for the report."""
+        config = self.model.config
+        return {
+            "name": self.name,
+            "family": config.model_type,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "layers": config.num_hidden_layers,
+            "vocabulary": config.vocab_size,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "tokenizer": self.codec.name,
+        }
+
+
+def load_target(model: str | None, shape: str | None, dtype: str, device: str, tokenizer: Path | None = None) -> Target:
+    """The model of a folder, hub id or `demo`, or random weights of a shape.
+
+    `dtype` and `device` may be `auto`. Raises UserError unless one of the two is given, and ModelError as
+    loading does.
+    """
+    if (model is None) == (shape is None):
+        raise UserError("give a model or --shape, one of the two")
+    if shape is not None:
+        place = choose_device(device)
+        kind = choose_dtype(dtype, place)
+        # Random weights have no type of their own, which `auto` would be on a GPU.
+        with memory_for_weights(shape):
+            model_of_shape = random_model(shape, kind if isinstance(kind, torch.dtype) else torch.bfloat16, place)
+        return Target(shape, model_of_shape, load_codec(tokenizer), None)
+    if tokenizer is not None:
+        raise UserError("--tokenizer is for --shape: a model has a tokenizer of its own")
+    loaded, own = load(str(model), dtype, device)
+    return Target(str(model), loaded, tokenizer_codec(own, f"that of {model}"), own)
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of weights that a decoding step reads: all, but of an input table of its own only a few rows."""
+    own_table = getattr(getattr(model, "config", None), "tie_word_embeddings", False) is False
+    table = model.get_input_embeddings().weight if own_table else None  # type: ignore[operator]
+    return sum(one.numel() * one.element_size() for one in model.parameters() if one is not table)
+
+
+def kv_bytes_per_token(model: Any) -> int:
+    """Bytes of keys and values of a token."""
+    return CacheShape.of(model.config).bytes_per_token(model.dtype)
+
+
+def model_folder_of(target: Target, name: str | None, scratch: Path) -> Path:
+    """A folder that others can load the model from: its own, or one in `scratch`. Call it before `engine`."""
+    if name is not None and os.path.isdir(name):
+        return Path(name)
+    target.model.save_pretrained(scratch)
+    return scratch

@@ -1,0 +1,164 @@
+"""The results of `apar bench` as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from apar.bench.decode import DecodeReport
+    from apar.bench.intervals import Interval
+    from apar.bench.latency import LatencyFigures
+    from apar.bench.steps import StepFigures
+    from apar.bench.structure import StructureFigures
+    from apar.bench.throughput import CategoryLatency, ThroughputFigures
+
+_WIDTH = 1000
+"""More than any table needs: a column that is cut off says nothing, a line that wraps still does."""
+
+
+def print_structure(by_category: Mapping[str, StructureFigures]) -> None:
+    """A row per category: its counts, its ratios, and a bound for every limit of rows."""
+    bounds = list(next(iter(by_category.values())).bounds)
+    columns = ["answers", "fork", "tokens", "threads", "steps", "path", "attended", "KV peak", "KV sum"]
+    rows = [
+        [
+            name,
+            f"{one.answers:,}",
+            f"{one.forking:.0%}",
+            f"{one.tokens:,}",
+            f"{one.threads:.1f}",
+            f"{one.sequential_steps:,}",
+            f"{one.critical_path:,}",
+            *(f"{ratio:.2f}" for ratio in (one.attended_ratio, one.kv_peak_ratio, one.kv_sum_ratio)),
+            *(f"{bound:.2f}x" for bound in one.bounds.values()),
+        ]
+        for name, one in by_category.items()
+    ]
+    _print("category", [*columns, *(f"rows {limit}" for limit in bounds)], rows)
+    click.echo("Steps: sequential ones; path: the critical path. Attended tokens and KV held: forked over sequential.")
+    click.echo("Rows: the most that the speed-up can be with so many threads in a pass.")
+
+
+def print_latency(by_category: Mapping[str, LatencyFigures]) -> None:
+    """A row per category, sequential and forked beside each other."""
+    rows = [
+        [
+            name,
+            f"{one.answers:,}",
+            f"{one.tokens:,}",
+            f"{one.rate_sequential:.1f} {one.rate_forked:.1f}",
+            f"{one.latency_sequential:.2f} {one.latency_forked:.2f}",
+            _ratio(one.speedup),
+            f"{one.mean_speedup.value:.2f}x",
+            f"{one.step_ratio.value:.2f}x",
+            _percent(one.share),
+            f"{one.kv_peak_sequential:.1f} {one.kv_peak_forked:.1f}",
+            f"{one.kv_mean_sequential:.1f} {one.kv_mean_forked:.1f}",
+            f"{one.attended_ratio.value:.2f}x",
+        ]
+        for name, one in by_category.items()
+    ]
+    columns = ["answers", "tokens", "tokens/s", "seconds", "speed-up", "mean", "steps", "of steps"]
+    _print("category", [*columns, "KV peak", "KV mean", "attended"], rows)
+    click.echo("Two numbers: sequential, forked. Ratios: sequential over forked; in brackets the 95 % interval over")
+    click.echo("answers. Of steps: the speed-up as a share of the step ratio. KV: blocks, means over answers.")
+
+
+def print_throughput(figures: ThroughputFigures, categories: Mapping[str, CategoryLatency]) -> None:
+    """The two modes under load, their ratios, and the latencies by category."""
+    sides = {"sequential": figures.sequential, "forked": figures.forked}
+    rows = [
+        [
+            name,
+            f"{one.rate:.1f}",
+            f"{one.passes:,.0f}",
+            f"{one.latency_mean:.2f}",
+            f"{one.latency_p95:.2f}",
+            f"{one.kv_peak:,.0f}",
+            f"{one.kv_mean:,.1f}",
+            f"{one.preemptions:.0f}",
+        ]
+        for name, one in sides.items()
+    ]
+    ratios = (figures.latency_ratio, figures.kv_peak_ratio, figures.kv_mean_ratio)
+    latency, peak, mean = map(_ratio, ratios)
+    rows.append(["ratio", _ratio(figures.rate_ratio), _ratio(figures.step_ratio), latency, "", peak, mean, ""])
+    _print("", ["tokens/s", "passes", "latency", "p95", "KV peak", "KV mean", "preempted"], rows)
+    click.echo(f"{figures.answers:,} answers, {figures.tokens:,} tokens; medians of the rounds, in brackets the least")
+    click.echo(f"and the most. Attended tokens: {figures.attended_ratio:.2f}x fewer.")
+    _print(
+        "category",
+        ["answers", "tokens", "latency", "ratio"],
+        [
+            [
+                name,
+                f"{one.answers:,}",
+                f"{one.tokens:,}",
+                f"{one.latency_sequential:.2f} {one.latency_forked:.2f}",
+                _ratio(one.latency_ratio),
+            ]
+            for name, one in categories.items()
+        ],
+    )
+
+
+def print_decode(report: DecodeReport) -> None:
+    """A row per engine and batch size."""
+    rows = [
+        [
+            one.engine,
+            str(one.batch),
+            f"{one.rate.value:.1f} [{one.rate.low:.1f}–{one.rate.high:.1f}]",
+            _ratio(one.ratio),
+            f"{one.bandwidth_share:.0%}",
+            f"{one.prompt_milliseconds:.1f}",
+            f"{one.same_tokens:.0%}",
+        ]
+        for one in report.figures
+    ]
+    _print("engine", ["batch", "tokens/s", "ours/its", "bandwidth", "prompt, ms", "same tokens"], rows)
+    click.echo(
+        f"Medians of the rounds, in brackets the least and the most. Memory reads {report.bandwidth / 1e9:.1f} GB/s."
+    )
+    for name, facts in report.engines.items():
+        click.echo(f"{name}: {facts['version']}, {facts['threads']} threads")
+    for name, reason in report.skipped.items():
+        click.echo(f"{name} is skipped: {reason}")
+
+
+def print_steps(figures: Iterable[StepFigures]) -> None:
+    """A row per number of threads."""
+    rows = [
+        [
+            str(one.threads),
+            f"{one.milliseconds:.3f}",
+            f"{one.ratio:.2f} [{one.ratio_low:.2f}–{one.ratio_high:.2f}]",
+            f"{one.fork_microseconds:.0f}",
+        ]
+        for one in figures
+    ]
+    _print("threads", ["step, ms", "over one thread", "fork, µs"], rows)
+
+
+def _print(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=_WIDTH, highlight=False).print(table)
+
+
+def _ratio(interval: Interval) -> str:
+    return f"{interval.value:.2f}x [{interval.low:.2f}–{interval.high:.2f}]"
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.value:.0%} [{interval.low:.0%}–{interval.high:.0%}]"

@@ -1,0 +1,109 @@
+"""Answers that are given: every thread takes its next token from a script, whatever the model would say.
+
+The forward pass and the sampler do all their work, so that time and memory are those of a model that answers so
+by itself: what a benchmark measures is the structure of real answers on a model of any weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from apar.engine.fork import may_fork
+from apar.engine.params import SamplingParams
+from apar.engine.sequence import Choice
+from apar.errors import RequestError, RunError
+from apar.tokens import ControlTokens
+from apar.tree import ROOT, Node, ParagraphTree, Path
+
+if TYPE_CHECKING:
+    from apar.engine.scheduler import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What each thread of an answer samples, by its path: its `[Fork]`s and a last end-of-sequence included.
+
+    `tokens` are the visible ones, `longest` the tokens of the longest path with its control tokens and without
+    the prompt.
+    """
+
+    threads: Mapping[Path, tuple[int, ...]]
+    tokens: int
+    longest: int
+
+    @classmethod
+    def forked(cls, tree: ParagraphTree, control: ControlTokens, eos: int) -> Script:
+        """The threads of an encoded tree, in whose text neither `control` nor `eos` may occur."""
+        threads: dict[Path, tuple[int, ...]] = {}
+        lengths: dict[Path, int] = {}
+        for thread in tree.threads():
+            ids: list[int] = []
+            before = lengths.setdefault(thread.path, 0)
+            children = 0
+            for node in thread.nodes:
+                ids += _tokens(node)
+                if node.forks:
+                    ids.append(control.fork)
+                    lengths[(*thread.path, children)] = before + len(ids) + 1  # [Child]
+                    children += 1
+            lengths[thread.path] += len(ids)
+            threads[thread.path] = (*ids, eos)
+        return cls(threads, sum(len(_tokens(node)) for node in tree.nodes()), max(lengths.values()))
+
+    @classmethod
+    def sequential(cls, tree: ParagraphTree, eos: int) -> Script:
+        """The same tokens in reading order in one thread."""
+        ids = tuple(chain.from_iterable(_tokens(node) for node in tree.nodes()))
+        return cls({ROOT: (*ids, eos)}, len(ids), len(ids))
+
+    @property
+    def depth(self) -> int:
+        return max(map(len, self.threads))
+
+    def params(self) -> SamplingParams:
+        """Limits that let the whole script pass, and forking where it forks."""
+        count = len(self.threads)
+        # A fork needs budget for two tokens of every live thread (`may_fork`).
+        budget = self.tokens + 2 * count + 1
+        return SamplingParams(max_tokens=budget, fork=count > 1, max_threads=count, max_depth=self.depth, seed=0)
+
+    def check(self, params: SamplingParams, prompt_tokens: int, context: int) -> None:
+        """Raise RequestError if the request would cut the script: a script is told whole."""
+        if params.stop:
+            raise RequestError("a script is told whole: leave out the stop strings")
+        limits = (
+            ("max_tokens", self.tokens, params.max_tokens),
+            ("max_threads", len(self.threads), params.max_threads),
+            ("max_depth", self.depth, params.max_depth),
+            ("the context", prompt_tokens + self.longest + 1, context),
+        )
+        for name, needed, limit in limits:
+            if needed > limit:
+                raise RequestError(f"the script needs {needed} and {name} is {limit}; a script is told whole")
+
+
+def follow(rows: Sequence[Row], choices: Sequence[Choice | None]) -> list[Choice | None]:
+    """The choices, with those of scripted threads replaced by what their script says.
+
+    A row whose logits are not numbers stays without a choice. Raises RunError where a fork is refused.
+    """
+    return [_follow(row, choice) for row, choice in zip(rows, choices, strict=True)]
+
+
+def _follow(row: Row, choice: Choice | None) -> Choice | None:
+    script = row.group.script
+    if script is None or choice is None:
+        return choice
+    token = script.threads[row.thread.path][row.thread.sampled]
+    if token == row.group.fork and not may_fork(row.group, row.thread):
+        raise RunError(f"the script of {row.group.name} forks where its rules forbid it, in thread {row.thread.path}")
+    return Choice(token, token)
+
+
+def _tokens(node: Node) -> tuple[int, ...]:
+    if node.tokens is None:
+        raise RequestError("a script needs a tree with tokens: encode it first")
+    return node.tokens

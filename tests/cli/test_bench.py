@@ -1,0 +1,122 @@
+"""`apar bench`: on a tiny saved model, and what is wrong is one clear line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apar.data.records import TreeRecord
+from apar.tree import Node, ParagraphTree
+from tests.cli.conftest import Run
+
+LIST = ParagraphTree(Node("1. Bed:", Node(" go early."), Node("\n2. Book:", Node(" read it."), Node("\nDone."))))
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Path:
+    path = tmp_path / "trees.jsonl"
+    messages = ({"role": "user", "content": "How?"},)
+    records = [
+        TreeRecord(str(n), "drawn", messages, LIST.text, "ordered_list", None, LIST, {"category": category})
+        for n, category in enumerate(("generic", "generic", "writing"))
+    ]
+    path.write_text("".join(record.to_json() + "\n" for record in records))
+    return path
+
+
+def result(run: Run) -> dict[str, Any]:
+    """The last line of the output."""
+    assert run.code == 0, run.err
+    found: dict[str, Any] = json.loads(run.out.splitlines()[-1])
+    return found
+
+
+def test_structure_needs_no_model(apar: Callable[..., Run], trees: Path, tmp_path: Path) -> None:
+    run = apar("bench", "structure", trees, "--rows", "1,inf", "--json", tmp_path / "out.json")
+    found = result(run)
+    assert list(found["categories"]) == ["generic", "writing", "all"]
+    assert list(found["categories"]["all"]["bounds"]) == ["1", "inf"]
+    assert found["categories"]["all"]["bounds"]["inf"] > 1
+    assert found["tokenizer"].endswith("tokenizer.json")
+    assert "rows inf" in run.out
+    assert json.loads((tmp_path / "out.json").read_text())["categories"] == found["categories"]
+
+
+def test_latency_replays_both_ways(apar: Callable[..., Run], trees: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    run = apar("bench", "latency", tiny, "--replay", trees, "--json", out)
+    found = result(run)
+    figures = found["categories"]["all"]
+    assert figures["answers"] == 3
+    assert figures["step_ratio"]["value"] > 1
+    assert found["model"]["dtype"] == "float32"
+    assert found["machine"]["threads"] >= 1
+    assert found["command"].startswith("apar bench latency")
+    assert "writing" in run.out
+    runs = json.loads(out.read_text())["runs"]
+    assert [one["id"] for one in runs] == ["0", "1", "2"]
+    assert runs[0]["sequential"]["passes"] > runs[0]["forked"]["passes"]
+
+
+def test_throughput_keeps_to_concurrency_and_blocks(apar: Callable[..., Run], trees: Path, tiny: Path) -> None:
+    options = ("--concurrency", 2, "--kv-blocks", 24, "--rounds", 2)
+    found = result(apar("bench", "throughput", tiny, "--replay", trees, *map(str, options)))
+    assert found["all"]["forked"]["passes"] < found["all"]["sequential"]["passes"]
+    assert found["all"]["sequential"]["kv_peak"] <= 24
+    assert found["categories"]["writing"]["answers"] == 1
+
+
+def test_steps_are_timed_by_number_of_threads(apar: Callable[..., Run], tiny: Path) -> None:
+    found = result(apar("bench", "steps", tiny, "--threads", "1,2", "--prompt-tokens", "4", "--rounds", "1"))
+    assert [one["threads"] for one in found["steps"]] == [1, 2]
+
+
+def test_decoding_is_timed_alone_and_a_missing_peer_is_skipped_with_its_reason(
+    apar: Callable[..., Run], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apar.bench.peers.process import PEERS
+
+    (tmp_path / "absent.py").write_text("import a_package_that_is_not_installed\n")
+    monkeypatch.setitem(PEERS, "absent", str(tmp_path / "absent.py"))
+    sizes = ("--prompt-tokens", "4", "--new-tokens", "3", "--peer-rounds", "1", "--batch", "1,2")
+    run = apar("bench", "latency", tiny, "--peers", "absent", *sizes)
+    found = result(run)["decode"]
+    assert [(one["engine"], one["batch"]) for one in found["figures"]] == [("apar", 1), ("apar", 2)]
+    assert found["bandwidth"] > 0
+    assert "absent is skipped: ModuleNotFoundError: No module named 'a_package_that_is_not_installed'" in run.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("latency", "MODEL", "--shape", "llama-25m"), "give a model or --shape, one of the two"),
+        (("latency",), "give a model or --shape, one of the two"),
+        (("latency", "--shape", "llama-9b"), "there is no shape 'llama-9b'; there are llama-25m"),
+        (("latency", "MODEL", "--peers", "tgi"), "there is no peer 'tgi'; there are hf, vllm, llama.cpp"),
+        (("latency", "MODEL", "--peer-python", "tgi=x"), "--peer-python 'tgi=x' is not NAME=PYTHON"),
+        (("throughput", "MODEL"), "give the answers to decode: --replay TREES"),
+        (("latency", "MODEL", "--replay", "EMPTY"), "has no answer with text"),
+        (("latency", "MODEL", "--replay", "TREES", "--only", "x"), "--only 'x' is not KEY=VALUE"),
+        (("latency", "MODEL", "--replay", "TREES", "--kv-blocks", "1"), "give more --kv-blocks"),
+        (("latency", "MODEL", "--tokenizer", "x"), "--tokenizer is for --shape"),
+        (("latency", "--shape", "llama-25m", "--tokenizer", "/no/such"), "no tokenizer at /no/such"),
+        (("latency", "--shape", "llama-25m", "--dtype", "int3"), "dtype is 'int3'"),
+        (("steps", "MODEL", "--threads", "1,x"), "is not a list of whole numbers"),
+        (("structure", "EMPTY"), "has no answer with text"),
+        (("structure", "TREES", "--rows", "0"), "is not a list of whole numbers"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(
+    apar: Callable[..., Run], trees: Path, tiny: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    named = {"MODEL": str(tiny), "TREES": str(trees), "EMPTY": str(empty)}
+    run = apar("bench", *(named.get(argument, argument) for argument in arguments))
+    assert run.code == 2
+    assert message in run.err
+    assert "Traceback" not in run.err
