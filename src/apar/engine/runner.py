@@ -56,10 +56,13 @@ class Runner:
     def run(self, work: Pass) -> tuple[list[Row], Tensor]:
         """The rows of the pass that sample, and their logits `[rows, vocabulary]`, valid until the next pass."""
         batch = lay_out(work, self.cache.block_size)
-        if work.copies:
-            self.cache.copy(work.copies)
-        static = self._static if self._static and self._static.fits(batch) else None
-        logits = static.run(batch) if static else self._run(batch)
+        # Kernels and graphs are launched on the current device, which need not be the model's. -1: no change.
+        device = self.cache.device
+        with torch.cuda.device(device if device.type == "cuda" else -1):
+            if work.copies:
+                self.cache.copy(work.copies)
+            static = self._static if self._static and self._static.fits(batch) else None
+            logits = static.run(batch) if static else self._run(batch)
         return [batch.rows[number] for number in batch.ending], logits
 
     def _run(self, batch: Batch) -> Tensor:

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from apar.engine.gpu import CudaGraphs
+from apar.engine.gpu import CudaGraphs, TritonAttention
 from apar.engine.gpu.graphs import Bucket, StaticPasses, row_bucket
+from apar.engine.native import NativeAttention
 from apar.engine.native.build import available
 from apar.engine.scheduler import Pass
 from apar.errors import RunError
 from tests import device
 from tests.engine.random_lives import compare, make_case, make_engine, run_engine
+from tests.engine.tiny import FAMILIES, favour, tiny_model
 
 pytestmark = pytest.mark.skipif(
     device.chosen == "cpu" and not available(), reason="fixed shapes need a kernel, and there is no C++ compiler"
 )
+HOST_READS = ("aten.item", "local_scalar", "nonzero", "unique", "masked_select", "aten.equal")
 CASES = 60
 CHUNK = 15
+
+
+class Operations(TorchDispatchMode):
+    """Collects the names of the operations that run in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.names.add(str(operation))
+        return operation(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("first", range(0, CASES, CHUNK))
@@ -71,6 +88,31 @@ def test_a_bucket_is_captured_once_and_prompts_never() -> None:
     run_engine(case, engine)
     single = [work for work in works if all(row.length == 1 for row in work.rows.values())]
     assert 0 < len(captured) < len(single) < len(works)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_model_reads_back_to_the_host_within_a_pass_that_is_captured(family: str) -> None:
+    case = make_case(0)
+    model = tiny_model(0, family)
+    favour(model, case.control, fork=6.0, eos=1.0)
+    # Without the fused layers, as on a GPU.
+    engine = make_engine(replace(case, model=model, native=False))
+    spy = Operations()
+
+    def watching(run: Callable[[], None]) -> Callable[[], None]:
+        def watched() -> None:
+            with spy:
+                run()
+
+        return watched
+
+    cache = engine._runner.cache
+    heads = model.config.num_attention_heads
+    attention = NativeAttention(cache) if device.chosen == "cpu" else TritonAttention(cache, heads)
+    engine._runner.record(attention, watching)
+    run_engine(case, engine)
+    assert "aten.embedding.default" in spy.names
+    assert not {name for name in spy.names if any(reading in name for reading in HOST_READS)}
 
 
 def test_the_pool_never_gives_the_scratch_block() -> None:

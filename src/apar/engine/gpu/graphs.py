@@ -144,7 +144,9 @@ class CudaGraphs:
                 run()
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            raise RunError(f"a pass cannot be captured as a CUDA graph ({reason}); run with graphs=False") from error
+            raise RunError(
+                f"a pass cannot be captured as a CUDA graph ({reason}); load the model with graphs=False"
+            ) from error
         return graph.replay
 
     def _warm_up(self, run: Callable[[], None]) -> None:
