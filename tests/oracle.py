@@ -150,7 +150,7 @@ class Oracle:
 
     def _logits(self, tokens: list[int]) -> list[float]:
         with torch.no_grad():
-            output = self.model(input_ids=torch.tensor([tokens]), use_cache=False)
+            output = self.model(input_ids=torch.tensor([tokens], device=self.model.device), use_cache=False)
         logits: list[float] = output.logits[0, -1].tolist()
         return logits
 

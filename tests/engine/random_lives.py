@@ -25,6 +25,7 @@ from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group
 from apar.events import Delta, Event, Finished, Forked
 from apar.tokens import ControlTokens
+from tests import device
 from tests.engine.tiny import FAMILIES, favour, random_prompt, tiny_model, tiny_tokenizer
 from tests.oracle import Oracle
 
@@ -94,13 +95,18 @@ def _params(rng: random.Random) -> SamplingParams:
     )
 
 
-def make_engine(case: Case) -> Engine:
+def make_engine(case: Case, static: bool = False) -> Engine:
+    """An engine for the case; `static` is for fixed shapes, with CUDA graphs on a GPU and without on the CPU."""
+
     def decode(ids: list[int]) -> str:
         return "".join(case.texts[token] for token in ids)
 
     pool = BlockPool(case.num_blocks, case.block_size)
     model = copy.deepcopy(case.model)
-    engine = Engine(model, decode, case.control.eos, case.control, pool, case.max_rows, case.native)
+    native = case.native or static
+    engine = Engine(model, decode, case.control.eos, case.control, pool, case.max_rows, native, graphs=static)
+    if static and model.device.type == "cpu":
+        engine._runner.record(engine._runner._attention, lambda run: run)  # type: ignore[arg-type]
     engine.scheduler.max_tokens = case.max_tokens
     return engine
 
@@ -117,10 +123,14 @@ def run_engine(case: Case, engine: Engine) -> list[Group]:
     raise AssertionError("the engine makes no progress")
 
 
-def compare(number: int, counts: Counter[str]) -> str | None:
+def compare(number: int, counts: Counter[str], static: bool = False) -> str | None:
     """Run one case; what differs, or None. `counts` collects what happened."""
     case = make_case(number)
-    engine = make_engine(case)
+    return compare_with(make_engine(case, static), case, number, counts)
+
+
+def compare_with(engine: Engine, case: Case, number: int, counts: Counter[str]) -> str | None:
+    """Run a case through an engine made for it; what differs, or None."""
     groups = run_engine(case, engine)
     counts["cases"] += 1
     counts["preemptions"] += engine.scheduler.preemptions
@@ -180,11 +190,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--static", action="store_true", help="passes of single tokens in fixed shapes")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
+    device.chosen = options.device
     counts: Counter[str] = Counter({"differences": 0, "blocks lost": 0})
     began = time.perf_counter()
     for number in range(options.first, options.first + options.cases):
-        if difference := compare(number, counts):
+        if difference := compare(number, counts, options.static):
             print(difference)
     print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
     if counts["differences"] or counts["blocks lost"]:

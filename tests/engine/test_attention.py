@@ -43,16 +43,17 @@ def run(schedule: Scheduler, runner: Runner, model: Any, groups: list[Any]) -> A
     assert len(rows) == sum(len(group.threads) for group in groups)
     for row, own in zip(rows, logits, strict=True):
         with torch.no_grad():
-            alone = model(input_ids=torch.tensor([row.thread.tokens]), use_cache=False).logits[0, -1]
+            path = torch.tensor([row.thread.tokens], device=model.device)
+            alone = model(input_ids=path, use_cache=False).logits[0, -1]
         torch.testing.assert_close(own, alone, atol=1e-4, rtol=1e-4)
     return work
 
 
 def test_all_blocks_are_read_before_any_is_written() -> None:
     cache = PagedCache(CacheShape(1, 1, 1), 3, 2, torch.float32, torch.device("cpu"))
-    cache.keys[0][:] = torch.arange(3.0).view(3, 1, 1, 1)
+    cache.keys[0][:3] = torch.arange(3.0).view(3, 1, 1, 1)
     cache.copy([(0, 1), (1, 2)])
-    assert cache.keys[0][:, 0, 0, 0].tolist() == [0.0, 0.0, 1.0]
+    assert cache.keys[0][:3, 0, 0, 0].tolist() == [0.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize("argument", ["s_aux", "position_bias"])

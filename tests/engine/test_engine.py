@@ -21,12 +21,14 @@ CONTROL = ControlTokens.of(tiny_tokenizer())
 POISON = 7
 
 
-def tiny_engine(blocks: int = 200, block_size: int = 4, rows: int = 64, native: bool = True) -> Engine:
+def tiny_engine(
+    blocks: int = 200, block_size: int = 4, rows: int = 64, native: bool = True, graphs: bool = True
+) -> Engine:
     """An engine whose answers fork often."""
     model = tiny_model(3)
     favour(model, CONTROL, fork=6.0, eos=2.0)
     pool = BlockPool(blocks, block_size)
-    return Engine(model, lambda ids: "x" * len(ids), CONTROL.eos, CONTROL, pool, rows, native)
+    return Engine(model, lambda ids: "x" * len(ids), CONTROL.eos, CONTROL, pool, rows, native, graphs)
 
 
 def finish(engine: Engine) -> None:
@@ -36,7 +38,10 @@ def finish(engine: Engine) -> None:
 
 
 def poison(engine: Engine, value: float | Exception) -> None:
-    """Make every forward pass that is fed the token POISON fail, or give logits that are no numbers."""
+    """Make every forward pass that is fed the token POISON fail, or give logits that are no numbers.
+
+    The engine must be one without graphs, which would not run this again.
+    """
     forward = engine._runner._model.forward
 
     def poisoned(*args: Any, **inputs: Any) -> Any:
@@ -111,7 +116,7 @@ def test_a_request_that_fails_fails_alone_by_name(value: float | Exception) -> N
     healthy = tiny_engine()
     expected = [healthy.add([5, 9], params), healthy.add([8, 4, 3], params)]
     finish(healthy)
-    engine = tiny_engine()
+    engine = tiny_engine(graphs=False)
     poison(engine, value)
     groups: list[Group] = [engine.add(prompt, params) for prompt in ([5, 9], [4, POISON, 4], [8, 4, 3])]
     finish(engine)
@@ -173,7 +178,7 @@ def test_a_long_prompt_does_not_stall_the_answers_under_way() -> None:
 
 
 def test_what_the_model_cannot_do_is_said_as_it_is() -> None:
-    engine = tiny_engine()
+    engine = tiny_engine(graphs=False)
     poison(engine, ModelError("no such attention"))
     group = engine.add([POISON], SamplingParams())
     finish(engine)

@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from apar.engine.native.build import available
+from tests import device
 from tests.engine.random_lives import Case, make_case, make_engine, run_engine
 
-pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")
+pytestmark = [
+    pytest.mark.skipif(not available(), reason="there is no C++ compiler"),
+    pytest.mark.skipif(device.chosen != "cpu", reason="the C++ kernels are for the CPU"),
+]
 
 
 def answers(case: Case) -> list[object]:

@@ -65,13 +65,20 @@ def test_a_model_without_control_tokens_is_sampled_from_all_its_tokens() -> None
     assert choice == Choice(CHILD, CHILD)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_logits_that_are_no_finite_numbers_give_no_choice_and_leave_the_others_alone(value: float) -> None:
-    broken = peak(7)
-    broken[3] = value
-    rows = [row(), row(SamplingParams(temperature=1.0, top_k=2)), row()]
-    choices = choose(rows, torch.stack([peak(5), broken, peak(6)]))
-    assert choices == [Choice(5, 5), None, Choice(6, 6)]
+def one_bad(value: float) -> Tensor:
+    logits = peak(7)
+    logits[3] = value
+    return logits
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [one_bad(float("nan")), one_bad(float("inf")), *(torch.full([VOCABULARY], float(v)) for v in ("nan", "-inf"))],
+)
+def test_logits_that_are_no_finite_numbers_give_no_choice_and_leave_the_others_alone(broken: Tensor) -> None:
+    rows = [row(), row(SamplingParams(temperature=1.0, top_k=2)), row(), row(SamplingParams(temperature=1.0))]
+    choices = choose(rows, torch.stack([peak(5), broken, peak(6), broken]))
+    assert choices == [Choice(5, 5), None, Choice(6, 6), None]
 
 
 def test_sampling_follows_the_distribution_at_the_temperature() -> None:

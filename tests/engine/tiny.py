@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from apar.tokens import ControlTokens, add_control_tokens
+from tests import device
 
 VOCABULARY = 40
 SLIDING = {"sliding_window": 7, "layer_types": ["sliding_attention", "full_attention"]}
@@ -85,7 +86,7 @@ def tiny_model(seed: int, family: str = "llama", context: int = 128, **settings:
     model.lm_head = nn.Linear(shape["hidden_size"], VOCABULARY).requires_grad_(False)
     nn.init.normal_(model.lm_head.weight, std=0.6)
     nn.init.zeros_(model.lm_head.bias)
-    return model.requires_grad_(False)
+    return model.requires_grad_(False).to(device.chosen)
 
 
 def favour(model: Any, control: ControlTokens, fork: float, eos: float) -> None:

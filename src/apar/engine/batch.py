@@ -1,49 +1,55 @@
-"""From a scheduled pass to the tensors that the model is fed."""
+"""A scheduled pass laid out as the lists that the model is fed. Plain data: no tensor is made here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from apar.engine.attention import Layout
 from apar.engine.scheduler import Pass, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A pass laid out: its rows in the order of their tokens, those that are fed one token first."""
+    """The tokens of a pass, row after row, those of row r from `offsets[r]` to `offsets[r + 1]`.
 
-    ids: Tensor  # [1, T]
-    positions: Tensor  # [1, T] path positions
-    sampled: list[Row]  # the rows whose path ends in this pass
-    last: Tensor  # [sampled rows] the token whose logits are sampled
-    layout: Layout
+    Rows that are fed one token come first. A token's key and value go to its slot; with `written`, slot s gets
+    those of token `written[s]`: some tokens go to two places.
+    """
+
+    rows: list[Row]
+    offsets: list[int]
+    ids: list[int]
+    positions: list[int]  # path positions
+    slots: list[int]
+    written: list[int] | None
+
+    @property
+    def ending(self) -> list[int]:
+        """The numbers of the rows whose path ends in this pass: the logits of their last tokens are sampled."""
+        return [number for number, row in enumerate(self.rows) if row.sampled]
+
+    @property
+    def decoding(self) -> bool:
+        """Whether every row is fed one token."""
+        return len(self.ids) == len(self.rows)
 
 
-def lay_out(work: Pass, block_size: int, device: torch.device) -> Batch:
-    """The tensors of a pass."""
+def lay_out(work: Pass, block_size: int) -> Batch:
+    """The lists of a pass."""
     # The sort is stable: threads of one group stay together.
     rows = sorted(work.rows.values(), key=lambda row: row.length > 1)
     offsets = [0]
     for row in rows:
         offsets.append(offsets[-1] + row.length)
-    ends = [(row, end - 1) for row, end in zip(rows, offsets[1:], strict=True) if row.sampled]
     slots = [slot for row in rows for slot in _slots(row, block_size)]
     written = _mirror(work, rows, offsets, slots)
     return Batch(
-        torch.tensor([[token for row in rows for token in row.fed]], device=device),
-        torch.tensor([[index for row in rows for index in range(row.begin, row.end)]], device=device),
-        [row for row, _ in ends],
-        torch.tensor([last for _, last in ends], dtype=torch.long, device=device),
-        Layout(
-            rows,
-            offsets,
-            torch.tensor(slots, device=device),
-            None if written is None else torch.tensor(written, device=device),
-        ),
+        rows,
+        offsets,
+        [token for row in rows for token in row.fed],
+        [index for row in rows for index in range(row.begin, row.end)],
+        slots,
+        written,
     )
 
 

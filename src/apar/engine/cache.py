@@ -32,13 +32,15 @@ class CacheShape:
 class PagedCache:
     """The keys and values of all blocks, per layer `[blocks, K, block_size, D]`: what a head reads is in one piece.
 
+    There is one block more than `num_blocks`, called `scratch`: it is nobody's, and padding is written to it.
     Zeros, because a masked slot may still take part in a product: it must be finite.
     """
 
     def __init__(
         self, shape: CacheShape, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        sizes = (num_blocks, shape.heads, block_size, shape.head_size)
+        self.scratch = num_blocks
+        sizes = (num_blocks + 1, shape.heads, block_size, shape.head_size)
         self.block_size = block_size
         self.keys = [torch.zeros(sizes, dtype=dtype, device=device) for _ in range(shape.layers)]
         self.values = [torch.zeros(sizes, dtype=dtype, device=device) for _ in range(shape.layers)]

@@ -42,12 +42,13 @@ class Engine:
         pool: BlockPool,
         max_rows: int,
         native: bool = True,
+        graphs: bool = True,
     ) -> None:
         self.pool = pool
         self.context = min(int(model.config.max_position_embeddings), pool.num_blocks * pool.block_size)
         self.scheduler = Scheduler(pool, max_rows, MAX_PASS_TOKENS)
         self.groups: list[Group] = []
-        self._runner = Runner(model, pool, native)
+        self._runner = Runner(model, pool, native, graphs)
         self._vocabulary = int(model.config.vocab_size)
         self._decode, self._eos, self._control = decode, eos, control
         self._sampler = Sampler(control, eos)

@@ -29,7 +29,8 @@ class LLM:
     weights in so many bits and computes in bfloat16, which does change answers (see `apar.engine.quantize`).
     `block_size`, `num_blocks`, `kv_memory` and `max_rows` size the cache (see `CacheBudget`). A path is as long
     as the model's positions and the whole cache allow, at most. At most `max_rows` threads share a forward
-    pass. Apart from the length of a path, the sizes do not change what is answered, only how fast. For one
+    pass. `graphs` are CUDA graphs, which only a GPU has: without them a pass launches its kernels one by one.
+    Apart from the length of a path, neither these nor the sizes change what is answered, only how fast. For one
     thread of the host program.
 
     Raises ModelError where the model is missing, unsupported, cannot be loaded, or does not fit into memory;
@@ -48,10 +49,11 @@ class LLM:
         num_blocks: int | None = None,
         kv_memory: int | str | None = None,
         max_rows: int = 64,
+        graphs: bool = True,
     ) -> None:
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
         loaded, tokenizer = load(model, dtype, device, adapter, quantize)
-        self._set_up(loaded, tokenizer, str(model), budget)
+        self._set_up(loaded, tokenizer, str(model), budget, graphs)
 
     @classmethod
     def from_parts(
@@ -63,6 +65,7 @@ class LLM:
         num_blocks: int | None = None,
         kv_memory: int | str | None = None,
         max_rows: int = 64,
+        graphs: bool = True,
     ) -> Self:
         """An LLM of a Hugging Face model and tokenizer that are loaded already.
 
@@ -70,10 +73,10 @@ class LLM:
         """
         self = cls.__new__(cls)
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
-        self._set_up(model, tokenizer, type(model).__name__, budget)
+        self._set_up(model, tokenizer, type(model).__name__, budget, graphs)
         return self
 
-    def _set_up(self, model: Any, tokenizer: Any, name: str, budget: CacheBudget) -> None:
+    def _set_up(self, model: Any, tokenizer: Any, name: str, budget: CacheBudget, graphs: bool) -> None:
         check_supported(model.config, name)
         if not model._supports_attention_backend:
             raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
@@ -85,7 +88,7 @@ class LLM:
         blocks = budget.blocks_for(model)
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
-            self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows)
+            self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows, graphs=graphs)
         self._intake = Intake(tokenizer, self.forks, self.engine.check_request)
 
     @property

@@ -52,23 +52,17 @@ class Sampler:
         `logits` `[rows, vocabulary]` are overwritten where a token is banned.
         """
         # The maximum of a row with a NaN is one; a row of -inf alone has no token to give.
-        sound = logits.amax(-1).isfinite().tolist()
-        if all(sound):
-            return [*self._choose(rows, logits)]
-        healthy = [number for number, good in enumerate(sound) if good]
-        choices = iter(self._choose([rows[number] for number in healthy], logits[healthy]))
-        return [next(choices) if good else None for good in sound]
-
-    def _choose(self, rows: Sequence[Row], logits: Tensor) -> list[Choice]:
+        sound = logits.amax(-1).isfinite()
         forkless = [not may_fork(row.group, row.thread) for row in rows]
         logits = logits.float()
         self._ban(logits, rows, forkless)
         scores = _Logprobs(rows, logits)
         logits = adjust(logits, rows, self._hidden)
-        tokens = _draw(logits, rows)
+        # One transfer for both: each makes the host wait for the device.
+        tokens, healthy = torch.stack([_draw(logits, rows), sound]).tolist()
         others = self._without_fork(logits, rows, tokens)
-        choices = [Choice(token, others.get(number, token)) for number, token in enumerate(tokens)]
-        return scores.told(choices)
+        choices = scores.told([Choice(token, others.get(number, token)) for number, token in enumerate(tokens)])
+        return [choice if healthy[number] else None for number, choice in enumerate(choices)]
 
     @property
     def _hidden(self) -> frozenset[int]:
@@ -96,7 +90,8 @@ class Sampler:
             return {}
         logits = logits[forking]
         logits[:, fork] = float("-inf")
-        return dict(zip(forking, _draw(logits, [rows[number] for number in forking], again=True), strict=True))
+        drawn = _draw(logits, [rows[number] for number in forking], again=True)
+        return dict(zip(forking, drawn.tolist(), strict=True))
 
 
 class _Logprobs:
@@ -127,18 +122,16 @@ class _Logprobs:
         return choices
 
 
-def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> list[int]:
-    """The tokens by each row's parameters."""
-    tokens: list[int] = logits.argmax(-1).tolist()
+def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> Tensor:
+    """The tokens by each row's parameters [rows]; any for a row whose logits are not numbers."""
+    tokens = logits.argmax(-1)
     sampled = [number for number, row in enumerate(rows) if row.group.params.temperature > 0]
     if sampled:
-        drawn = _sample(logits[sampled], [rows[number] for number in sampled], again)
-        for number, token in zip(sampled, drawn, strict=True):
-            tokens[number] = token
+        tokens[sampled] = _sample(logits[sampled], [rows[number] for number in sampled], again)
     return tokens
 
 
-def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> list[int]:
+def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> Tensor:
     params = [row.group.params for row in rows]
     temperatures = torch.tensor([p.temperature for p in params], dtype=torch.float64, device=logits.device)
     # From the largest down, so that no temperature is too small: the largest stays 0, the others fall.
@@ -155,15 +148,15 @@ def _number(row: Row, again: bool) -> float:
     return uniform(row.group.seed, row.group.choice, row.thread.path, row.thread.sampled, again)
 
 
-def _invert(logits: Tensor, uniforms: Tensor) -> list[int]:
+def _invert(logits: Tensor, uniforms: Tensor) -> Tensor:
     """The token at which the cumulative probability, in the order of ids, passes the row's number.
 
     In the order of ids, not of probability, a rounding error moves a border a little but never swaps tokens.
     """
     cumulative = logits.softmax(-1).cumsum(-1)
     targets = (uniforms * cumulative[:, -1]).unsqueeze(1)
-    tokens: list[int] = torch.searchsorted(cumulative, targets, right=True).squeeze(1).tolist()
-    return tokens
+    # Beyond the last token only where the logits are not numbers.
+    return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp_max(logits.shape[-1] - 1)
 
 
 def _keep_near_likeliest(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
@@ -186,7 +179,7 @@ def _keep_likely(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     masses = torch.tensor(shares, dtype=torch.float64, device=logits.device)
     ranked_k = ranked.masked_fill(ranks >= counts.unsqueeze(1), float("-inf"))
     probabilities = ranked_k.softmax(-1)
-    # A rank is kept while the ranks before it have less than the mass; rank 0 always is.
+    # A rank is kept while the ranks before it have less than the mass; rank 0 always is, even if it is no number.
     before = probabilities.cumsum(-1) - probabilities
-    kept = ((before < masses.unsqueeze(1)) & (ranks < counts.unsqueeze(1))).sum(-1, keepdim=True)
+    kept = ((before < masses.unsqueeze(1)) & (ranks < counts.unsqueeze(1))).sum(-1, keepdim=True).clamp_min(1)
     return logits.masked_fill(logits < ranked.gather(1, kept - 1), float("-inf"))

@@ -11,6 +11,7 @@ from apar.engine.attention import Layout, PreparedAttention, Scores
 from apar.engine.cache import PagedCache
 from apar.engine.native.build import available
 from apar.engine.native.linear import TYPES
+from apar.engine.tables import Tables, make_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +29,16 @@ class NativeAttention:
         return cache.device.type == "cpu" and cache.dtype in TYPES and available()
 
     def prepare(self, layout: Layout) -> PreparedAttention:
-        width = max(len(row.thread.blocks) for row in layout.rows)
-        tables = torch.zeros(len(layout.rows), width, dtype=torch.long)
-        for number, row in enumerate(layout.rows):
-            blocks = row.thread.blocks
-            tables[number, : len(blocks)] = torch.tensor(blocks)
-        ends = torch.tensor([row.end for row in layout.rows])
-        return _Prepared(layout, tables, ends, torch.tensor(layout.offsets))
+        return self.over(make_tables(layout, self.cache.device))
+
+    def over(self, tables: Tables) -> PreparedAttention:
+        """Attention over rows that are fed any number of tokens."""
+        return _Prepared(tables)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    layout: Layout
-    tables: Tensor  # [R, W]
-    ends: Tensor  # [R]
-    offsets: Tensor  # [R + 1]
+    tables: Tables
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
         output: Tensor = torch.ops.apar.paged_attention(
@@ -51,11 +47,11 @@ class _Prepared:
             value,
             keys,
             values,
-            self.layout.slots,
-            self.layout.written,
-            self.tables,
-            self.ends,
-            self.offsets,
+            self.tables.slots,
+            self.tables.written,
+            self.tables.blocks,
+            self.tables.ends,
+            self.tables.offsets,
             scores.scale,
             scores.window or 0,
             scores.softcap or 0.0,
