@@ -39,6 +39,14 @@ def space_decode() -> Decode:
     return tokenizer.decode
 
 
+def fallback_decode() -> Decode:
+    """Token 0 is `a`, token 1 + n the byte n; bytes side by side that are no text are all broken, as in Llama 2."""
+    words = ["a", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, "a"))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return tokenizer.decode
+
+
 def test_a_character_of_several_tokens_is_shown_when_it_is_complete() -> None:
     ids, decode = byte_decode()
     shown = pieces(Detokenizer(decode), [ids[byte] for byte in "a€😀b".encode()])
@@ -61,10 +69,50 @@ def test_bytes_after_a_broken_character_do_not_complete_it() -> None:
     assert shown + detokenizer.feed(last) + detokenizer.flush() == BROKEN * 2
 
 
-def test_bytes_that_are_no_character_are_held_back_for_four_tokens_at_most() -> None:
+def test_bytes_that_are_no_character_are_held_back_for_three_tokens_at_most() -> None:
     ids, decode = byte_decode()
-    shown = pieces(Detokenizer(decode), [ids[0x80]] * 9)
-    assert shown == ["", "", "", BROKEN * 4, "", "", "", BROKEN * 4, ""]
+    detokenizer = Detokenizer(decode)
+    assert pieces(detokenizer, [ids[0x80]] * 9) == ["", "", "", *[BROKEN] * 6]
+    assert detokenizer.flush() == BROKEN * 3
+
+
+@pytest.mark.parametrize("stray", range(6))
+@pytest.mark.parametrize("character", ["é", "€", "😀"])
+def test_a_character_after_stray_bytes_is_not_lost(stray: int, character: str) -> None:
+    ids, decode = byte_decode()
+    text = "".join(pieces(Detokenizer(decode), [ids[byte] for byte in b"a" + b"\x80" * stray + character.encode()]))
+    assert text == "a" + BROKEN * stray + character
+
+
+@pytest.mark.parametrize("stray", range(6))
+@pytest.mark.parametrize("character", ["é", "€", "😀"])
+def test_a_decoder_that_gives_up_on_a_whole_run_of_bytes_does_not_lose_the_character(
+    stray: int, character: str
+) -> None:
+    detokenizer = Detokenizer(fallback_decode())
+    text = "".join(pieces(detokenizer, [0, *[1 + 0x80] * stray, *[1 + byte for byte in character.encode()]]))
+    assert text == "a" + BROKEN * stray + character
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_bytes_the_pieces_are_what_they_decode_to(seed: int) -> None:
+    ids, decode = byte_decode()
+    rng = random.Random(seed)
+    characters = [*(letter.encode() for letter in ["a", "é", "漢", "😀", BROKEN]), b"\x80", b"\xe2", b"\xe2\x82", b"\xf0"]
+    data = b"".join(rng.choice(characters) for _ in range(60))
+    detokenizer = Detokenizer(decode)
+    shown = "".join(pieces(detokenizer, [ids[byte] for byte in data]))
+    assert shown + detokenizer.flush() == data.decode(errors="replace")
+
+
+def test_tokens_that_end_within_a_character_one_after_the_other_lose_none() -> None:
+    euro = "€".encode()
+    parts = [euro[:1], *[euro[1:] + euro[:1]] * 6, euro[1:]]
+
+    def decode(numbers: list[int]) -> str:
+        return b"".join(parts[number] for number in numbers).decode(errors="replace")
+
+    assert "".join(pieces(Detokenizer(decode), [*range(len(parts))])) == "€" * 7
 
 
 @pytest.mark.parametrize("seed", range(20))
