@@ -79,6 +79,19 @@ def test_a_broken_line_of_a_trace_is_named_by_its_number(tmp_path: Path, broken:
         '{"event": "started", "thread": [0, "x"], "parent": [0], "step": 1}',
         '{"event": "started", "thread": [], "parent": null, "step": 1}',
         '{"event": "delta", "thread": [0], "step": 1, "token_ids": [1], "text": null}',
+        *(
+            '{"event": "delta", "thread": [0], "step": 1, "token_ids": [1], "text": "a", "logprobs": ' + logprobs + "}"
+            for logprobs in [
+                "[3]",
+                '[{"token_id": 1, "logprob": -1.0}]',
+                '[{"token_id": 1, "logprob": NaN, "top": []}]',
+                '[{"token_id": 1, "logprob": -1.0, "top": "ab"}]',
+                '[{"token_id": 1, "logprob": -1.0, "top": ["ab"]}]',
+                '[{"token_id": 1, "logprob": -1.0, "top": [[1, -1.0, 2]]}]',
+                '[{"token_id": 1, "logprob": -1.0, "top": [[1, -Infinity]]}]',
+                '[{"token_id": true, "logprob": -1.0, "top": []}]',
+            ]
+        ),
         '{"event": "delta", "thread": [0], "step": -1, "token_ids": [1], "text": "a"}',
         '{"event": "finished", "thread": [0], "step": 1000000000000, "reason": "eos"}',
         "[" * 100_000,
@@ -89,6 +102,12 @@ def test_a_value_of_another_type_is_a_broken_line_too(tmp_path: Path, broken: st
     trace.write_text(broken + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"trace.jsonl, line 1 is not an event"):
         list(read_trace(trace))
+
+
+def test_whole_numbers_are_log_probabilities_too() -> None:
+    line = '{"event": "delta", "thread": [0], "step": 1, "token_ids": [1], "text": "a", '
+    event = from_json(line + '"logprobs": [{"token_id": 1, "logprob": -1, "top": [[1, -1], [4, -2]]}]}')
+    assert event == Delta((0,), 1, (1,), "a", (TokenLogprob(1, -1.0, ((1, -1.0), (4, -2.0))),))
 
 
 def test_a_missing_trace_and_one_that_is_no_text_are_one_line_each(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ of steps.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -116,9 +117,20 @@ def _logprob_from_json(item: dict[str, Any]) -> TokenLogprob:
 
 def _are_logprobs(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(item, dict) and _is_count(item.get("token_id")) and isinstance(item.get("logprob"), float)
+        isinstance(item, dict)
+        and _is_token_with_logprob([item.get("token_id"), item.get("logprob")])
+        and isinstance(item.get("top"), list)
+        and all(map(_is_token_with_logprob, item["top"]))
         for item in value
     )
+
+
+def _is_token_with_logprob(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    token, logprob = value
+    number = isinstance(logprob, int | float) and not isinstance(logprob, bool)
+    return _is_count(token) and number and math.isfinite(logprob)
 
 
 def _is_count(value: Any) -> bool:

@@ -98,7 +98,13 @@ def test_a_decoder_that_gives_up_on_a_whole_run_of_bytes_does_not_lose_the_chara
 def test_whatever_the_bytes_the_pieces_are_what_they_decode_to(seed: int) -> None:
     ids, decode = byte_decode()
     rng = random.Random(seed)
-    characters = [*(letter.encode() for letter in ["a", "é", "漢", "😀", BROKEN]), b"\x80", b"\xe2", b"\xe2\x82", b"\xf0"]
+    characters = [
+        *(letter.encode() for letter in ["a", "é", "漢", "😀", BROKEN]),
+        b"\x80",
+        b"\xe2",
+        b"\xe2\x82",
+        b"\xf0",
+    ]
     data = b"".join(rng.choice(characters) for _ in range(60))
     detokenizer = Detokenizer(decode)
     shown = "".join(pieces(detokenizer, [ids[byte] for byte in data]))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from apar.engine.params import SamplingParams
 from apar.errors import RequestError
+
+
+def _from_dict(params: SamplingParams) -> SamplingParams:
+    return SamplingParams(**asdict(params))
 
 
 @pytest.mark.parametrize(
@@ -34,6 +42,8 @@ from apar.errors import RequestError
         ("n", 0),
         ("min_p", 1.5),
         ("repetition_penalty", 0.0),
+        ("repetition_penalty", 1e-300),
+        ("repetition_penalty", 1e39),
         ("presence_penalty", 2.5),
         ("frequency_penalty", float("inf")),
         ("logprobs", 21),
@@ -61,6 +71,14 @@ def test_a_bias_cannot_be_changed_afterwards_and_parameters_can_be_compared_and_
     assert params.logit_bias == {3: 1.0}
     assert params == SamplingParams(logit_bias={3: 1.0})
     assert len({params, SamplingParams()}) == 2
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda params: pickle.loads(pickle.dumps(params)), _from_dict])
+def test_parameters_can_be_copied_pickled_and_turned_into_plain_data(
+    twin: Callable[[SamplingParams], SamplingParams],
+) -> None:
+    params = SamplingParams(temperature=0.5, logit_bias={3: 1.0}, stop=("a",))
+    assert twin(params) == params
 
 
 def test_stop_strings_may_come_as_a_list() -> None:

@@ -220,3 +220,49 @@ def test_a_fork_that_may_be_refused_has_the_log_probability_of_both_tokens() -> 
     assert [choice.logprob.token_id, choice.otherwise_logprob.token_id] == [FORK, 7]
     assert choice.logprob.logprob > choice.otherwise_logprob.logprob
     assert choice.logprob.top == ()
+
+
+def test_log_probabilities_do_not_depend_on_what_the_other_rows_ask_even_where_tokens_tie() -> None:
+    torch.manual_seed(0)
+    kinds = [SamplingParams(logprobs=count) for count in (0, 1, 2, 5, 20)]
+    rows = [row(kinds[number % 5]) for number in range(40)]
+    logits = torch.randint(0, 4, (40, 500)).float()
+    alone = [choose([one], own.unsqueeze(0))[0] for one, own in zip(rows, logits, strict=True)]
+    assert choose(rows, logits) == alone
+
+
+def test_of_tokens_that_tie_those_with_the_lowest_ids_are_told() -> None:
+    [choice] = choose([row(SamplingParams(logprobs=3))], peak(7).unsqueeze(0))
+    assert choice is not None
+    assert choice.logprob is not None
+    assert [token for token, _ in choice.logprob.top] == [7, EOS, FORK]
+
+
+def test_a_token_that_cannot_come_is_not_among_the_likeliest() -> None:
+    logits = torch.full((VOCABULARY,), float("-inf"))
+    logits[[CHILD, 7, 8]] = torch.tensor([9.0, 2.0, 1.0])
+    [choice] = choose([row(SamplingParams(logprobs=20))], logits.unsqueeze(0))
+    assert choice is not None
+    assert choice.logprob is not None
+    assert [token for token, _ in choice.logprob.top] == [7, 8]
+
+
+@pytest.mark.parametrize("repetition", [0.01, 100.0])
+@pytest.mark.parametrize("others", [-2.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.0, 1e-30, 1.0])
+def test_the_strongest_penalties_and_biases_still_give_a_token(
+    repetition: float, others: float, temperature: float
+) -> None:
+    params = SamplingParams(
+        temperature=temperature,
+        repetition_penalty=repetition,
+        presence_penalty=others,
+        frequency_penalty=others,
+        logit_bias={5: -100.0, 9: 100.0},
+    )
+    for scale in (0.0, 1.0, 1e4):
+        logits = torch.linspace(-1, 1, VOCABULARY) * scale
+        [choice] = choose([said(params, 3, 5, 5, 7, 9)], logits.unsqueeze(0))
+        assert choice is not None
+        assert choice.token in range(VOCABULARY)
+        assert choice.token != CHILD

@@ -6,7 +6,6 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from apar.errors import RequestError
@@ -19,6 +18,8 @@ MAX_PRIORITY = 1_000_000
 MAX_LOGPROBS = 20
 MAX_BIAS = 100
 MAX_PENALTY = 2
+MIN_REPETITION, MAX_REPETITION = 0.01, 100
+"""Far beyond what is of use; logits times these are still finite numbers."""
 
 _SEED_BITS = 32
 
@@ -71,7 +72,8 @@ class SamplingParams:
         _check_number("top_p", self.top_p, "above 0 and at most 1", lambda value: 0 < value <= 1)
         _check_integer("top_k", self.top_k, 0)
         _check_number("min_p", self.min_p, "from 0 to 1", lambda value: 0 <= value <= 1)
-        _check_number("repetition_penalty", self.repetition_penalty, "above 0", lambda value: value > 0)
+        extent = f"from {MIN_REPETITION} to {MAX_REPETITION}"
+        _check_number("repetition_penalty", self.repetition_penalty, extent, _is_repetition)
         for name in ("presence_penalty", "frequency_penalty"):
             extent = f"from {-MAX_PENALTY} to {MAX_PENALTY}"
             _check_number(name, getattr(self, name), extent, lambda value: abs(value) <= MAX_PENALTY)
@@ -116,6 +118,10 @@ def _check_number(name: str, value: Any, extent: str, fits: Callable[[float], bo
         raise RequestError(f"{name} is {value!r}; it must be a number {extent}")
 
 
+def _is_repetition(value: float) -> bool:
+    return MIN_REPETITION <= value <= MAX_REPETITION
+
+
 def _biases(biases: Any) -> Mapping[int, float]:
     if not isinstance(biases, Mapping):
         raise RequestError(f"logit_bias is {biases!r}; it must be a mapping of token ids to numbers")
@@ -123,7 +129,8 @@ def _biases(biases: Any) -> Mapping[int, float]:
         _check_integer("a token id of logit_bias", token, 0)
         extent = f"from {-MAX_BIAS} to {MAX_BIAS}"
         _check_number(f"logit_bias of {token}", bias, extent, lambda value: abs(value) <= MAX_BIAS)
-    return MappingProxyType(dict(biases))
+    # A copy: what is changed in the caller's own does not count. A plain one, which can be pickled.
+    return dict(biases)
 
 
 def _stop_strings(stop: Any) -> tuple[str, ...]:

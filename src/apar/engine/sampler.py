@@ -110,16 +110,33 @@ class _Logprobs:
         """The choices with the log probabilities of both their tokens."""
         if self._scores is None:
             return choices
-        values, tokens = self._scores.topk(min(max(self._asking.values()), self._scores.shape[-1]), -1)
-        for place, (number, count) in enumerate(self._asking.items()):
-            top = tuple(zip(tokens[place, :count].tolist(), values[place, :count].tolist(), strict=True))
-            choice = choices[number]
+        some = [choices[number] for number in self._asking]
+        pairs = torch.tensor([(choice.token, choice.otherwise) for choice in some], device=self._scores.device)
+        scores = self._scores.gather(1, pairs).tolist()
+        for number, choice, both, top in zip(self._asking, some, scores, self._likeliest(self._scores), strict=True):
             first, second = (
-                TokenLogprob(token, float(self._scores[place, token]), top)
-                for token in (choice.token, choice.otherwise)
+                TokenLogprob(token, score, top)
+                for token, score in zip((choice.token, choice.otherwise), both, strict=True)
             )
             choices[number] = replace(choice, logprob=first, otherwise_logprob=second)
         return choices
+
+    def _likeliest(self, scores: Tensor) -> list[tuple[tuple[int, float], ...]]:
+        """As many as each row asks for, of equals those with the lowest ids; none that cannot come.
+
+        `topk` tells the values only: which of equals it takes depends on how many the other rows ask for.
+        """
+        counts = [min(count, scores.shape[-1]) for count in self._asking.values()]
+        if not any(counts):
+            return [()] * len(counts)
+        values = scores.topk(max(counts), -1).values
+        last = torch.tensor([max(count - 1, 0) for count in counts], device=scores.device).unsqueeze(1)
+        kept = ((scores >= values.gather(1, last)) & scores.isfinite()).nonzero()
+        tops: list[list[tuple[int, float]]] = [[] for _ in counts]
+        for (place, token), score in zip(kept.tolist(), scores[kept[:, 0], kept[:, 1]].tolist(), strict=True):
+            tops[place].append((token, score))
+        # The sort keeps the order of ids.
+        return [tuple(sorted(top, key=lambda pair: -pair[1])[:count]) for top, count in zip(tops, counts, strict=True)]
 
 
 def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> Tensor:
