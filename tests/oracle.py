@@ -8,6 +8,7 @@ definition of its random numbers.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import ROOT, Path
 
+ROUNDING = 1e-5
+"""More than two ways of computing a tiny model's logits in float32 differ by."""
+
 
 @dataclass
 class OracleThread:
@@ -30,7 +34,10 @@ class OracleThread:
 
 
 class Oracle:
-    """One answer. `texts` has the text of each token id; `context` is the longest a path may be."""
+    """One answer. `texts` has the text of each token id; `context` is the longest a path may be.
+
+    With `noise` every logit is off by as much as rounding may put it off: an answer that this changes hangs on a tie.
+    """
 
     def __init__(
         self,
@@ -41,9 +48,10 @@ class Oracle:
         prompt: Sequence[int],
         params: SamplingParams,
         choice: int = 0,
+        noise: random.Random | None = None,
     ) -> None:
         assert params.seed is not None
-        self.prompt, self.choice = prompt, choice
+        self.prompt, self.choice, self.noise = prompt, choice, noise
         self.model, self.texts, self.control, self.context = model, texts, control, context
         self.params, self.seed = params, params.seed
         self.threads = {ROOT: OracleThread(list(prompt))}
@@ -152,6 +160,8 @@ class Oracle:
         with torch.no_grad():
             output = self.model(input_ids=torch.tensor([tokens], device=self.model.device), use_cache=False)
         logits: list[float] = output.logits[0, -1].tolist()
+        if self.noise:
+            logits = [value + self.noise.uniform(-ROUNDING, ROUNDING) for value in logits]
         return logits
 
     def _choose(self, path: Path, logits: list[float], banned: set[int], again: bool = False) -> int:

@@ -3,7 +3,8 @@
     python -m tests.engine.random_lives --cases 2000
 
 A case is a random model, some prompts with their parameters, and an engine short of this or that. It is made
-from its number alone, so a difference can be looked at again: `--first N --cases 1`.
+from its number alone, so a difference can be looked at again: `--first N --cases 1`. An answer that differs only
+where two tokens are as close as rounding is a tie: an oracle with a little noise gives it too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from apar.engine.blocks import BlockPool
@@ -26,11 +28,17 @@ from apar.engine.sequence import Group
 from apar.events import Delta, Event, Finished, Forked
 from apar.tokens import ControlTokens
 from tests import device
-from tests.engine.tiny import FAMILIES, favour, random_prompt, tiny_model, tiny_tokenizer
+from tests.engine.tiny import FAMILIES, VOCABULARY, favour, random_prompt, tiny_model, tiny_tokenizer
 from tests.oracle import Oracle
 
 _MOST_STEPS = 20_000
 """Far more passes than any case takes: an engine that makes no progress fails instead of hanging."""
+
+_TRIES = 16
+"""Oracles with noise that an answer is compared with before it counts as different."""
+
+_TIES = 0.005
+"""The share of answers that may hang on a tie; of the tiny models' logits, fewer are that close."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +88,12 @@ def _params(rng: random.Random) -> SamplingParams:
         temperature=rng.choice([0.0, 0.0, 0.7, 1.5]),
         top_p=rng.choice([1.0, 0.8]),
         top_k=rng.choice([0, 0, 5]),
-        min_p=rng.choice([0.0, 0.0, 0.05]),
-        repetition_penalty=rng.choice([1.0, 1.0, 1.3]),
-        presence_penalty=rng.choice([0.0, 0.0, 0.7]),
-        frequency_penalty=rng.choice([0.0, 0.0, -0.4]),
-        logit_bias=rng.choice([{}, {}, {5: 3.0, 9: -100.0}]),
-        logprobs=rng.choice([None, None, 0, 3]),
+        min_p=rng.choice([0.0, 0.0, 0.05, 0.4]),
+        repetition_penalty=rng.choice([1.0, 1.0, 1.3, 0.8]),
+        presence_penalty=rng.choice([0.0, 0.0, 0.7, -0.3]),
+        frequency_penalty=rng.choice([0.0, 0.0, 0.5, -0.4]),
+        logit_bias=rng.choice([{}, {}, {5: 3.0, 9: -100.0}, {0: -1.5, VOCABULARY - 2: 1.0}]),
+        logprobs=rng.choice([None, None, 0, 3, 20]),
         seed=rng.randrange(1000),
         stop=tuple(rng.choice(["ab", "cca", "b1", "a a"]) for _ in range(rng.choice([0, 0, 0, 1, 2]))),
         fork=rng.random() < 0.95,
@@ -136,25 +144,29 @@ def compare_with(engine: Engine, case: Case, number: int, counts: Counter[str]) 
     counts["preemptions"] += engine.scheduler.preemptions
     counts["blocks lost"] += case.num_blocks - engine.pool.num_free
     for prompt, params, group in zip(case.prompts, case.params, groups, strict=True):
-        oracle = Oracle(case.model, case.texts, case.control, engine.context, prompt, params, group.choice)
-        expected = oracle.run()
-        _count(expected, counts)
-        if difference := _difference(group, expected, oracle.text):
+        oracle = partial(Oracle, case.model, case.texts, case.control, engine.context, prompt, params, group.choice)
+        exact = oracle()
+        _count(exact.run(), counts)
+        if difference := _difference(group, exact):
+            if any(_difference(group, oracle(random.Random(seed))) is None for seed in range(_TRIES)):
+                counts["ties"] += 1
+                continue
             counts["differences"] += 1
             return f"case {number}, {group.name}: {difference}"
     return None
 
 
-def _difference(group: Group, expected: list[Event], text: str) -> str | None:
+def _difference(group: Group, oracle: Oracle) -> str | None:
     if group.error:
         return str(group.error)
+    expected = oracle.events or oracle.run()
     for mine, theirs in zip(group.events, expected, strict=False):
         if not _alike(mine, theirs):
             return f"the engine tells {mine}, the oracle {theirs}"
     if len(group.events) != len(expected):
         return f"the engine tells {len(group.events)} events, the oracle {len(expected)}"
-    if group.assembler.text != text:
-        return f"the engine's text is {group.assembler.text!r}, the oracle's {text!r}"
+    if group.assembler.text != oracle.text:
+        return f"the engine's text is {group.assembler.text!r}, the oracle's {oracle.text!r}"
     return None
 
 
@@ -194,13 +206,13 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     device.chosen = options.device
-    counts: Counter[str] = Counter({"differences": 0, "blocks lost": 0})
+    counts: Counter[str] = Counter({"differences": 0, "ties": 0, "blocks lost": 0})
     began = time.perf_counter()
     for number in range(options.first, options.first + options.cases):
         if difference := compare(number, counts, options.static):
             print(difference)
     print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
-    if counts["differences"] or counts["blocks lost"]:
+    if counts["differences"] or counts["blocks lost"] or counts["ties"] > _TIES * counts["answers"]:
         sys.exit(1)
 
 

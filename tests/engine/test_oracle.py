@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from torch import Tensor
 
+from apar.engine import penalties
 from apar.engine.cache import PagedCache
 from apar.engine.scheduler import Scheduler
+from apar.tokens import ControlTokens
 from tests.engine.random_lives import compare
+from tests.engine.tiny import tiny_tokenizer
 
 CASES = 150
 CHUNK = 15
@@ -26,6 +30,7 @@ def test_the_engine_equals_the_oracle_event_for_event_and_loses_no_block(first: 
     differences, counts = lives(first, CHUNK)
     assert differences == []
     assert counts["blocks lost"] == 0
+    assert counts["ties"] <= 1
     # The cases are of use only if things happen in them.
     assert counts["forks"] > 0
     assert counts["preemptions"] > 0
@@ -48,3 +53,18 @@ def test_the_comparison_notices_a_fork_token_that_the_child_misses(monkeypatch: 
     monkeypatch.setattr(Scheduler, "plan", without_mirrors)
     differences, _ = lives(0, CHUNK)
     assert differences
+
+
+def test_the_comparison_notices_penalties_that_leave_out_what_an_ancestor_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted, child = penalties._counts, ControlTokens.of(tiny_tokenizer()).child
+
+    def own_tokens(like: Tensor, paths: list[list[int]], hidden: frozenset[int]) -> Tensor:
+        begins = [len(path) - path[::-1].index(child) if child in path else 0 for path in paths]
+        return counted(like, [path[begin:] for path, begin in zip(paths, begins, strict=True)], hidden)
+
+    monkeypatch.setattr(penalties, "_counts", own_tokens)
+    differences, counts = lives(0, CHUNK)
+    assert differences
+    assert counts["ties"] <= 1
