@@ -34,19 +34,35 @@ class Start:
 def prepare(recipe: Recipe, examples: Sequence[Example]) -> Start:
     """Load or make the model; for forked training, see that it has control tokens."""
     torch.manual_seed(recipe.seed)
-    start = _from_scratch(recipe, examples) if recipe.start.model is None else _from_model(recipe.start.model)
+    start = (
+        _from_scratch(recipe, examples)
+        if recipe.start.model is None
+        else _from_model(recipe.start.model, recipe.max_length)
+    )
     if recipe.mode == "forked":
         add_control_rows(start.model, start.tokenizer)
     return start
 
 
-def _from_model(name: str) -> Start:
+def _from_model(name: str, length: int) -> Start:
     from apar.engine.load import load
 
     model, tokenizer = load(name, dtype="float32", device="cpu")
+    check_window(model.config, name, length)
     if tokenizer.chat_template is None:
         raise ModelError(f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template")
     return Start(model, tokenizer)
+
+
+def check_window(config: Any, name: str, length: int) -> None:
+    """Raise ModelError if the tree mask, which knows no windows, would let a token see more than the model does."""
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"]
+    window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
+    if window and window < length:
+        raise ModelError(
+            f"{name} attends to the last {window} tokens in some layers, and samples have up to {length}; "
+            "set max_length to the window at most"
+        )
 
 
 def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> Start:
