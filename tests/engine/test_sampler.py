@@ -123,18 +123,56 @@ def test_top_p_counts_the_mass_of_what_top_k_left() -> None:
     assert set(drawn(params, probabilities.log())) == {4}
 
 
-def test_a_token_does_not_depend_on_the_other_rows() -> None:
+KINDS = [
+    SamplingParams(),
+    SamplingParams(temperature=1.0),
+    SamplingParams(temperature=0.7, top_p=0.9),
+    SamplingParams(temperature=5.0, top_p=0.95),
+    SamplingParams(temperature=1.3, top_k=5),
+    SamplingParams(logit_bias={5: -3.0, 7: 2.0}, logprobs=2),
+    SamplingParams(presence_penalty=1.0, frequency_penalty=0.5),
+    SamplingParams(temperature=1.0, repetition_penalty=1.5, min_p=0.1),
+]
+
+
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, 3000])
+def test_a_token_does_not_depend_on_the_other_rows(vocabulary: int) -> None:
     torch.manual_seed(0)
-    kinds = [
-        SamplingParams(),
-        SamplingParams(temperature=1.0),
-        SamplingParams(temperature=0.7, top_p=0.9),
-        SamplingParams(temperature=1.3, top_k=5),
-    ]
-    rows = [row(kinds[number % 4], seed=number, said=1 + number % 3) for number in range(40)]
-    logits = torch.randn(40, VOCABULARY) * 3
+    rows = [row(KINDS[number % len(KINDS)], seed=number, said=1 + number % 3) for number in range(70)]
+    logits = torch.randn(70, vocabulary) * 3
     alone = [choose([one], own.unsqueeze(0))[0] for one, own in zip(rows, logits, strict=True)]
     assert choose(rows, logits) == alone
+
+
+def kept_by(params: SamplingParams, logits: Tensor) -> Tensor:
+    """`logits` without what top-k and top-p leave out, by sorting all."""
+    order = logits.argsort(descending=True)[: params.top_k or None]
+    probabilities = logits[order].double().softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities
+    kept = torch.full_like(logits, float("-inf"))
+    return kept.index_copy(0, order[before < params.top_p], logits[order[before < params.top_p]])
+
+
+@pytest.mark.parametrize("flat", [0.1, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(temperature=1.0, top_p=0.9),
+        SamplingParams(temperature=1.0, top_p=0.05),
+        SamplingParams(temperature=1.0, top_k=50, top_p=0.5),
+        SamplingParams(temperature=1.0, top_k=1024, top_p=0.99),
+        SamplingParams(temperature=1.0, top_k=2500),
+        SamplingParams(temperature=1.0, top_k=2500, top_p=0.8),
+    ],
+)
+def test_of_a_large_vocabulary_the_same_is_left_as_by_sorting_it_all(params: SamplingParams, flat: float) -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(4000) * flat
+    logits[[CHILD, FORK]] = float("-inf")
+    count = 300
+    limited = choose([row(params, seed) for seed in range(count)], logits.expand(count, -1))
+    free = [row(SamplingParams(temperature=1.0), seed) for seed in range(count)]
+    assert limited == choose(free, kept_by(params, logits).expand(count, -1))
 
 
 def test_random_numbers_are_uniform_and_differ_by_seed_choice_thread_token_and_attempt() -> None:

@@ -101,9 +101,10 @@ def test_events_are_those_of_an_answer(model: Any) -> None:
         ({"max_threads": 3}, "max_threads is 3"),
         ({"max_depth": 2}, "max_depth is 2"),
         ({"stop": ("a",)}, "stop strings"),
+        ({"logprobs": 0}, "logprobs"),
     ],
 )
-def test_limits_that_would_cut_a_script_are_refused(model: Any, params: dict[str, Any], named: str) -> None:
+def test_what_would_cut_a_script_or_is_not_in_it_is_refused(model: Any, params: dict[str, Any], named: str) -> None:
     script = Script.forked(TREE, CONTROL, 0)
     with pytest.raises(RequestError, match=named):
         engine_of(model).add(PROMPT, SamplingParams(**params), script=script)

@@ -22,6 +22,12 @@ from apar.tree import Path
 _FLOAT_BITS = 52
 """One bit less than a float has: then the number times any total is below the total, even rounded."""
 
+_ROWS_AT_ONCE = 4
+"""Rows sampled together on the CPU: what is computed for more of them does not stay in its caches."""
+
+_FIRST_RANKS = 1024
+"""Tokens looked at first for top-k and top-p: they are nearly always enough, and sorting all is slow."""
+
 
 def uniform(seed: int, choice: int, path: Path, index: int, again: bool = False) -> float:
     """The random number in [0, 1) for token `index` that the thread samples.
@@ -143,8 +149,10 @@ def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> Tensor:
     """The tokens by each row's parameters [rows]; any for a row whose logits are not numbers."""
     tokens = logits.argmax(-1)
     sampled = [number for number, row in enumerate(rows) if row.group.params.temperature > 0]
-    if sampled:
-        tokens[sampled] = _sample(logits[sampled], [rows[number] for number in sampled], again)
+    size = _ROWS_AT_ONCE if logits.device.type == "cpu" else len(rows)
+    for start in range(0, len(sampled), size):
+        some = sampled[start : start + size]
+        tokens[some] = _sample(logits[some], [rows[number] for number in some], again)
     return tokens
 
 
@@ -155,8 +163,9 @@ def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> Tensor:
     logits = (logits - logits.amax(-1, keepdim=True)) / temperatures.unsqueeze(1)
     if any(p.min_p for p in params):
         logits = _keep_near_likeliest(logits, params)
-    if any(p.top_k or p.top_p < 1 for p in params):
-        logits = _keep_likely(logits, params)
+    choosy = [number for number, p in enumerate(params) if p.top_k or p.top_p < 1]
+    if choosy:
+        logits[choosy] = _keep_likely(logits[choosy], [params[number] for number in choosy])
     numbers = [_number(row, again) for row in rows]
     return _invert(logits, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
 
@@ -186,17 +195,47 @@ def _keep_near_likeliest(logits: Tensor, params: Sequence[SamplingParams]) -> Te
 def _keep_likely(logits: Tensor, params: Sequence[SamplingParams]) -> Tensor:
     """Only the `top_k` largest logits, and of these the fewest that together have probability `top_p`.
 
-    Tokens that tie with the last one kept are kept too, so that no order of equals matters.
+    Tokens that tie with the last one kept are kept too, so that no order of equals matters. The largest logit is 0.
     """
-    vocabulary = logits.shape[-1]
-    ranked = logits.sort(-1, descending=True).values
-    ranks = torch.arange(vocabulary, device=logits.device)
-    counts = torch.tensor([min(p.top_k or vocabulary, vocabulary) for p in params], device=logits.device)
+    likeliest = logits.softmax(-1).amax(-1, keepdim=True)
+    ranks = min(_FIRST_RANKS, logits.shape[-1])
+    least, kept = _least_kept(logits.topk(ranks).values, likeliest, params)
+    long = _beyond(ranks, kept, params) if ranks < logits.shape[-1] else []
+    if long:
+        ranked = logits[long].sort(-1, descending=True).values
+        least[long], _ = _least_kept(ranked, likeliest[long], [params[number] for number in long])
+    return logits.masked_fill(logits < least, float("-inf"))
+
+
+def _beyond(ranks: int, kept: Tensor, params: Sequence[SamplingParams]) -> list[int]:
+    """The rows that may keep more than the first `ranks`, of which they keep `kept` [rows].
+
+    A row's own parameters and logits decide that: its sums are the same bits whatever the others need.
+    """
+    if all(0 < p.top_k <= ranks for p in params):
+        return []  # known without waiting for the device
+    return [
+        number
+        for number, (p, count) in enumerate(zip(params, kept.tolist(), strict=True))
+        if p.top_k > ranks or (not p.top_k and count == ranks)
+    ]
+
+
+def _least_kept(ranked: Tensor, likeliest: Tensor, params: Sequence[SamplingParams]) -> tuple[Tensor, Tensor]:
+    """The smallest logit that is kept [rows, 1], and how many of `ranked` [rows, ranks], largest first, are [rows].
+
+    `likeliest` [rows, 1] is the probability of the token with the logit 0.
+    """
+    ranks = ranked.shape[-1]
+    counts = torch.tensor([p.top_k or ranks for p in params], device=ranked.device).clamp_max(ranks).unsqueeze(1)
     shares = [p.top_p if p.top_p < 1 else math.inf for p in params]
-    masses = torch.tensor(shares, dtype=torch.float64, device=logits.device)
-    ranked_k = ranked.masked_fill(ranks >= counts.unsqueeze(1), float("-inf"))
-    probabilities = ranked_k.softmax(-1)
+    masses = torch.tensor(shares, dtype=ranked.dtype, device=ranked.device).unsqueeze(1)
+    probabilities = ranked.exp() * likeliest
+    cumulative = probabilities.cumsum(-1)
+    # `top_p` is of the mass that `top_k` leaves; without it, of all, though not all are ranked here.
+    limited = torch.tensor([bool(p.top_k) for p in params], device=ranked.device).unsqueeze(1)
+    masses = masses * torch.where(limited, cumulative.gather(1, counts - 1), 1.0)
     # A rank is kept while the ranks before it have less than the mass; rank 0 always is, even if it is no number.
-    before = probabilities.cumsum(-1) - probabilities
-    kept = ((before < masses.unsqueeze(1)) & (ranks < counts.unsqueeze(1))).sum(-1, keepdim=True).clamp_min(1)
-    return logits.masked_fill(logits < ranked.gather(1, kept - 1), float("-inf"))
+    places = torch.arange(ranks, device=ranked.device)
+    kept = ((cumulative - probabilities < masses) & (places < counts)).sum(-1, keepdim=True).clamp_min(1)
+    return ranked.gather(1, kept - 1), kept.squeeze(1)

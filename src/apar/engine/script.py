@@ -71,9 +71,11 @@ class Script:
         return SamplingParams(max_tokens=budget, fork=count > 1, max_threads=count, max_depth=self.depth, seed=0)
 
     def check(self, params: SamplingParams, prompt_tokens: int, context: int) -> None:
-        """Raise RequestError if the request would cut the script: a script is told whole."""
+        """Raise RequestError if the request would cut the script, which is told whole, or asks what it has not."""
         if params.stop:
             raise RequestError("a script is told whole: leave out the stop strings")
+        if params.logprobs is not None:
+            raise RequestError("a script's tokens are not the model's choice: leave out logprobs")
         limits = (
             ("max_tokens", self.tokens, params.max_tokens),
             ("max_threads", len(self.threads), params.max_threads),
