@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from torch import Tensor
 
 from apar.engine import penalties
 from apar.engine.cache import PagedCache
-from apar.engine.scheduler import Scheduler
-from apar.tokens import ControlTokens
+from apar.engine.scheduler import Row, Scheduler
 from tests.engine.random_lives import compare
-from tests.engine.tiny import tiny_tokenizer
 
 CASES = 150
 CHUNK = 15
@@ -58,13 +55,13 @@ def test_the_comparison_notices_a_fork_token_that_the_child_misses(monkeypatch: 
 def test_the_comparison_notices_penalties_that_leave_out_what_an_ancestor_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counted, child = penalties._counts, ControlTokens.of(tiny_tokenizer()).child
+    said = penalties._said
 
-    def own_tokens(like: Tensor, paths: list[list[int]], hidden: frozenset[int]) -> Tensor:
-        begins = [len(path) - path[::-1].index(child) if child in path else 0 for path in paths]
-        return counted(like, [path[begin:] for path, begin in zip(paths, begins, strict=True)], hidden)
+    def said_itself(row: Row, hidden: frozenset[int]) -> list[tuple[int, int]]:
+        own = row.thread.tokens[row.thread.starts[-1] :]
+        return [(token, own.count(token)) for token, _ in said(row, hidden) if token in own]
 
-    monkeypatch.setattr(penalties, "_counts", own_tokens)
+    monkeypatch.setattr(penalties, "_said", said_itself)
     differences, counts = lives(0, CHUNK)
     assert differences
     assert counts["ties"] <= 1

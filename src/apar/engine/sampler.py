@@ -63,7 +63,7 @@ class Sampler:
         logits = logits.float()
         self._ban(logits, rows, forkless)
         scores = _Logprobs(rows, logits)
-        logits = adjust(logits, rows, self._hidden)
+        adjust(logits, rows, self._hidden)
         # One transfer for both: each makes the host wait for the device.
         tokens, healthy = torch.stack([_draw(logits, rows), sound]).tolist()
         others = self._without_fork(logits, rows, tokens)
