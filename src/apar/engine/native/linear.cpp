@@ -91,6 +91,9 @@ inline Floats step(Floats sum, Words columns, const BFloat16* x) {
 #endif
 }
 
+// Bytes to ask for ahead: with several rows the machine by itself falls behind.
+constexpr int64_t kAhead = 2048;
+
 // `Rows` rows times `Panels` panels, all sums in registers.
 template <class W, class X, int Rows, int Panels>
 void tile(const W* weight, int64_t panel_size, int64_t groups, const X* x, int64_t x_stride, float* out,
@@ -99,7 +102,9 @@ void tile(const W* weight, int64_t panel_size, int64_t groups, const X* x, int64
   Floats sums[Rows][Panels] = {};
   for (int64_t group = 0; group < groups; group++)
     for (int panel = 0; panel < Panels; panel++) {
-      const auto columns = columns_at(weight + panel * panel_size + group * kLanes * depth);
+      const W* place = weight + panel * panel_size + group * kLanes * depth;
+      __builtin_prefetch((const char*)place + kAhead);
+      const auto columns = columns_at(place);
       for (int row = 0; row < Rows; row++)
         sums[row][panel] = step(sums[row][panel], columns, x + row * x_stride + group * depth);
     }
