@@ -124,9 +124,10 @@ def structure(
 
     answers = _read(trees, questions, only, count)
     counter = load_counter(tokenizer or model_folder())
+    name = "the demo model's" if tokenizer is None else counter.name
     by_category = structure_by_category(answers, counter.count, rows)
     print_structure(by_category)
-    _finish({"bench": "structure", "tokenizer": counter.name, "categories": _plain(by_category)}, [], json_file)
+    _finish({"bench": "structure", "tokenizer": name, "categories": _plain(by_category)}, [], json_file)
 
 
 @command.command("latency")

@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
@@ -24,7 +25,6 @@ _FLAGS = (
     "-fopenmp",
     "-DAT_PARALLEL_OPENMP=1",
     "-fPIC",
-    "-shared",
     "-Wno-psabi",
     # Fused multiply-add; nothing that changes the order of a sum.
     "-ffp-contract=fast",
@@ -65,18 +65,26 @@ def _library() -> Path:
 
 
 def _compile(compiler: str, folder: Path, library: Path) -> None:
-    """Compile beside the target and move into place: several processes may do so at once."""
+    """Compile beside the target, the sources side by side, and move into place: several processes may do so at once."""
     from torch.utils.cpp_extension import include_paths, library_paths
 
     includes = [f"-I{path}" for path in include_paths()]
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}"
     libraries = [f"-L{path}" for path in library_paths()] + ["-lc10", "-ltorch_cpu", "-ltorch"]
-    with tempfile.TemporaryDirectory(dir=library.parent) as place:
+    with tempfile.TemporaryDirectory(dir=library.parent) as place, ThreadPoolExecutor() as pool:
+        objects = [f"{place}/{name}.o" for name in _SOURCES]
+        commands = [
+            [compiler, *_FLAGS, abi, *includes, "-c", str(folder / name), "-o", result]
+            for name, result in zip(_SOURCES, objects, strict=True)
+        ]
+        list(pool.map(_call, commands))
         result = Path(place) / library.name
-        sources = [str(folder / name) for name in _SOURCES]
-        command = [compiler, *_FLAGS, abi, *includes, *sources, *libraries, "-o", str(result)]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=60 * _MINUTES)
+        _call([compiler, *_FLAGS, "-shared", *objects, *libraries, "-o", str(result)])
         result.replace(library)
+
+
+def _call(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60 * _MINUTES)
 
 
 def _cache_folder() -> Path:

@@ -141,27 +141,17 @@ struct Product {
   void columns_of(int64_t row, int64_t begin, int64_t end) const {
     int64_t panel = begin;
     for (; panel + Panels <= end; panel += Panels) block<Rows, Panels>(row, panel);
-    for (; panel < end; panel++) block<Rows, 1>(row, panel);
+    for (; panel < end; panel++)
+      for (int r = 0; r < Rows; r++) block<1, 1>(row + r, panel);
   }
 
-  // Sums in registers: at most 24 of the 32 that the widest machines have.
+  // At most 24 sums are in registers, of the 32 that the widest machines have. Few sizes: each is compiled.
   void all_rows(int64_t rows, int64_t begin, int64_t end) const {
     int64_t row = 0;
-    for (; row + 12 <= rows; row += 12) columns_of<12, 2>(row, begin, end);
-    switch (rows - row) {
-      case 11: columns_of<6, 4>(row, begin, end); columns_of<5, 4>(row + 6, begin, end); break;
-      case 10: columns_of<5, 4>(row, begin, end); columns_of<5, 4>(row + 5, begin, end); break;
-      case 9: columns_of<5, 4>(row, begin, end); columns_of<4, 6>(row + 5, begin, end); break;
-      case 8: columns_of<8, 3>(row, begin, end); break;
-      case 7: columns_of<7, 3>(row, begin, end); break;
-      case 6: columns_of<6, 4>(row, begin, end); break;
-      case 5: columns_of<5, 4>(row, begin, end); break;
-      case 4: columns_of<4, 6>(row, begin, end); break;
-      case 3: columns_of<3, 8>(row, begin, end); break;
-      case 2: columns_of<2, 8>(row, begin, end); break;
-      case 1: columns_of<1, 8>(row, begin, end); break;
-      default: break;
-    }
+    for (; row + 8 <= rows; row += 8) columns_of<8, 3>(row, begin, end);
+    for (; row + 4 <= rows; row += 4) columns_of<4, 6>(row, begin, end);
+    for (; row + 2 <= rows; row += 2) columns_of<2, 8>(row, begin, end);
+    for (; row < rows; row++) columns_of<1, 8>(row, begin, end);
   }
 };
 
