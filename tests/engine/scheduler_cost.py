@@ -2,7 +2,8 @@
 
     python -m tests.engine.scheduler_cost
 
-Prints the median milliseconds of planning and committing a pass, and of completing the logical steps.
+Prints the median milliseconds of planning and committing a pass, and of completing the logical steps; and the
+microseconds that a fork adds to both, until its child has a row (what the model computes is left out).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _STEPS = 100
 _WORD = 3
 
 
-def grown(groups: int, threads: int, schedule: Scheduler) -> list[Group]:
-    """Groups that have all forked into so many threads."""
-    params = SamplingParams(max_tokens=6000, max_threads=threads)
+def grown(groups: int, threads: int, schedule: Scheduler, most: int | None = None) -> list[Group]:
+    """Groups that have all forked into so many threads; they may fork into `most`."""
+    params = SamplingParams(max_tokens=6000, max_threads=most or threads)
     made = [new_group(64, params, number=number, context=100_000) for number in range(groups)]
     advance(made, schedule, fork=False)
     for _ in range(threads - 1):
@@ -46,7 +47,20 @@ def advance(groups: list[Group], schedule: Scheduler, fork: bool) -> tuple[float
     return planned, time.perf_counter() - began
 
 
+def fork_cost(groups: int = 32, forks: int = 20) -> float:
+    """Microseconds of a fork: of the two passes around it, over two passes of as many threads without one."""
+    schedule = Scheduler(BlockPool(400_000, 16), 4096, 80_000)
+    made = grown(groups, 1, schedule, most=forks + 1)
+    costs = []
+    for _ in range(forks):
+        forking = sum(advance(made, schedule, fork=True)) + sum(advance(made, schedule, fork=False))
+        plain = sum(advance(made, schedule, fork=False)) + sum(advance(made, schedule, fork=False))
+        costs.append((forking - plain) / groups)
+    return 1e6 * statistics.median(costs)
+
+
 def main() -> None:
+    print(json.dumps({"microseconds a fork": round(fork_cost(), 1)}))
     for groups, threads in ((1000, 1), (100, 10), (32, 32)):
         schedule = Scheduler(BlockPool(400_000, 16), 4096, 80_000)
         made = grown(groups, threads, schedule)
