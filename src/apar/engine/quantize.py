@@ -10,15 +10,15 @@ with 24 layers of hidden size 896 and 152k tokens, the whole model in one run, a
     rows of a pass                1      4      8      32     weights
     int8, PyTorch's bfloat16      2.4    1.8    1.2    0.64   732 MiB instead of 942
     int4, PyTorch's bfloat16      2.9    2.1    1.5    0.64   603 MiB
-    int8, our packed bfloat16     1.1    1.0    0.70   0.59   732 MiB instead of 1202
-    int4, our packed bfloat16     1.3    1.2    0.83   0.59   603 MiB
 
-So with our own kernels (`apar.engine.native`) 8 bits save memory and hardly time, and both are slower than
-bfloat16 with more than a few threads and where prompts are read. On the demo model's text, the likeliest next token
-is that of float32 at 98 % of the places in bfloat16, 97 % in int8 and 80 % in int4. The product of a row may
-depend in its last bits on how many rows are multiplied with it, so near ties can fall differently under load.
+With the native kernels (`apar.engine.native`) layers of 8 bits are packed like those of bfloat16 and multiplied
+exactly as bfloat16, so rows keep their bits under load: by layer 1.2 to 1.6 times as fast as packed bfloat16 with one
+to four rows, 1.1 to 1.2 times with eight, about the same where prompts are read (one thread, the layers of the same
+shape). Layers of 4 bits stay with PyTorch's operator, whose result may depend in its last bits on the other rows. On
+the demo model's text, the likeliest next token is that of float32 at 98 % of the places in bfloat16, 97 % in int8 and
+80 % in int4.
 
-On a GPU torchao multiplies (that has not been run or measured). The 1202 MiB are counted, not measured.
+On a GPU torchao multiplies; that has not been run or measured.
 """
 
 from __future__ import annotations
