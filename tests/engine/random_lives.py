@@ -177,9 +177,9 @@ def _alike(mine: Event, theirs: Event) -> bool:
     scores = zip(mine.logprobs, theirs.logprobs, strict=False)
     close = len(mine.logprobs) == len(theirs.logprobs) and all(
         one.token_id == two.token_id
-        and math.isclose(one.logprob, two.logprob, abs_tol=1e-4)
+        and math.isclose(one.logprob, two.logprob, abs_tol=1e-3)
         and [token for token, _ in one.top] == [token for token, _ in two.top]
-        and all(math.isclose(a, b, abs_tol=1e-4) for (_, a), (_, b) in zip(one.top, two.top, strict=True))
+        and all(math.isclose(a, b, abs_tol=1e-3) for (_, a), (_, b) in zip(one.top, two.top, strict=True))
         for one, two in scores
     )
     return close and replace(mine, logprobs=()) == replace(theirs, logprobs=())

@@ -55,15 +55,17 @@ inline float largest(Floats value) { return folded(value, larger); }
 
 // e^x for x <= 0: 2^(whole + part), the part by a polynomial. Below about -87 it is 0.
 inline Floats exponential(Floats x) {
-  const Floats scaled = x * 1.44269504f;
+  const Floats scaled = x * 1.44269504089f;
   const Floats bounded = scaled < -126.0f ? splat(-126.0f) : scaled;
   const Floats shifted = bounded + 12582912.0f;  // 1.5 * 2^23: the sum's last bits are the rounded whole
   const Floats part = bounded - (shifted - 12582912.0f);
-  Floats value = splat(0.00133336f);
-  value = value * part + 0.00961813f;
-  value = value * part + 0.05550411f;
-  value = value * part + 0.24022651f;
-  value = value * part + 0.69314718f;
+  // The series of 2^part: its next term is below a rounding error.
+  Floats value = splat(0.00015403530f);
+  value = value * part + 0.00133335581f;
+  value = value * part + 0.00961812911f;
+  value = value * part + 0.05550410866f;
+  value = value * part + 0.24022650696f;
+  value = value * part + 0.69314718056f;
   value = value * part + 1.0f;
   const Ints power = ((Ints)shifted - 0x4B400000 + 127) << 23;
   const Floats result = value * (Floats)power;
