@@ -159,6 +159,17 @@ def test_a_group_is_let_in_only_if_the_running_ones_keep_room_to_grow() -> None:
     assert [number for number, _, _ in rows(run(schedule, [running, new]))] == [0, 1]
 
 
+def test_groups_that_are_in_go_on_behind_one_that_has_to_wait() -> None:
+    schedule = scheduler(blocks=8, block_size=4)
+    schedule.foresight.share = 0.0
+    first, large, late = new_group(4), new_group(24, number=1), new_group(4, number=2)
+    run(schedule, [first, late])
+    for group in (first, late):
+        choose(group, [A])
+        complete_step(group)
+    assert rows(run(schedule, [first, large, late])) == [(0, ROOT, 1), (2, ROOT, 1)]
+
+
 def test_what_finished_groups_grew_by_is_learnt() -> None:
     schedule = scheduler(blocks=50, block_size=1)
     group = new_group(4, params=SamplingParams(max_tokens=10, fork=False))

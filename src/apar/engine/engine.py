@@ -164,12 +164,12 @@ class Engine:
             self.scheduler.release(group, thread)
         if group.done:
             self._counters.answered(group)
+            self.scheduler.foresight.learn(group, self.pool)
             self._close(group)
 
     def _close(self, group: Group) -> None:
         group.ended = time.perf_counter()
         self.groups.remove(group)
-        self.scheduler.foresight.learn(group, self.pool)
 
     def _discard(self, group: Group) -> None:
         """Fail a group whose logits are not numbers, and all trace of them in the cache."""

@@ -97,11 +97,14 @@ class Scheduler:
         ordered = groups if alone else _in_order(groups)
         chosen = ordered[:1] if alone else ordered
         later = deque(group for group in ordered if group.holders)
+        closed = False
         for group in chosen:
             if later and later[0] is group:
                 later.popleft()
-            if work.rows and not group.holders and not self._may_enter(group, chosen, work):
-                break
+            if work.rows and not group.holders and (closed or not self._may_enter(group, chosen, work)):
+                # Nobody overtakes it, but those that are in go on.
+                closed = True
+                continue
             if not self._place_group(group, chosen, later, work):
                 break
         return work
@@ -124,7 +127,7 @@ class Scheduler:
                     work.tokens += 1
                     continue
             elif work.reserved is None:
-                work.reserved = _singles(chosen, work)
+                work.reserved = min(_singles(chosen, work), self.max_rows - len(work.rows) - 1)
             if not self._place(group, thread, later, work):
                 return False
         return True
