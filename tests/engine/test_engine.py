@@ -147,6 +147,24 @@ def test_what_is_not_a_number_in_the_cache_spreads_to_no_later_request(native: b
     assert group.events == expected.events
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_what_a_cancelled_prompt_left_in_a_block_spreads_to_no_later_request(native: bool) -> None:
+    params = SamplingParams(max_tokens=20, seed=0)
+    healthy = tiny_engine(blocks=12, native=native)
+    expected = healthy.add([9], params)
+    finish(healthy)
+    engine = tiny_engine(blocks=12, native=native)
+    engine.scheduler.max_tokens = 7
+    engine._runner._model.model.embed_tokens.weight[POISON] = float("nan")
+    spoilt = engine.add([4] + [POISON] * 20, params)
+    engine.step()
+    engine.cancel(spoilt)
+    group = engine.add([9], params)
+    finish(engine)
+    assert group.error is None
+    assert group.events == expected.events
+
+
 def test_the_next_turn_of_a_chat_computes_only_what_is_new_and_answers_alike() -> None:
     params = SamplingParams(max_tokens=12, fork=False)
     engine, fresh = tiny_engine(), tiny_engine()

@@ -91,6 +91,7 @@ class DecodeBatch:
     starts: Tensor  # [G, 1, W, 1] path index of each block's first token
     filled: Tensor  # [G, N, W, 1] how many of a block's slots belong to the thread's path
     ends: Tensor  # [G, N, 1, 1] tokens in the path
+    empty: Tensor  # [G, 1, L, 1] slots that no thread's path has
     spread: Tensor | None  # [G * N] which token each padded place has; None: no padding
     places: Tensor | None  # [tokens] the padded place of each token
     block_size: int
@@ -107,7 +108,8 @@ class DecodeBatch:
         # Query heads of one key head, and threads of one group, become rows of one product.
         rows = query.reshape(kv_heads, heads // kv_heads, groups, -1, size).permute(2, 0, 1, 3, 4)
         folded = rows.reshape(groups, kv_heads, -1, size)  # [G, K, F * N, D]
-        keys, values = (_gather(tensor, self.blocks, groups) for tensor in (keys, values))
+        # What somebody left there may be no number, and would spread through the mask.
+        keys, values = (_gather(tensor, self.blocks, groups).masked_fill(self.empty, 0) for tensor in (keys, values))
         output = _attention(folded, keys, values, self._mask(scores.window, heads // kv_heads), scores)
         output = output.view(groups, kv_heads, heads // kv_heads, -1, size).permute(0, 3, 1, 2, 4)
         output = output.reshape(-1, heads, size)
@@ -140,16 +142,19 @@ def _decode_batch(rows: Sequence[Row], cache: PagedCache) -> DecodeBatch:
     width, most = max(map(len, unions)), max(map(len, groups))
     blocks = [[*union, *[0] * (width - len(union))] for union in unions]
     starts = [[*(index * cache.block_size for index in u.values()), *[0] * (width - len(u))] for u in unions]
-    filled, ends = [], []
+    filled, ends, written = [], [], []
     for members, union in zip(groups, unions, strict=True):
         column = {block: number for number, block in enumerate(union)}
-        filled += [_filled(row, column, width, cache.block_size) for row in members]
+        own = [_filled(row, column, width, cache.block_size) for row in members]
+        written.append([max(counts) for counts in zip(*own, strict=True)])
+        filled += own
         ends += [row.end for row in members]
         # A padded place sees something: a row that saw nothing would be not a number.
         filled += [[1] * width] * (most - len(members))
         ends += [0] * (most - len(members))
     spread, places = _padding(groups)
     count = len(groups)
+    slots = torch.arange(cache.block_size, device=cache.device)
     return DecodeBatch(
         tokens=len(rows),
         groups=count,
@@ -157,6 +162,7 @@ def _decode_batch(rows: Sequence[Row], cache: PagedCache) -> DecodeBatch:
         starts=tensor(starts, count, 1, width, 1),
         filled=tensor(filled, count, most, width, 1),
         ends=tensor(ends, count, most, 1, 1),
+        empty=(slots >= tensor(written, count, width, 1)).view(count, 1, -1, 1),
         spread=None if spread is None else tensor(spread, len(spread)),
         places=None if places is None else tensor(places, len(places)),
         block_size=cache.block_size,
