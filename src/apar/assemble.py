@@ -137,6 +137,36 @@ class _Cursor:
     delta: int = 0
 
 
+class Reader:
+    """Hands out the deltas of a growing recording in reading order, each as soon as all before it are there."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._reading = [_Cursor(ROOT)]  # the thread being read, below it its ancestors
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything has been read."""
+        return not self._reading
+
+    def read(self, ended: bool = False) -> Iterator[Delta]:
+        """The deltas that can be read by now; with `ended` threads that did not finish are taken as they are."""
+        while self._reading:
+            cursor = self._reading[-1]
+            record = self._recording.threads.get(cursor.path)
+            if record is not None:
+                deltas = record.nodes[cursor.node]
+                yield from deltas[cursor.delta :]
+                cursor.delta = len(deltas)
+            if record is not None and cursor.node < len(record.forks):
+                self._reading.append(_Cursor(record.child(cursor.node)))
+                cursor.node, cursor.delta = cursor.node + 1, 0
+            elif ended or (record is not None and record.finished is not None):
+                self._reading.pop()
+            else:
+                return
+
+
 class Assembler:
     """Events in, text in reading order out.
 
@@ -147,7 +177,7 @@ class Assembler:
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
         self._recording = Recording()
-        self._reading = [_Cursor(ROOT)]  # the thread being read, below it its ancestors
+        self._reader = Reader(self._recording)
         self._stop = _StopText(stop)
         self._shown: list[str] = []
         self._shown_length = 0
@@ -173,7 +203,7 @@ class Assembler:
     @property
     def finished(self) -> bool:
         """Whether all text has been shown."""
-        return self.stopped or not self._reading
+        return self.stopped or self._reader.finished
 
     @property
     def threads(self) -> dict[Path, ThreadRecord]:
@@ -188,14 +218,14 @@ class Assembler:
         self._recording.add(event)
         if isinstance(event, Delta):
             self._length += len(event.text)
-        return "" if self.finished else self._show(self._read(ended=False))
+        return "" if self.finished else self._show(self._reader.read())
 
     def end(self) -> str:
         """The stream has ended: return the rest, taking threads that did not finish as they are.
 
         An answer that was cut (by its budget, by a cancelled request) may name children that never started.
         """
-        return "" if self.finished else self._show(self._read(ended=True))
+        return "" if self.finished else self._show(self._reader.read(ended=True))
 
     def tree(self) -> ParagraphTree:
         """The answer so far as a tree: threads as far as they came, a fork without detail text left out.
@@ -211,32 +241,14 @@ class Assembler:
         shown = _cut(nodes, self._shown_length) if self.stopped else nodes
         return [delta for deltas, _ in shown for delta in deltas]
 
-    def _show(self, pieces: Iterator[str]) -> str:
-        text = self._stop.feed("".join(pieces))
-        if not self._reading:
+    def _show(self, deltas: Iterator[Delta]) -> str:
+        text = self._stop.feed("".join(delta.text for delta in deltas))
+        if self._reader.finished:
             text += self._stop.rest()
         if text:
             self._shown.append(text)
             self._shown_length += len(text)
         return text
-
-    def _read(self, ended: bool) -> Iterator[str]:
-        """Move on in reading order as far as the events reach; yield the texts passed."""
-        while self._reading:
-            cursor = self._reading[-1]
-            record = self.threads.get(cursor.path)
-            if record is not None:
-                deltas = record.nodes[cursor.node]
-                for k in range(cursor.delta, len(deltas)):
-                    yield deltas[k].text
-                cursor.delta = len(deltas)
-            if record is not None and cursor.node < len(record.forks):
-                self._reading.append(_Cursor(record.child(cursor.node)))
-                cursor.node, cursor.delta = cursor.node + 1, 0
-            elif ended or (record is not None and record.finished is not None):
-                self._reading.pop()
-            else:
-                return
 
 
 class _StopText:
