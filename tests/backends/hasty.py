@@ -1,0 +1,90 @@
+"""A model that is a hash of the path, and an engine of plain sequences that runs ahead, lags and delivers late."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from apar.backends.conductor import Conductor, Run, Sampled
+from apar.engine.detokenize import Detokenizer
+from apar.engine.params import SamplingParams
+from apar.engine.sequence import Group, Thread
+from apar.tokens import ControlTokens
+from apar.tree import ROOT
+
+CONTROL = ControlTokens(fork=1, child=2, eos=frozenset({0}))
+TEXTS = ["", "", "", "a", "b", "c", "a ", "b ", " c", "ab", "ca", "."]
+
+
+@dataclass(frozen=True)
+class HashModel:
+    """Logits that are a hash of the path; `[Fork]` and end-of-sequence are `fork` and `eos` likelier."""
+
+    seed: int
+    fork: float
+    eos: float
+    device: str = "cpu"
+
+    def logits(self, tokens: Sequence[int]) -> list[float]:
+        rng = random.Random(repr((self.seed, tuple(tokens))))
+        logits = [rng.uniform(0, 4) for _ in TEXTS]
+        logits[CONTROL.fork] += self.fork
+        logits[0] += self.eos
+        return logits
+
+    def __call__(self, input_ids: torch.Tensor, use_cache: bool) -> Any:
+        return SimpleNamespace(logits=torch.tensor([[self.logits(input_ids[0].tolist())]]))
+
+
+def make_group(prompt: Sequence[int], params: SamplingParams, context: int) -> Group:
+    root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(lambda ids: "".join(TEXTS[token] for token in ids)))
+    return Group(0, params, params.seed or 0, CONTROL, CONTROL.eos, context, len(prompt), [root])
+
+
+@dataclass
+class HastyEngine:
+    """Runs at random speeds; what it samples arrives in pieces, and in order for each run."""
+
+    model: HashModel
+    rng: random.Random
+    knows_eos: bool = True
+    tokens: dict[Run, list[int]] = field(default_factory=dict)
+    begun: int = 0
+    decoded: int = 0
+
+    def answer(self, conductor: Conductor) -> None:
+        """Drive a conductor until its group is done; fails where it asks for nothing more before."""
+        while True:
+            orders = conductor.orders()
+            for run in orders.end:
+                del self.tokens[run]
+            for run in orders.begin:
+                assert run.limit >= 1
+                self.tokens[run] = list(run.tokens)
+                self.begun += 1
+            if not self.tokens:
+                assert conductor.group.done
+                return
+            run = self.rng.choice(list(self.tokens))
+            news = [self._sample(run) for _ in range(self.rng.randint(1, 4)) if not self._ended(run)]
+            ended = self._ended(run)
+            if ended:
+                del self.tokens[run]
+            conductor.take(run, news, ended)
+
+    def _sample(self, run: Run) -> Sampled:
+        logits = self.model.logits(self.tokens[run])
+        token = max((token for token in range(len(logits)) if token not in run.banned), key=logits.__getitem__)
+        self.tokens[run].append(token)
+        self.decoded += 1
+        return Sampled(token)
+
+    def _ended(self, run: Run) -> bool:
+        sampled = len(self.tokens[run]) - len(run.tokens)
+        last = self.tokens[run][-1]
+        return sampled >= run.limit or (self.knows_eos and sampled > 0 and last in CONTROL.eos)
