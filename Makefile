@@ -1,14 +1,23 @@
 # Everything here makes its own environment first; nothing has to be installed before but Python 3.11 or later.
 PYTHON ?= python3
 BIN := .venv/bin
+VLLM := .venv-vllm/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format lives clean
+# One thread: in one process vLLM's workers and PyTorch's threads wait for each other, and on few cores they spin.
+# The engine runs in the process of the tests: a process of its own would import everything once more.
+VLLM_SETTINGS := OMP_NUM_THREADS=1 VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1
+
+.PHONY: demo test test-vllm check format lives clean
 
 demo: .venv/installed ## Watch the shipped model answer questions in parallel threads.
 	$(BIN)/apar demo
 
 test: .venv/installed ## Run the tests.
 	$(BIN)/python -m pytest
+
+test-vllm: .venv-vllm/installed ## Run the tests of the vLLM backend, with a real vLLM on the CPU.
+	$(VLLM_SETTINGS) $(VLLM)/python -m pytest tests/backends/vllm
 
 check: .venv/installed ## Style, types, and the direction of imports.
 	$(BIN)/ruff check .
@@ -25,8 +34,15 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[local,adapters,data,sentencepiece,dev]"
+	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,data,sentencepiece,dev]"
 	touch $@
 
-clean: ## Remove the environment and the caches.
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+# vLLM is far larger than all else, so it has an environment of its own. See requirements-vllm.txt for the second step.
+.venv-vllm/installed: pyproject.toml constraints.txt requirements-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM)/python $(INSTALL) --editable ".[local,remote]" hypothesis pytest
+	$(VLLM)/python $(INSTALL) --no-deps --no-compile --requirement requirements-vllm.txt
+	touch $@
+
+clean: ## Remove the environments and the caches.
+	rm -rf .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

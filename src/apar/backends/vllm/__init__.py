@@ -1,1 +1,1 @@
-"""vLLM, unmodified, as the engine: every thread of an answer is an ordinary request of its own."""
+"""Decoding by vLLM: on a GPU or on the CPU, in this process or by a server."""
