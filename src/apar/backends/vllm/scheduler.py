@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllm import __version__
 from vllm.v1.core.kv_cache_manager import KVCacheBlocks
@@ -51,7 +51,7 @@ class _Parent:
     found: int = 0
 
 
-class _Forking:
+class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     """Mixed into a scheduler of vLLM. Every override hands its arguments through: they differ between versions."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,7 +64,9 @@ class _Forking:
             )
         self._forks_here = core_supported(__version__)
         if not self._forks_here:
-            logger.warning("forks in the core are off: vLLM %s is not among the versions they were tested with", __version__)
+            logger.warning(
+                "forks in the core are off: vLLM %s is not among the versions they were tested with", __version__
+            )
         groups = self.kv_cache_config.kv_cache_groups
         self._shares_blocks = (
             len(groups) == 1
