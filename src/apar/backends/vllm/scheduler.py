@@ -22,7 +22,7 @@ from vllm.v1.request import Request, RequestStatus
 
 from apar.backends.conductor import Run
 from apar.backends.vllm.control import control_ids
-from apar.backends.vllm.options import ForkOptions
+from apar.backends.vllm.options import ALONE, ForkOptions
 from apar.backends.vllm.requests import can_fork, ends, request_of, restrict
 from apar.backends.vllm.tree import CoreTree
 from apar.backends.vllm.versions import core_supported
@@ -94,6 +94,8 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             options = ForkOptions.of(request.sampling_params.extra_args)
         except RequestError as error:
             self._invalid[request.request_id] = str(error)
+            return
+        if options.order == ALONE:
             return
         if not (self._forks_here and options.fork and can_fork(request)):
             request.sampling_params = restrict(request.sampling_params, [self._child_id, self._fork_id])
