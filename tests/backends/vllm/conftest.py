@@ -22,3 +22,8 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if installed() is not None or module_path.name in NEED_NO_VLLM:
         return None
     return _Skipped.from_parent(parent, path=module_path)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What vLLM and its libraries warn of is their own affair."""
+    item.add_marker(pytest.mark.filterwarnings("ignore"))
