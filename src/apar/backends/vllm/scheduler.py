@@ -64,7 +64,9 @@ class _Forking:
             )
         self._forks_here = core_supported(__version__)
         if not self._forks_here:
-            logger.warning("forks in the core are off: vLLM %s is not among the versions they were tested with", __version__)
+            logger.warning(
+                "forks in the core are off: vLLM %s is not among the versions they were tested with", __version__
+            )
         groups = self.kv_cache_config.kv_cache_groups
         self._shares_blocks = (
             len(groups) == 1
