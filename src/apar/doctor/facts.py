@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from apar.errors import RunError
+
 Facts = dict[str, Any]
 
 
@@ -27,12 +29,22 @@ def torch_facts() -> Facts:
 
 
 def vllm_facts() -> Facts:
-    """vLLM's version, and the kind of device that it would run on ("" for none)."""
+    """vLLM's version, and the kind of device that it would run on ("" for none).
+
+    Raises RunError where its compiled kernels cannot be loaded on the CPU: vLLM only warns and fails at the first
+    forward pass.
+    """
+    import torch
     import vllm
-    from vllm import LLM  # noqa: F401 - what needs the compiled parts is imported with it
+    from vllm import LLM  # noqa: F401 - brings in most of what an engine needs
     from vllm.platforms import current_platform
 
-    return {"version": vllm.__version__, "device": current_platform.device_type or ""}
+    device = current_platform.device_type or ""
+    if device == "cpu":
+        current_platform.import_kernels()
+        if not hasattr(torch.ops._C, "silu_and_mul"):
+            raise RunError(f"its compiled kernels cannot be loaded with PyTorch {torch.__version__} on this processor")
+    return {"version": vllm.__version__, "device": device}
 
 
 def import_facts(package: str) -> Facts:

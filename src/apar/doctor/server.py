@@ -50,12 +50,13 @@ class Server:
 
 def server_checks(server: Server, model: str | None) -> list[Check]:
     """Whether the server answers; if so its models, and if it has one what a request of one token brings."""
-    start = f"start it: vllm serve MODEL, or look whether {server.address} is its address; with a key give --api-key"
+    start = f"start it with `vllm serve MODEL`, or give another address than {server.address}"
     checks = [examine("server", _NEEDED_BY, lambda: _version(server), start)]
     if checks[0].finding.status == "broken":
         return checks
+    access = "give the address of a vLLM server, and the key that it asks for by --api-key"
     served: list[str] = []
-    checks.append(examine("its models", _NEEDED_BY, lambda: _models(server, model, served), start))
+    checks.append(examine("its models", _NEEDED_BY, lambda: _models(server, model, served), access))
     if served:
         advice = "decoding by a server needs the completions of vLLM, with prompts and answers of token ids"
         checks.append(examine("its completions", _NEEDED_BY, partial(_completion, server, served[0]), advice))

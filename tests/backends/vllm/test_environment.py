@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from apar.backends.vllm.versions import require_vllm
 from apar.doctor.diagnosis import diagnose
+from apar.doctor.facts import vllm_facts
 from apar.doctor.vllm import vllm_checks
+from apar.errors import RunError
 
 
 def test_the_vllm_that_is_found_is_the_one_that_is_imported() -> None:
@@ -35,3 +38,12 @@ def test_the_doctor_finds_why_it_does_not_start(tmp_path: Path, monkeypatch: pyt
     [start] = [check for check in vllm_checks() if check.name == "vLLM starts"]
     assert start.finding.status == "broken"
     assert start.finding.advice.startswith("pip uninstall torchvision: ")
+
+
+def test_kernels_that_cannot_be_loaded_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    assert vllm_facts()["device"] == "cpu"
+    monkeypatch.setattr(torch.ops, "_C", SimpleNamespace())
+    with pytest.raises(RunError, match="its compiled kernels cannot be loaded with PyTorch 2"):
+        vllm_facts()
