@@ -2,4 +2,6 @@
 
 from apar.cli import main
 
-main()
+# Processes that vLLM starts import this module by another name.
+if __name__ == "__main__":
+    main()

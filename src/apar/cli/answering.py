@@ -28,15 +28,15 @@ def load_llm(model: str, console: Console, **loading: Any) -> LLM:
     Raises UserError where torch or Transformers are missing, and what `LLM` raises.
     """
     require("local", "torch", "transformers")
-    with _spinner(model, console):
+    with spinner(model, console):
         from apar.engine.llm import LLM
 
         quiet_libraries()
         return LLM(model, **loading)
 
 
-def _spinner(model: str, console: Console) -> AbstractContextManager[object]:
-    """None for a model of the hub: its download has progress bars of its own."""
+def spinner(model: str, console: Console) -> AbstractContextManager[object]:
+    """Something that turns while a model loads; nothing for one of the hub: its download has progress bars."""
     if model == "demo" or Path(model).is_dir():
         return console.status(f"loading {model}")
     return nullcontext()

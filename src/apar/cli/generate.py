@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from apar.cli.backend_options import BackendCommand, Choice, backend_options, open_engine
 from apar.cli.model_options import model_options
 from apar.cli.sampling_options import sampling_options
 from apar.engine.params import SamplingParams
@@ -19,11 +20,12 @@ from apar.errors import RequestError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from apar.backends.blocking import Blocking
     from apar.cli.answering import AnswerStream
     from apar.engine.llm import LLM, Answer
 
 
-@click.command("generate")
+@click.command("generate", cls=BackendCommand)
 @click.argument("model")
 @click.argument("prompt")
 @sampling_options
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     help="Write the events as JSON lines, for `apar plot`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer and its figures as one line of JSON.")
+@backend_options
 @model_options
 def command(
     model: str,
@@ -43,6 +46,7 @@ def command(
     live: bool,
     trace: Path | None,
     as_json: bool,
+    choice: Choice,
     loading: dict[str, Any],
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
@@ -53,8 +57,7 @@ def command(
     if params.n > 1 and (live or trace):
         raise RequestError("--live and --trace are of one answer; leave -n out")
     question = _question(prompt)
-    with _trace_file(trace) as file:
-        llm = _load(model, loading)
+    with _trace_file(trace) as file, open_engine(model, choice, loading) as llm:
         if params.n > 1:
             _answers(llm, question, params, as_json)
             return
@@ -89,15 +92,7 @@ def _trace_file(path: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _load(model: str, loading: dict[str, Any]) -> LLM:
-    from rich.console import Console
-
-    from apar.cli.answering import load_llm
-
-    return load_llm(model, Console(stderr=True), **loading)
-
-
-def _answer(llm: LLM, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
+def _answer(llm: LLM | Blocking, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
     """Decode and print the answer."""
     from rich.console import Console
 
@@ -114,7 +109,7 @@ def _answer(llm: LLM, question: str, params: SamplingParams, live: bool, as_json
     return answer
 
 
-def _answers(llm: LLM, question: str, params: SamplingParams, as_json: bool) -> None:
+def _answers(llm: LLM | Blocking, question: str, params: SamplingParams, as_json: bool) -> None:
     """Decode several answers together and print one after the other."""
     from apar.cli.answering import numbers, write
 

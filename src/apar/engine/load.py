@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from apar.engine.adapters import has_tokenizer, merge_adapter
 from apar.engine.device import choose_device, choose_dtype
 from apar.engine.memory import check_weights_fit, is_out_of_memory, memory_for_weights
 from apar.engine.quantize import check_kind, quantize_model
-from apar.engine.source import adapter_source, model_source, reason_of
+from apar.engine.source import adapter_source, load_tokenizer, model_source, reason_of
 from apar.errors import ModelError
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
@@ -66,11 +66,7 @@ def _read(source: str, name: str, dtype: torch.dtype | str, place: torch.device)
 
 def _tokenizer(source: str, adapter: str | None) -> Any:
     """The tokenizer of the adapter, or else of the model."""
-    chosen = adapter if adapter is not None and has_tokenizer(adapter) else source
-    try:
-        return AutoTokenizer.from_pretrained(chosen)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"cannot load the tokenizer of {chosen}: {reason_of(error, chosen)}") from error
+    return load_tokenizer(adapter if adapter is not None and has_tokenizer(adapter) else source)
 
 
 def _check_complete(report: dict[str, Any], name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from apar import demo
 from apar.errors import ModelError
@@ -19,6 +20,16 @@ def model_source(model: str | os.PathLike[str]) -> str:
 def adapter_source(adapter: str | os.PathLike[str]) -> str:
     """The folder or hub id of an adapter. Raises ModelError where a folder holds none."""
     return _source(adapter, "adapter", "adapter_config.json")
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer of a folder or hub id. Raises ModelError where it cannot be loaded."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"cannot load the tokenizer of {source}: {reason_of(error, source)}") from error
 
 
 def _source(name: str | os.PathLike[str], what: str, needed: str) -> str:

@@ -20,7 +20,7 @@ FORK, MAX_THREADS, MAX_DEPTH, ORDER, CHOICE = (
     "apar_choice",
 )
 SCRIPT, THREAD, SAMPLED = "apar_script", "apar_thread", "apar_sampled"
-READING, STEPS = "reading", "steps"
+READING, STEPS, ALONE = "reading", "steps", "alone"
 _OWN = "apar_"
 
 
@@ -29,7 +29,8 @@ class ForkOptions:
     """How a request wants its answer forked.
 
     Its tokens come in `order` "reading", as text, or "steps": those of every logical step in path order, control
-    tokens included, from which the threads can be told apart.
+    tokens included, from which the threads can be told apart. "alone" is one thread of a client that forks by
+    itself: nothing is forked here, and nothing banned.
     """
 
     fork: bool
@@ -49,8 +50,8 @@ class ForkOptions:
         fork, order = given.get(FORK, True), given.get(ORDER, READING)
         if fork not in (True, False):
             raise RequestError(f"{FORK} is {fork!r}; it must be true or false, or 1 or 0")
-        if order not in (READING, STEPS):
-            raise RequestError(f"{ORDER} is {order!r}; it must be {READING!r} or {STEPS!r}")
+        if order not in (READING, STEPS, ALONE):
+            raise RequestError(f"{ORDER} is {order!r}; it must be {READING!r}, {STEPS!r} or {ALONE!r}")
         limits = SamplingParams(
             max_threads=given.get(MAX_THREADS, defaults.max_threads),
             max_depth=given.get(MAX_DEPTH, defaults.max_depth),

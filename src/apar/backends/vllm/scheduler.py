@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllm import __version__
 from vllm.v1.core.kv_cache_manager import KVCacheBlocks
@@ -22,7 +22,7 @@ from vllm.v1.request import Request, RequestStatus
 
 from apar.backends.conductor import Run
 from apar.backends.vllm.control import control_ids
-from apar.backends.vllm.options import ForkOptions
+from apar.backends.vllm.options import ALONE, ForkOptions
 from apar.backends.vllm.requests import can_fork, ends, request_of, restrict
 from apar.backends.vllm.tree import CoreTree
 from apar.backends.vllm.versions import core_supported
@@ -51,7 +51,7 @@ class _Parent:
     found: int = 0
 
 
-class _Forking:
+class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     """Mixed into a scheduler of vLLM. Every override hands its arguments through: they differ between versions."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -94,6 +94,8 @@ class _Forking:
             options = ForkOptions.of(request.sampling_params.extra_args)
         except RequestError as error:
             self._invalid[request.request_id] = str(error)
+            return
+        if options.order == ALONE:
             return
         if not (self._forks_here and options.fork and can_fork(request)):
             request.sampling_params = restrict(request.sampling_params, [self._child_id, self._fork_id])

@@ -1,0 +1,53 @@
+"""From a request to the group of its answer, for engines outside: theirs are the forward passes, ours the rest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from apar.engine.detokenize import Detokenizer
+from apar.engine.intake import Request
+from apar.engine.params import SamplingParams, fresh_seed
+from apar.engine.sequence import Group, Thread
+from apar.errors import RequestError
+from apar.tokens import ControlTokens
+from apar.tree import ROOT
+
+
+class Groups:
+    """Makes groups, and refuses what an engine outside cannot do.
+
+    `control` None is of a model that was not trained to fork; `eos` end a thread; `context` is the longest path.
+    """
+
+    def __init__(self, tokenizer: Any, control: ControlTokens | None, eos: frozenset[int], context: int) -> None:
+        self._tokenizer, self._control, self._eos, self.context = tokenizer, control, eos, context
+        self._numbers = itertools.count()
+
+    def make(self, request: Request) -> Group:
+        """The group of a request that was checked."""
+        prompt, params = list(request.prompt), request.params
+        seed = fresh_seed() if params.seed is None else params.seed
+        root = Thread(ROOT, prompt, (len(prompt),), Detokenizer(self._decode))
+        number = next(self._numbers)
+        return Group(number, params, seed, self._control, self._eos, self.context, len(prompt), [root], request.choice)
+
+    def check(self, prompt: Sequence[int], params: SamplingParams) -> None:
+        """Raise RequestError if the prompt is empty or leaves no room for an answer, or penalties are to see forks."""
+        if not prompt:
+            raise RequestError("the prompt has no tokens")
+        if len(prompt) >= self.context:
+            raise RequestError(
+                f"the prompt has {len(prompt)} tokens, and the context of {self.context} tokens must also "
+                "hold the answer; shorten the prompt"
+            )
+        if params.fork and params.penalises:
+            raise RequestError(
+                "penalties are of what a thread's whole path has said, and vLLM applies them to the tokens of one "
+                "request only: leave them out, or decode sequentially (--sequential, fork=False)"
+            )
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text

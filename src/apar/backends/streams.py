@@ -1,0 +1,136 @@
+"""What every backend for asyncio programs offers, and the stream of an answer's events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any, Protocol, Self
+
+from apar.engine.answer import Answer, answers
+from apar.engine.intake import Intake, Request
+from apar.engine.params import Prompt, SamplingParams
+from apar.engine.sequence import Group
+from apar.errors import AparError, RunError
+from apar.events import Event
+
+
+class AnswerEvents(Protocol):
+    """The events of one answer as they happen, and after the last of them its `answer`."""
+
+    @property
+    def answer(self) -> Answer: ...
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    async def __anext__(self) -> Event: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Backend(Protocol):
+    """Something that answers many prompts at once in an event loop; `apar.AsyncLLM` is one."""
+
+    tokenizer: Any
+
+    @property
+    def context(self) -> int: ...
+
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> AnswerEvents: ...
+
+    async def generate(
+        self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
+    ) -> list[Answer]: ...
+
+    def close(self) -> None: ...
+
+
+Decode = Callable[[Group], AsyncGenerator[list[Event], None]]
+"""Decodes a group's answer and yields its events; closing it ends the requests behind it."""
+
+
+class GroupStream(AsyncIterator[Event]):
+    """The events of one answer. Raises what the request failed with where the events end.
+
+    The answer is cancelled when the stream is closed, or the task that waits for an event is cancelled. Events are
+    raw, as those of `LLM.stream`: to show text, feed them to an `Assembler(params.stop)`.
+    """
+
+    def __init__(self, group: Group, decode: Decode) -> None:
+        self._group = group
+        self._pieces = decode(group)
+        self._events: deque[Event] = deque()
+        self._error: AparError | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer; raises what it failed with, and RunError before the stream was read to its end."""
+        if self._error is not None:
+            raise self._error
+        if not self._group.done:
+            raise RunError("the answer is not complete: read the stream to its end")
+        return Answer.of(self._group)
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            if self._error is not None:
+                raise self._error
+            try:
+                self._events.extend(await anext(self._pieces))
+            except AparError as error:
+                self._error = error
+                raise
+            except asyncio.CancelledError:
+                await self.aclose()
+                raise
+        return self._events.popleft()
+
+    async def aclose(self) -> None:
+        """Cancel the answer unless it has ended; no more events come."""
+        self._events.clear()
+        await self._pieces.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class GroupBackend:
+    """A backend of which only is to be said how a request becomes a group, and how a group is decoded.
+
+    `intake` encodes and checks prompts.
+    """
+
+    def __init__(self, intake: Intake, make_group: Callable[[Request], Group], decode: Decode) -> None:
+        self._intake, self._make_group, self._decode = intake, make_group, decode
+
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> GroupStream:
+        """Ask for one answer, and return its events as they happen. Called where an event loop runs.
+
+        Raises at once what is wrong with the request, as `LLM.generate` does.
+        """
+        return self._stream(self._intake.one(prompt, params))
+
+    async def generate(
+        self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
+    ) -> list[Answer]:
+        """Answer all prompts, as `LLM.generate` does. Where the task is cancelled, so are all these answers."""
+        streams = [self._stream(request) for request in self._intake.many(prompts, params)]
+        async with asyncio.TaskGroup() as tasks:
+            outcomes = [tasks.create_task(_outcome(stream)) for stream in streams]
+        return answers([task.result() for task in outcomes])
+
+    def _stream(self, request: Request) -> GroupStream:
+        return GroupStream(self._make_group(request), self._decode)
+
+
+async def _outcome(stream: GroupStream) -> Answer | AparError:
+    async with stream:
+        try:
+            async for _ in stream:
+                pass
+        except AparError as error:
+            return error
+        return stream.answer

@@ -1,0 +1,37 @@
+"""vLLM's engine arguments: those of the user, and those that forking wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apar.errors import UserError
+
+_SCHEDULERS = "apar.backends.vllm.scheduler"
+_CPU_BLOCK = 32
+"""Tokens in a block on the CPU, the fewest that vLLM has there: every thread has a partly filled one."""
+
+
+def engine_arguments(source: str, given: Mapping[str, Any], core: bool) -> dict[str, Any]:
+    """Keyword arguments of vLLM's `AsyncEngineArgs` for a model.
+
+    With `core` the scheduler that forks in the core is put in. Raises UserError for arguments that vLLM does not
+    know or that stand against forking.
+    """
+    from vllm import AsyncEngineArgs
+    from vllm.platforms import current_platform
+
+    unknown = sorted(given.keys() - AsyncEngineArgs.__dataclass_fields__.keys())
+    if unknown:
+        raise UserError(f"vLLM has no engine argument {unknown[0]}; its own are listed by `vllm serve --help`")
+    arguments: dict[str, Any] = {"model": source, "scheduling_policy": "priority", **given}
+    if current_platform.is_cpu():
+        arguments.setdefault("block_size", _CPU_BLOCK)
+    if core:
+        if "scheduler_cls" in arguments:
+            raise UserError("forks in the core need a scheduler class of their own: leave scheduler_cls out")
+        wanted = arguments.get("async_scheduling")
+        asynchronous = not current_platform.is_cpu() if wanted is None else bool(wanted)
+        arguments["async_scheduling"] = asynchronous
+        arguments["scheduler_cls"] = f"{_SCHEDULERS}.{'AsyncForkScheduler' if asynchronous else 'ForkScheduler'}"
+    return arguments

@@ -1,0 +1,213 @@
+"""A vLLM in this process (its core in others), asked by its public `AsyncLLM`."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any, Literal
+
+from vllm import AsyncEngineArgs
+from vllm import SamplingParams as VllmParams
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from apar.backends.conductor import Run, Sampled
+from apar.backends.groups import Groups
+from apar.backends.sequences import decode_forked, mark_times
+from apar.backends.streams import GroupBackend
+from apar.backends.vllm.arguments import engine_arguments
+from apar.backends.vllm.sampling import check_params, logprob_of, thread_params, tree_params
+from apar.backends.vllm.steps import StepReader
+from apar.backends.vllm.versions import core_supported, require_vllm
+from apar.backends.vocabulary import Vocabulary
+from apar.engine.intake import Intake
+from apar.engine.params import SamplingParams
+from apar.engine.sequence import Group
+from apar.engine.source import model_source
+from apar.errors import ModelError, RequestError, RunError, UserError
+from apar.events import Event
+
+logger = logging.getLogger(__name__)
+
+ForkWay = Literal["core", "requests"]
+"""Where forks are carried out: by a scheduler class inside vLLM's core, or outside by requests of their own."""
+
+
+class VllmBackend(GroupBackend):
+    """A model that vLLM runs, decoding the parts of an answer in parallel.
+
+    `model` is a folder, a hub id, or `demo`; `fork` the way in which forks are carried out, by default "core"
+    where the installed vLLM was tested with it, else "requests", which needs public parts of vLLM only.
+    `stat_loggers` are vLLM's own, `options` its engine arguments, such as `tensor_parallel_size=4`. For one event
+    loop. Raises UserError where
+    vLLM is missing or too old or new, ModelError where the model cannot be loaded or served so.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        fork: ForkWay | None = None,
+        stat_loggers: Sequence[Any] = (),
+        **options: Any,
+    ) -> None:
+        version = require_vllm().version
+        source = model_source(model)
+        vocabulary = Vocabulary.load(source)
+        self.fork = _fork_way(fork, version)
+        arguments = engine_arguments(source, options, core=self.fork == "core" and vocabulary.control is not None)
+        self.tokenizer = vocabulary.tokenizer
+        self._engine = _start(arguments, str(model), stat_loggers)
+        config = self._engine.vllm_config
+        groups = Groups(self.tokenizer, vocabulary.control, vocabulary.eos, config.model_config.max_model_len)
+        self.context = groups.context
+        self._prioritised = config.scheduler_config.policy == "priority"
+        self._vocabulary, self._groups = vocabulary, groups
+        self._requests = itertools.count()
+        self._ranks = _Ranks(config.parallel_config.data_parallel_size)
+        if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
+            self.close()
+            raise ModelError(
+                "prefix caching is off, and without it every fork would compute its whole prefix again: leave "
+                "enable_prefix_caching=False out"
+            )
+        super().__init__(
+            Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self._decode_group
+        )
+
+    def close(self) -> None:
+        """End vLLM's processes; open answers get a RunError."""
+        self._engine.shutdown()
+
+    def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
+        self._groups.check(prompt, params)
+        check_params(params)
+        if params.priority and not self._prioritised:
+            raise RequestError("priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out")
+
+    def _decode_group(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        forked = group.params.fork and group.control is not None
+        return self._decode_tree(group) if forked and self.fork == "core" else self._decode_threads(group)
+
+    async def _decode_threads(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        """Each thread a request of its own, all on one data-parallel rank, where the prefix is."""
+        with self._ranks.least_busy() as rank:
+            async with aclosing(decode_forked(group, _Threads(self, rank))) as pieces:
+                async for events in pieces:
+                    yield events
+
+    async def _decode_tree(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        """One request, whose threads the core decodes."""
+        reader = StepReader(group)
+        told = 0
+        params = tree_params(group)
+        async with aclosing(self._ask(group, group.threads[0].tokens, params, self._priority(group))) as pieces:
+            async for sampled in pieces:
+                reader.feed(sampled)
+                mark_times(group)
+                if told < len(group.events):
+                    yield group.events[told:]
+                    told = len(group.events)
+                if group.done:
+                    return
+        raise RunError(f"vLLM ended {group.name} before its threads had ended")
+
+    def _priority(self, group: Group, child: bool = False) -> int:
+        """vLLM runs the lowest number first; children come before new answers."""
+        return -2 * group.params.priority - child if self._prioritised else 0
+
+    async def _ask(
+        self, group: Group, tokens: Sequence[int], params: VllmParams, priority: int, rank: int | None = None
+    ) -> AsyncGenerator[list[Sampled], None]:
+        """What vLLM samples behind some tokens, as it comes. Closing it aborts the request."""
+        request = f"apar-{os.getpid()}-{next(self._requests)}"
+        prompt: Any = {"type": "token", "prompt_token_ids": list(tokens)}
+        outputs = self._engine.generate(prompt, params, request, priority=priority, data_parallel_rank=rank)
+        try:
+            async with aclosing(outputs):
+                async for output in outputs:
+                    _note_beginning(group, output)
+                    [completion] = output.outputs
+                    if completion.finish_reason in ("error", "abort"):
+                        raise RunError(f"vLLM failed {group.name}; its log says why")
+                    yield _sampled(completion, group.params.logprobs)
+        except EngineDeadError as error:
+            raise RunError(
+                f"vLLM's engine has died; {group.name} cannot be answered, and no other from now on"
+            ) from error
+        except ValueError as error:
+            raise RequestError(f"vLLM cannot serve {group.name}: {error}") from error
+
+
+class _Threads:
+    """The engine as decoder of sequences, on one data-parallel rank."""
+
+    def __init__(self, backend: VllmBackend, rank: int | None) -> None:
+        self._backend, self._rank = backend, rank
+
+    async def decode(self, group: Group, run: Run) -> AsyncGenerator[Sequence[Sampled], None]:
+        backend = self._backend
+        params = thread_params(group, run, backend._vocabulary)
+        priority = backend._priority(group, child=run.number > 0)
+        async with aclosing(backend._ask(group, run.tokens, params, priority, self._rank)) as pieces:
+            async for sampled in pieces:
+                yield sampled
+
+
+class _Ranks:
+    """The data-parallel ranks, and how many answers each decodes."""
+
+    def __init__(self, count: int) -> None:
+        self._open = [0] * count
+
+    @contextmanager
+    def least_busy(self) -> Iterator[int | None]:
+        """The rank with the fewest answers, which counts one more meanwhile; None where there is only one."""
+        if len(self._open) == 1:
+            yield None
+            return
+        rank = self._open.index(min(self._open))
+        self._open[rank] += 1
+        try:
+            yield rank
+        finally:
+            self._open[rank] -= 1
+
+
+def _fork_way(wanted: str | None, version: str) -> ForkWay:
+    if wanted not in (None, "core", "requests"):
+        raise UserError(f"fork is {wanted!r}; forks are carried out in the `core` or by `requests`")
+    if wanted != "requests" and core_supported(version):
+        return "core"
+    if wanted != "requests":
+        logger.warning("vLLM %s was not tested with forks in its core: they are carried out by requests", version)
+    return "requests"
+
+
+def _start(arguments: dict[str, Any], name: str, loggers: Sequence[Any]) -> AsyncLLM:
+    try:
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=list(loggers) or None)
+    except Exception as error:  # whatever vLLM makes of a model or an argument that it does not like
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"vLLM cannot start with {name}: {reason}") from error
+
+
+def _note_beginning(group: Group, output: Any) -> None:
+    """What the first output of an answer tells of its prompt."""
+    if group.entered:
+        return
+    group.entered = group.began
+    group.cached_tokens = output.num_cached_tokens or 0
+    if output.metrics is not None and output.metrics.scheduled_ts:
+        group.entered += output.metrics.scheduled_ts - output.metrics.queued_ts
+
+
+def _sampled(completion: Any, count: int | None) -> list[Sampled]:
+    tokens = completion.token_ids
+    if count is None or completion.logprobs is None:
+        return [Sampled(token) for token in tokens]
+    found = zip(tokens, completion.logprobs, strict=True)
+    return [Sampled(token, logprob_of(token, entries, count)) for token, entries in found]

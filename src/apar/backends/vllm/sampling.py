@@ -1,0 +1,72 @@
+"""From our parameters to vLLM's, and from vLLM's log probabilities to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vllm import SamplingParams as VllmParams
+from vllm.sampling_params import RequestOutputKind
+
+from apar.backends.conductor import Run
+from apar.backends.vllm.options import CHOICE, MAX_DEPTH, MAX_THREADS, ORDER, STEPS
+from apar.backends.vocabulary import Vocabulary
+from apar.engine.params import SamplingParams
+from apar.engine.sequence import Group
+from apar.errors import RequestError
+from apar.events import TokenLogprob
+
+
+def thread_params(group: Group, run: Run, vocabulary: Vocabulary) -> VllmParams:
+    """The parameters of a run as a request of its own: what is banned are vLLM's bad words."""
+    sampled = group.params.temperature > 0
+    return _params(
+        group,
+        max_tokens=run.limit,
+        seed=run.seed(group) if sampled else None,
+        bad_words=[vocabulary.text_of(token) for token in sorted(run.banned)],
+    )
+
+
+def tree_params(group: Group) -> VllmParams:
+    """The parameters of a whole answer, whose threads the core decodes."""
+    params = group.params
+    extra = {ORDER: STEPS, MAX_THREADS: params.max_threads, MAX_DEPTH: params.max_depth, CHOICE: group.choice}
+    return _params(group, max_tokens=params.max_tokens, seed=group.seed, extra_args=extra)
+
+
+def _params(group: Group, **own: Any) -> VllmParams:
+    params = group.params
+    try:
+        return VllmParams(
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k,
+            min_p=params.min_p,
+            repetition_penalty=params.repetition_penalty,
+            presence_penalty=params.presence_penalty,
+            frequency_penalty=params.frequency_penalty,
+            logit_bias=dict(params.logit_bias) or None,
+            logprobs=params.logprobs,
+            stop_token_ids=sorted(group.eos),
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+            **own,
+        )
+    except ValueError as error:
+        raise RequestError(f"vLLM cannot serve the request: {error}") from error
+
+
+def check_params(params: SamplingParams) -> None:
+    """Raise RequestError for what vLLM has narrower limits for."""
+    if params.temperature > _HOTTEST:
+        raise RequestError(f"temperature is {params.temperature}; with vLLM it must be at most {_HOTTEST}")
+
+
+_HOTTEST = 2.0
+
+
+def logprob_of(token: int, found: Mapping[int, Any], count: int) -> TokenLogprob:
+    """A token's log probability and those of the `count` likeliest, of vLLM's entries by token id."""
+    ranked = sorted((entry.rank, each, entry.logprob) for each, entry in found.items() if entry.rank <= count)
+    return TokenLogprob(token, found[token].logprob, tuple((each, value) for _, each, value in ranked[:count]))

@@ -1,0 +1,142 @@
+"""The options that say which engine decodes: ours in this process, a vLLM here, or a vLLM server elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from apar.errors import UserError
+
+if TYPE_CHECKING:
+    from apar.backends.blocking import Blocking
+    from apar.backends.vllm.engine import ForkWay
+    from apar.engine.llm import LLM
+
+_WORDS = "apar.vllm.words"
+_LOCAL, _VLLM = "local", "vllm"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine that was chosen; `words` are vLLM's own options, `config` a file with more of them."""
+
+    backend: str
+    url: str | None
+    served_model: str | None
+    fork: ForkWay | None
+    config: Path | None
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, value in (("--url", self.url), ("--fork", self.fork), ("--vllm-config", self.config)):
+            if value is not None and self.backend != _VLLM:
+                raise UserError(f"{name} is of vLLM; add --backend vllm")
+        if self.words and self.backend != _VLLM:
+            raise UserError(f"{self.words[0]} is an option of vLLM; add --backend vllm")
+        if self.url is None and self.served_model is not None:
+            raise UserError("--served-model is the model of a server: give its --url")
+        if self.url is not None and (self.words or self.config or self.fork):
+            raise UserError("the server at --url runs already: vLLM's options and --fork are given where it is started")
+
+    def arguments(self, loading: dict[str, Any]) -> dict[str, Any]:
+        """vLLM's engine arguments; raises UserError for options of the engine in process."""
+        from apar.backends.vllm.words import parse_options, read_config
+
+        given = read_config(self.config) if self.config else {}
+        given |= parse_options(self.words)
+        for name, value in loading.items():
+            if name != "dtype":
+                raise UserError(f"--{name.replace('_', '-')} is of --backend local; vLLM's own options are --vllm.NAME")
+            given["dtype"] = value
+        return given
+
+
+class BackendCommand(click.Command):
+    """A command whose words `--vllm.NAME VALUE` go to vLLM as they are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from apar.backends.vllm.words import split_words
+
+        ctx.meta[_WORDS], rest = split_words(args)
+        return super().parse_args(ctx, rest)
+
+
+def backend_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the choice of an engine; it is called with the `Choice` as `choice`.
+
+    The command's class must be `BackendCommand`.
+    """
+
+    @click.option(
+        "--backend",
+        type=click.Choice((_LOCAL, _VLLM)),
+        default=_LOCAL,
+        show_default=True,
+        help="Our engine in this process, or vLLM.",
+    )
+    @click.option("--url", metavar="URL", help="A vLLM server that runs already, with its --backend vllm.")
+    @click.option("--served-model", metavar="NAME", help="The server's name of the model.  [default: its only one]")
+    @click.option(
+        "--fork",
+        type=click.Choice(("core", "requests")),
+        help="Forks inside vLLM's core, or by requests.  [default: core where this vLLM was tested with it]",
+    )
+    @click.option(
+        "--vllm-config",
+        "config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="YAML whose section `vllm` holds vLLM's engine arguments; --vllm.NAME VALUE goes before it.",
+    )
+    @wraps(command)
+    def chosen(
+        *args: Any, backend: str, url: str | None, served_model: str | None, fork: ForkWay | None, config: Path | None,
+        **values: Any,
+    ) -> None:  # fmt: skip
+        words: Sequence[str] = click.get_current_context().meta.get(_WORDS, ())
+        command(*args, choice=Choice(backend, url, served_model, fork, config, tuple(words)), **values)
+
+    decorated: Callable[..., None] = chosen
+    return decorated
+
+
+@contextmanager
+def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator[LLM | Blocking]:
+    """The chosen engine with a model, closed at the end; raises what loading raises."""
+    from rich.console import Console
+
+    from apar.cli import answering
+
+    console = Console(stderr=True)
+    if choice.backend == _LOCAL:
+        yield answering.load_llm(model, console, **loading)
+        return
+    with answering.spinner(model, console):
+        engine = _blocking(model, choice, choice.arguments(loading))
+    with engine:
+        yield engine
+
+
+def _blocking(model: str, choice: Choice, arguments: dict[str, Any]) -> Blocking:
+    from apar.backends.blocking import Blocking
+
+    url = choice.url
+    if url is not None:
+        from apar.backends.remote import RemoteBackend
+
+        return Blocking(lambda: RemoteBackend(model, url, served_model=choice.served_model))
+    from apar.backends.vllm.versions import require_vllm
+
+    require_vllm()
+    # vLLM writes a page of lines while it starts; what goes wrong is still told.
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    from apar.backends.vllm.engine import VllmBackend
+
+    return Blocking(lambda: VllmBackend(model, fork=choice.fork, **arguments))
