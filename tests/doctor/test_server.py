@@ -82,6 +82,18 @@ def test_the_model_that_is_asked_about_is_the_one_that_is_tried(fake: FakeServer
     assert fake.asked[-1][1]["model"] == "second"
 
 
+def test_the_model_that_is_named_is_tried(fake: FakeServer) -> None:
+    assert lacking(server_checks(Server(fake.address), "first", "second"), "server") == []
+    assert fake.asked[-1][1]["model"] == "second"
+
+
+def test_a_name_that_the_server_has_not_is_told_with_those_it_has(fake: FakeServer) -> None:
+    models = server_checks(Server(fake.address), None, "third")[-1]
+    assert models.finding.status == "missing"
+    assert models.finding.found == "first (context 256), second (context 512)"
+    assert models.finding.advice == "there is no third; give one of these by --served-model"
+
+
 def test_an_address_may_end_in_v1_and_a_key_is_sent(fake: FakeServer) -> None:
     checks = server_checks(Server(fake.address + "/v1/", "secret"), None)
     assert lacking(checks, "server") == []

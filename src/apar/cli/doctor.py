@@ -20,9 +20,17 @@ _STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 @click.argument("model", required=False)
 @click.option("--backend", type=click.Choice(["local", "vllm"]), help="The backend that has to work.  [default: none]")
 @click.option("--url", metavar="URL", help="A vLLM server that has to work, as http://host:8000.")
+@click.option("--served-model", metavar="NAME", help="The server's name of the model to try.  [default: its first]")
 @click.option("--api-key", metavar="KEY", help="The key that the server asks for.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as one line of JSON.")
-def command(model: str | None, backend: str | None, url: str | None, api_key: str | None, as_json: bool) -> None:
+def command(
+    model: str | None,
+    backend: str | None,
+    url: str | None,
+    served_model: str | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
     """Look at what is installed here, at MODEL (a folder, a hub id, or `demo`), and at a server.
 
     Each check is ok, missing or broken, and says what to do. The exit code is 1 where a backend that was named,
@@ -31,8 +39,9 @@ def command(model: str | None, backend: str | None, url: str | None, api_key: st
     """
     if url is not None and backend == "local":
         raise click.UsageError("--url is of the vllm backend; leave --backend out")
-    if api_key is not None and url is None:
-        raise click.UsageError("--api-key goes with --url")
+    for option, value in (("--served-model", served_model), ("--api-key", api_key)):
+        if value is not None and url is None:
+            raise click.UsageError(f"{option} goes with --url")
     from rich.console import Console
 
     from apar.doctor.diagnosis import diagnose
@@ -41,7 +50,7 @@ def command(model: str | None, backend: str | None, url: str | None, api_key: st
 
     server = None if url is None else Server(url, api_key)
     with Console(stderr=True).status("looking"):
-        diagnosis = diagnose(model, backend, server)
+        diagnosis = diagnose(model, backend, server, served_model)
     if as_json:
         click.echo(json.dumps(diagnosis.to_dict()))
     else:

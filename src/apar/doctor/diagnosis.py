@@ -43,7 +43,9 @@ class Diagnosis:
         }
 
 
-def diagnose(model: str | None = None, backend: str | None = None, server: Server | None = None) -> Diagnosis:
+def diagnose(
+    model: str | None = None, backend: str | None = None, server: Server | None = None, served_model: str | None = None
+) -> Diagnosis:
     """Look at this installation, and at a model and a server where they are given.
 
     A backend that is named has to work, and so have the model and the server; with none named the backends are
@@ -56,7 +58,7 @@ def diagnose(model: str | None = None, backend: str | None = None, server: Serve
     if model is not None:
         checks += model_checks(model)
     if server is not None:
-        checks += server_checks(server, model)
+        checks += server_checks(server, model, served_model)
     given = [name for name, value in (("model", model), ("server", server)) if value is not None]
     asked = [backend] if backend and server is None else []
     return Diagnosis(tuple(checks), (*asked, *given), (*backends, *given))

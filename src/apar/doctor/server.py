@@ -48,15 +48,18 @@ class Server:
         return answer
 
 
-def server_checks(server: Server, model: str | None) -> list[Check]:
-    """Whether the server answers; if so its models, and if it has one what a request of one token brings."""
+def server_checks(server: Server, model: str | None = None, name: str | None = None) -> list[Check]:
+    """Whether the server answers; if so its models, and if it has one what a request of one token brings.
+
+    Asked is the model of that `name`, and with none the one that was loaded from `model`, or else the first.
+    """
     start = f"start it with `vllm serve MODEL`, or give another address than {server.address}"
     checks = [examine("server", _NEEDED_BY, lambda: _version(server), start)]
     if checks[0].finding.status == "broken":
         return checks
     access = "give the address of a vLLM server, and the key that it asks for by --api-key"
     served: list[str] = []
-    checks.append(examine("its models", _NEEDED_BY, lambda: _models(server, model, served), access))
+    checks.append(examine("its models", _NEEDED_BY, lambda: _models(server, model, name, served), access))
     if served:
         advice = "decoding by a server needs the completions of vLLM, with prompts and answers of token ids"
         checks.append(examine("its completions", _NEEDED_BY, partial(_completion, server, served[0]), advice))
@@ -70,15 +73,17 @@ def _version(server: Server) -> Finding:
     return Finding("ok", f"vLLM {version} at {server.address}")
 
 
-def _models(server: Server, model: str | None, served: list[str]) -> Finding:
-    """Fill `served`, that of the same source as `model` first."""
+def _models(server: Server, model: str | None, name: str | None, served: list[str]) -> Finding:
+    """Fill `served` with the name of the model to ask, if there is one."""
     entries = [entry for entry in server.get("/v1/models").get("data", []) if "id" in entry]
-    entries.sort(key=lambda entry: model not in (entry["id"], entry.get("root")))
-    served.extend(str(entry["id"]) for entry in entries)
-    if not served:
+    shown = ", ".join(f"{entry['id']} (context {entry.get('max_model_len', 'unknown')})" for entry in entries)
+    if not entries:
         return Finding("missing", "none", "start the server with a model")
-    shown = [f"{entry['id']} (context {entry.get('max_model_len', 'unknown')})" for entry in entries]
-    return Finding("ok", ", ".join(shown))
+    if name is not None and name not in [entry["id"] for entry in entries]:
+        return Finding("missing", shown, f"there is no {name}; give one of these by --served-model")
+    entries.sort(key=lambda entry: name != entry["id"] if name else model not in (entry["id"], entry.get("root")))
+    served.append(str(entries[0]["id"]))
+    return Finding("ok", shown)
 
 
 def _completion(server: Server, name: str) -> Finding:
