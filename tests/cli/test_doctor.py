@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_what_is_named_has_to_work(
     run = apar("doctor", "--json", *arguments)
     report = json.loads(run.out)
     assert (run.code, report["works"], report["subjects"]) == (code, code == 0, subjects)
+
+
+def test_without_rich_the_rows_are_plain(
+    apar: Apar, checks: dict[str, list[Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    out = apar("doctor").out
+    assert "\nvLLM  missing  not [there]  pip install 'apar-llm[vllm]'\n" in out
+    assert out.endswith("local: works\nvllm: does not work\n")
 
 
 def test_what_fails_is_named_on_standard_error(apar: Apar, checks: dict[str, list[Check]]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,16 @@ def test_a_model_without_a_chat_template_can_still_be_given_token_ids(tiny: Path
     assert found["chat template"][:2] == ("missing", "the tokenizer has no chat template")
     assert "chat_template" in found["chat template"][2]
     assert lacking(checks, "model") == []
+
+
+def test_without_transformers_there_is_no_more_than_that(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    [check] = model_checks(str(tiny))
+    assert check.finding == ("missing", "cannot be read without Transformers", "pip install 'apar-llm[local]'")
+
+
+def test_without_pytorch_the_model_is_still_read(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apar.engine.load", None)
+    checks, found = rows(tiny)
+    assert lacking(checks, "model") == []
+    assert found["local engine"][0] == "broken"

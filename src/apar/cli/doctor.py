@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -42,15 +44,14 @@ def command(
     for option, value in (("--served-model", served_model), ("--api-key", api_key)):
         if value is not None and url is None:
             raise click.UsageError(f"{option} goes with --url")
-    from rich.console import Console
-
     from apar.doctor.diagnosis import diagnose
     from apar.doctor.server import Server
     from apar.errors import RunError
 
     server = None if url is None else Server(url, api_key)
-    with Console(stderr=True).status("looking"):
-        diagnosis = diagnose(model, backend, server, served_model)
+    if sys.stderr.isatty():
+        click.echo("looking, which takes some seconds", err=True)
+    diagnosis = diagnose(model, backend, server, served_model)
     if as_json:
         click.echo(json.dumps(diagnosis.to_dict()))
     else:
@@ -64,14 +65,16 @@ def _failure(subject: str, checks: list[Check]) -> str:
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    from rich.console import Console
-    from rich.text import Text
+    if importlib.util.find_spec("rich") is None:  # what is missing is to be told all the same
+        for check in diagnosis.checks:
+            click.echo("  ".join(filter(None, (check.name, *check.finding))))
+    else:
+        from rich.console import Console
 
-    console = Console(highlight=False)
-    console.print(_table(diagnosis))
+        Console(highlight=False).print(_table(diagnosis))
     for subject in diagnosis.shown:
         works = diagnosis.works(subject)
-        console.print(Text(f"{subject}: {'works' if works else 'does not work'}", "green" if works else "yellow"))
+        click.secho(f"{subject}: {'works' if works else 'does not work'}", fg="green" if works else "yellow")
 
 
 def _table(diagnosis: Diagnosis) -> Table:

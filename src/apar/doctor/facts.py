@@ -91,12 +91,13 @@ def _weights(source: str) -> int | None:
 
 def _unsupported(config: Any, name: str) -> str:
     """Why the local engine cannot decode a model in parallel; empty if it can."""
-    from apar.engine.load import check_supported
     from apar.errors import ModelError
 
     try:
+        from apar.engine.load import check_supported
+
         check_supported(config, name)
-    except ModelError as error:
+    except (ModelError, ImportError) as error:  # without PyTorch a model can still be for a server
         return str(error)
     return ""
 

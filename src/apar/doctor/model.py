@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from apar.doctor.check import Check, Finding, examine
@@ -15,6 +16,8 @@ def model_checks(model: str) -> list[Check]:
     facts: dict[str, Any] = {}
 
     def found() -> Finding:
+        if importlib.util.find_spec("transformers") is None:
+            return Finding("missing", "cannot be read without Transformers", "pip install 'apar-llm[local]'")
         facts.update(ask("model", model))
         return _found(facts)
 
@@ -57,5 +60,5 @@ def _template(facts: dict[str, Any]) -> Finding:
 
 def _engine(facts: dict[str, Any]) -> Finding:
     if facts["unsupported"]:
-        return Finding("broken", facts["unsupported"], "see whether vLLM takes it: --backend vllm")
+        return Finding("broken", facts["unsupported"], "vLLM may take it: --backend vllm")
     return Finding("ok", "can decode it in parallel threads")
