@@ -40,7 +40,7 @@ class Run:
 
     `sampled` of `tokens` are the thread's own, of an earlier run. Tokens that are `banned` must not be sampled.
     `number` counts the answer's runs; `parent` is the number of the run whose tokens these begin with, None for the
-    first run of all.
+    first run of all. `opens` says that the run is its thread's first.
     """
 
     number: int
@@ -50,6 +50,7 @@ class Run:
     limit: int
     banned: frozenset[int]
     parent: int | None
+    opens: bool
 
     def seed(self, group: Group) -> int:
         """Of the run's random numbers: not the same for any two runs."""
@@ -266,7 +267,7 @@ class Conductor:
         if control is not None:
             banned |= {control.child, control.fork} if lane.forkless else {control.child}
         parent = self._lanes[lane.path[:-1]].last_run if lane.last_run is None and len(lane.path) > 1 else lane.last_run
-        run = Run(self._runs, lane.path, tokens, len(lane.sampled), limit, banned, parent)
+        run = Run(self._runs, lane.path, tokens, len(lane.sampled), limit, banned, parent, lane.last_run is None)
         self._runs += 1
         lane.run, lane.last_run = run, run.number
         self._orders.begin.append(run)

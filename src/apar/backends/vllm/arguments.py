@@ -7,7 +7,9 @@ from typing import Any
 
 from apar.errors import UserError
 
-_SCHEDULERS = "apar.backends.vllm.scheduler"
+SCHEDULER = "apar.backends.vllm.scheduler.ForkScheduler"
+"""For vLLM's option `scheduler_cls`."""
+
 _CPU_BLOCK = 32
 """Tokens in a block on the CPU, the fewest that vLLM has there: every thread has a partly filled one."""
 
@@ -30,8 +32,5 @@ def engine_arguments(source: str, given: Mapping[str, Any], core: bool) -> dict[
     if core:
         if "scheduler_cls" in arguments:
             raise UserError("forks in the core need a scheduler class of their own: leave scheduler_cls out")
-        wanted = arguments.get("async_scheduling")
-        asynchronous = not current_platform.is_cpu() if wanted is None else bool(wanted)
-        arguments["async_scheduling"] = asynchronous
-        arguments["scheduler_cls"] = f"{_SCHEDULERS}.{'AsyncForkScheduler' if asynchronous else 'ForkScheduler'}"
+        arguments["scheduler_cls"] = SCHEDULER
     return arguments

@@ -43,11 +43,14 @@ class ForkCosts:
 
 @dataclass(slots=True)
 class _Parent:
-    """Whose blocks a new request shares: those of its first `common` tokens, of which `found` were there."""
+    """Whose blocks a new request shares: those of its first `common` tokens, of which `found` were there.
+
+    `opens` says that it begins a thread and does not go on with one.
+    """
 
     request: Request
     common: int
-    forked: bool
+    opens: bool
     found: int = 0
 
 
@@ -206,7 +209,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         _inherit_hashes(request, parent, common // self.hash_block_size)
         tree.enter(run, request)
         self._trees[request.request_id] = tree
-        self._parents[request.request_id] = _Parent(parent, common, forked=not run.sampled)
+        self._parents[request.request_id] = _Parent(parent, common, run.opens)
         super().add_request(request)
         if self.policy.value == "fcfs" and self.waiting and self.waiting[-1] is request:
             self.waiting.pop()
@@ -244,7 +247,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
 
     def _count(self, parent: _Parent | None) -> None:
         """A new request has its first output: of a fork, count what it had to compute."""
-        if parent is not None and parent.forked:
+        if parent is not None and parent.opens:
             self.costs.forks += 1
             self.costs.shared_tokens += parent.found
             # [Fork] itself the parent computes in the same step at best.
@@ -259,9 +262,17 @@ def _inherit_hashes(request: Request, parent: Request, blocks: int) -> None:
         request.update_block_hashes()
 
 
-class ForkScheduler(_Forking, Scheduler):
-    """For synchronous scheduling, the default on a CPU."""
+class SyncForkScheduler(_Forking, Scheduler):
+    """Where every pass waits for the tokens of the last one."""
 
 
 class AsyncForkScheduler(_Forking, AsyncScheduler):
-    """For asynchronous scheduling, the default on a GPU."""
+    """Where a pass is scheduled before the tokens of the last one are known, the default on a GPU."""
+
+
+class ForkScheduler:
+    """The scheduler for vLLM's option `scheduler_cls`: of the two above the one that the configuration asks for."""
+
+    def __new__(cls, vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
+        kind = AsyncForkScheduler if vllm_config.scheduler_config.async_scheduling else SyncForkScheduler
+        return kind(vllm_config, *args, **kwargs)
