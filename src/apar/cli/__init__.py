@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("apar.cli.evaluate", "Measure a model on held-out prompts, forked against sequential."),
     "bench": ("apar.cli.bench", "Measure what forking saves on the trees of real answers."),
     "plot": ("apar.cli.plot", "Draw the threads of a trace over its steps as SVG."),
+    "doctor": ("apar.cli.doctor", "Say what works on this machine, and what to do about the rest."),
 }
 
 

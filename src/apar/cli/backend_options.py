@@ -133,7 +133,7 @@ def _blocking(model: str, choice: Choice, arguments: dict[str, Any]) -> Blocking
 
     url = choice.url
     if url is not None:
-        from apar.backends.remote import RemoteBackend
+        from apar.backends.remote.engine import RemoteBackend
 
         return Blocking(lambda: RemoteBackend(model, url, served_model=choice.served_model))
     from apar.backends.vllm.versions import require_vllm
