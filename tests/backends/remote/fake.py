@@ -9,6 +9,7 @@ import json
 import math
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from tests.backends.vllm.tiny import control, tokenizer
 from tests.engine.tiny import VOCABULARY
 
 NAME = "tiny"
+CONTROL = control()
 Body = dict[str, Any]
 
 
@@ -31,8 +33,8 @@ class PathModel(HashModel):
     def logits(self, tokens: Sequence[int]) -> list[float]:
         rng = random.Random(repr((self.seed, tuple(tokens))))
         logits = [rng.uniform(0, 4) for _ in range(VOCABULARY)]
-        logits[control().fork] += self.fork
-        for token in control().eos:
+        logits[CONTROL.fork] += self.fork
+        for token in CONTROL.eos:
             logits[token] += self.eos
         return logits
 
@@ -50,7 +52,7 @@ class Reply:
 class FakeServer:
     """`reply` may answer a request otherwise, `distort` change a stream of chunks, each by the request's body."""
 
-    model: HashModel = field(default_factory=lambda: PathModel(0, fork=3.0, eos=0.0))
+    model: HashModel = field(default_factory=lambda: PathModel(0, fork=1.5, eos=-1.0))
     context: int = 100
     cards: list[dict[str, Any]] | None = None
     key: str | None = None
@@ -83,6 +85,13 @@ class FakeServer:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
             self._loop.close()
+
+    def wait_until_left(self) -> None:
+        """Until nobody reads a stream any more; fails where somebody still does after ten seconds."""
+        end = time.monotonic() + 10
+        while self.streams:
+            assert time.monotonic() < end, f"{self.streams} requests are still open"
+            time.sleep(0.01)
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

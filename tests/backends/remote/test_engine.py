@@ -19,8 +19,8 @@ from apar.engine.answer import Answer
 from apar.engine.params import SamplingParams
 from apar.errors import RequestError, RunError, UserError
 from apar.events import Delta, Forked
-from tests.backends.remote.fake import NAME, FakeServer, PathModel
-from tests.backends.vllm.tiny import control, texts
+from tests.backends.remote.fake import CONTROL, NAME, FakeServer, PathModel
+from tests.backends.vllm.tiny import texts
 from tests.oracle import Oracle
 
 WORDS = [text for text in texts() if text.strip() and text not in ("[Fork]", "[Child]")]
@@ -40,7 +40,7 @@ def _params(rng: random.Random) -> SamplingParams:
 
 def _oracle(server: FakeServer, word: str, params: SamplingParams) -> Oracle:
     prompt = [texts().index(word)]
-    return Oracle(server.model, texts(), control(), server.context, prompt, params)
+    return Oracle(server.model, texts(), CONTROL, server.context, prompt, params)
 
 
 async def _generate(backend: RemoteBackend, prompts: list[str], params: Any) -> list[Answer]:
@@ -62,7 +62,6 @@ def test_answers_are_the_oracles(folder: Path, seed: int) -> None:
         assert list(answer.events) == oracle.run()
         assert answer.text == oracle.text
     assert sum(answer.forks for answer in answers) > 10
-    assert server.streams == 0
 
 
 def test_a_limit_of_one_connection_starves_no_thread(folder: Path) -> None:
@@ -98,7 +97,7 @@ def test_the_request_says_everything_that_the_server_has_defaults_for(folder: Pa
     assert {name: body[name] for name in named} == {name: getattr(params, name) for name in named}
     assert (body["model"], body["logit_bias"], body["cache_salt"]) == (NAME, {"9": 2.5}, "salt")
     assert body["bad_words"] == ["[Fork]", "[Child]"]
-    assert body["stop_token_ids"] == sorted(control().eos)
+    assert body["stop_token_ids"] == sorted(CONTROL.eos)
     assert body["seed"] > 0
     assert "priority" not in body
     assert answer.cached_tokens == 7
@@ -164,20 +163,16 @@ def test_a_closed_stream_ends_every_request(folder: Path) -> None:
     server = FakeServer(PathModel(0, fork=3.0, eos=-9.0), context=4000, pause=0.005)
 
     async def look() -> None:
-        async with RemoteBackend(folder, url) as backend:
-            async with backend.stream("ab", SamplingParams(max_tokens=2000)) as stream:
-                async for event in stream:
-                    if isinstance(event, Forked):
-                        break
-            for _ in range(100):
-                if not server.streams:
+        params = SamplingParams(max_tokens=2000)
+        async with RemoteBackend(folder, url) as backend, backend.stream("ab", params) as stream:
+            async for event in stream:
+                if isinstance(event, Forked):
                     break
-                await asyncio.sleep(0.02)
 
     with server.running() as url:
         asyncio.run(look())
-        assert server.left >= 2
-        assert server.streams == 0
+        server.wait_until_left()
+    assert server.left >= 2
 
 
 def test_closing_the_backend_fails_open_answers(folder: Path) -> None:
