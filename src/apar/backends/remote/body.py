@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apar.backends.conductor import Run
+from apar.backends.vllm.options import ALONE, ORDER
 from apar.backends.vocabulary import Vocabulary
 from apar.engine.sequence import Group
 
@@ -29,6 +30,8 @@ def completion_body(group: Group, run: Run, vocabulary: Vocabulary, served_model
         "repetition_penalty": params.repetition_penalty,
         "presence_penalty": params.presence_penalty,
         "frequency_penalty": params.frequency_penalty,
+        # Where the server can fork by itself: this request is one thread of an answer that is forked here.
+        "vllm_xargs": {ORDER: ALONE},
     }
     if params.temperature > 0:
         body["seed"] = run.seed(group)
