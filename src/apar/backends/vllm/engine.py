@@ -20,7 +20,7 @@ from apar.backends.ranks import Ranks
 from apar.backends.sequences import decode_forked, mark_times
 from apar.backends.streams import GroupBackend
 from apar.backends.vllm.arguments import NO_PREFIX_CACHING, engine_arguments
-from apar.backends.vllm.sampling import check_params, logprob_of, thread_params, tree_params
+from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
 from apar.backends.vllm.steps import StepReader
 from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.backends.vocabulary import Vocabulary
@@ -82,7 +82,6 @@ class VllmBackend(GroupBackend):
 
     def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
         self._groups.check(prompt, params)
-        check_params(params)
         if params.priority and not self._prioritised:
             raise RequestError("priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out")
 
