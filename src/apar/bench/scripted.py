@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,12 +9,10 @@ from typing import Literal
 from apar.bench.answers import BenchAnswer
 from apar.bench.target import Target
 from apar.engine.script import Script
-from apar.engine.sequence import Group
-from apar.errors import RunError, UserError
-from apar.events import Delta, Finished, Forked
+from apar.errors import UserError
 from apar.stats import TreeStats, tree_stats
 from apar.tokens import ControlTokens
-from apar.tree import ParagraphTree, Path
+from apar.tree import ParagraphTree
 
 Mode = Literal["sequential", "forked"]
 MODES: tuple[Mode, Mode] = ("sequential", "forked")
@@ -50,23 +47,6 @@ def fitting(answers: Sequence[ScriptedAnswer], context: int) -> list[ScriptedAns
     if not found:
         raise UserError(f"no answer fits into the context of {context} tokens; give more --kv-blocks")
     return found
-
-
-def check_told(answer: ScriptedAnswer, mode: Mode, group: Group, control: ControlTokens) -> None:
-    """Raise RunError unless every thread of a decoded answer has said what its script says, to the last token."""
-    told: dict[Path, list[int]] = defaultdict(list)
-    for event in group.events:
-        if isinstance(event, Delta):
-            told[event.thread] += event.token_ids
-        elif isinstance(event, Forked):
-            told[event.thread].append(control.fork)
-        elif isinstance(event, Finished) and event.reason == "eos":
-            told[event.thread].append(min(control.eos))
-    for path, ids in answer.scripts[mode].threads.items():
-        if tuple(told.pop(path, ())) != ids:
-            raise RunError(f"answer {answer.id} was not told as it is, {mode}: thread {path} differs")
-    if told:
-        raise RunError(f"answer {answer.id} was not told as it is, {mode}: it has a thread {min(told)} too many")
 
 
 def _encode(target: Target, answer: BenchAnswer) -> tuple[BenchAnswer, ParagraphTree, tuple[int, ...]]:

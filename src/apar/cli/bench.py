@@ -215,6 +215,9 @@ def _throughput(target: Target, options: dict[str, Any], choice: Choice, result:
 @_json
 def steps(choice: Choice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""
+    if choice.backend == VLLM:
+        _vllm_steps(choice, options)
+        return
     from apar.bench.steps import measure_steps
     from apar.cli.bench_tables import print_steps
 
@@ -223,6 +226,26 @@ def steps(choice: Choice, **options: Any) -> None:
         found = measure_steps(target, options["threads"], options["prompt_tokens"], options["rounds"], report)
     print_steps(found)
     _finish({**result, "steps": [asdict(one) for one in found]}, [], options["json_file"])
+
+
+def _vllm_steps(choice: Choice, options: dict[str, Any]) -> None:
+    """What a fork costs in vLLM, and a pass with N threads."""
+    from apar.cli.bench_tables import print_forks, print_passes
+
+    target, result = _begin("steps", options, choice)
+    from apar.bench.vllm_forks import ForkBench
+    from apar.bench.vllm_plan import VllmPlan
+
+    # After their last fork there are twice as many, and the chain of forks has all its threads at once.
+    rows = max(32, 2 * max(options["threads"]))
+    plan = VllmPlan(options["model"], None, rows, choice.fork, choice.arguments({}))
+    bench = ForkBench(target, plan, options["threads"], options["prompt_tokens"])
+    with bench.teller, _progress(options["rounds"] + 1) as report:
+        forks, passes = bench.measure(options["rounds"], report)
+    print_forks(forks)
+    print_passes(passes)
+    result |= {"engine": bench.teller.facts(), "forks": asdict(forks), "steps": [asdict(one) for one in passes]}
+    _finish(result, [], options["json_file"])
 
 
 def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[Target, dict[str, Any]]:
