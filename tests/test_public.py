@@ -29,6 +29,7 @@ NAMES = [
     "ModelError",
     "Node",
     "ParagraphTree",
+    "RemoteBackend",
     "RequestError",
     "RunError",
     "SamplingParams",

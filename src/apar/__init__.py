@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from apar.assemble import Assembler
+    from apar.backends.remote.engine import RemoteBackend
     from apar.engine.answer import Answer, BatchError
     from apar.engine.async_llm import AsyncLLM, EventStream
     from apar.engine.llm import LLM
@@ -46,6 +47,7 @@ _HOMES = {
     "ControlTokens": "apar.tokens",
     "Node": "apar.tree",
     "ParagraphTree": "apar.tree",
+    "RemoteBackend": "apar.backends.remote.engine",
 }
 __all__ = sorted(_HOMES)
 

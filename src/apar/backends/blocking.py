@@ -15,6 +15,8 @@ from apar.events import Event
 
 Result = TypeVar("Result")
 
+_CLOSING_SECONDS = 5.0
+
 
 class Blocking:
     """Runs a backend in an event loop of its own, in a thread; `make` makes the backend there.
@@ -60,6 +62,7 @@ class Blocking:
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):
                 self._do(_call(self.backend.close))
+                self._do(_settle())
             self._stop()
 
     def __enter__(self) -> Self:
@@ -84,6 +87,12 @@ class Blocking:
 
 async def _call(function: Callable[[], Result]) -> Result:
     return function()
+
+
+async def _settle() -> None:
+    """Let what a backend closes by tasks be closed before the loop ends."""
+    if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
 
 
 async def _next(events: Any) -> Event:

@@ -290,6 +290,7 @@ class Conductor:
         assert run is not None
         if run in self._orders.begin:  # nobody has begun it yet
             self._orders.begin.remove(run)
+            lane.last_run = None if run.opens else run.parent
         else:
             self._orders.end.append(run)
         return True

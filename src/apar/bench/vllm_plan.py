@@ -9,12 +9,13 @@ from typing import Any
 
 from vllm.platforms import current_platform
 
+from apar.backends.vllm.arguments import CPU_BLOCK
 from apar.backends.vllm.engine import ForkWay
 from apar.bench.target import Target, kv_bytes_per_token
 from apar.errors import UserError
 
-_BLOCKS = {"cpu": 32, "other": 16}
-"""Tokens in a block: the fewest that vLLM takes."""
+_GPU_BLOCK = 16
+"""Tokens in a block on a GPU, vLLM's default there."""
 
 _CACHE_SETTINGS = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
 
@@ -43,7 +44,7 @@ class VllmPlan:
     @property
     def block_size(self) -> int:
         """Tokens in a block."""
-        return int(self.options.get("block_size") or _BLOCKS["cpu" if current_platform.is_cpu() else "other"])
+        return int(self.options.get("block_size") or (CPU_BLOCK if current_platform.is_cpu() else _GPU_BLOCK))
 
     def context(self, target: Target, longest: int) -> int:
         """Tokens of the longest path that vLLM is to take: no more than answers have, the model takes, and fit."""

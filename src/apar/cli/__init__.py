@@ -15,12 +15,14 @@ from apar.errors import AparError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("apar.cli.demo", "Watch the shipped model answer questions in parallel threads."),
     "generate": ("apar.cli.generate", "Answer a prompt, decoding the answer's parts in parallel."),
+    "serve": ("apar.cli.serve", "Answer requests of OpenAI's API."),
     "extract": ("apar.cli.extract", "Turn chats into paragraph trees."),
     "show": ("apar.cli.show", "Draw a paragraph tree in the terminal."),
     "train": ("apar.cli.train", "Train a model to fork, from a recipe."),
     "evaluate": ("apar.cli.evaluate", "Measure a model on held-out prompts, forked against sequential."),
     "bench": ("apar.cli.bench", "Measure what forking saves on the trees of real answers."),
     "plot": ("apar.cli.plot", "Draw the threads of a trace over its steps as SVG."),
+    "doctor": ("apar.cli.doctor", "Say what works on this machine, and what to do about the rest."),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -68,6 +68,11 @@ class BackendCommand(click.Command):
         return super().parse_args(ctx, rest)
 
 
+def vllm_words() -> tuple[str, ...]:
+    """The words `--vllm.NAME VALUE` of the command under way, which is a `BackendCommand`."""
+    return tuple(click.get_current_context().meta.get(_WORDS, ()))
+
+
 def backend_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the choice of an engine; it is called with the `Choice` as `choice`.
 
@@ -100,8 +105,7 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
         *args: Any, backend: str, url: str | None, served_model: str | None, fork: ForkWay | None, config: Path | None,
         **values: Any,
     ) -> None:  # fmt: skip
-        words: Sequence[str] = click.get_current_context().meta.get(_WORDS, ())
-        command(*args, choice=Choice(backend, url, served_model, fork, config, tuple(words)), **values)
+        command(*args, choice=Choice(backend, url, served_model, fork, config, vllm_words()), **values)
 
     decorated: Callable[..., None] = chosen
     return decorated
@@ -129,7 +133,7 @@ def _blocking(model: str, choice: Choice, arguments: dict[str, Any]) -> Blocking
 
     url = choice.url
     if url is not None:
-        from apar.backends.remote import RemoteBackend
+        from apar.backends.remote.engine import RemoteBackend
 
         return Blocking(lambda: RemoteBackend(model, url, served_model=choice.served_model))
     from apar.backends.vllm.versions import require_vllm

@@ -7,90 +7,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from apar.cli.backend_options import BackendCommand, Choice, backend_options
+from apar.cli.bench_options import (
+    PATH,
+    json_option,
+    model_options,
+    numbers,
+    peer_options,
+    replay_options,
+    row_limits,
+    tokenizer_option,
+    tree_options,
+)
 from apar.cli.bench_player import VLLM, check_backend, loading_of, open_player, read_trees
 from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
     from apar.bench.target import Target
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
-
-
-def _options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """Several options as one decorator, in the order given."""
-
-    def decorate(function: Function) -> Function:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_json = click.option("--json", "json_file", metavar="FILE", type=_PATH, help="Write the whole result as JSON.")
-_trees = _options(
-    click.option("--questions", metavar="FILE", type=_PATH, help="Questions with categories, as JSON lines."),
-    click.option("--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, source, …"),
-    click.option("--answers", "count", type=click.IntRange(min=1), metavar="N", help="An even sample of N answers."),
-)
-_tokenizer = click.option(
-    "--tokenizer",
-    metavar="PATH",
-    type=_PATH,
-    help="Folder, tokenizer.json or SentencePiece .model to count tokens by.  [default: the demo model's]",
-)
-_model = _options(
-    click.argument("model", required=False),
-    click.option("--shape", metavar="NAME", help="Random weights: llama-25m, qwen-0.5b, llama-1b, llama-7b."),
-    click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
-    click.option("--device", default="auto", show_default=True),
-    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
-    _tokenizer,
-)
-_replay = _options(
-    click.option("--replay", metavar="TREES", type=_PATH, help="Real answers, written by `apar extract`."),
-    _trees,
-    backend_options,
-    click.option(
-        "--kv-blocks",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Blocks of the cache, of 16 tokens; of vLLM on the CPU 32.",
-    ),
-    click.option("--max-rows", type=click.IntRange(min=1), default=64, show_default=True, help="Threads in a pass."),
-)
-_peers = _options(
-    click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
-    click.option("--peer-python", multiple=True, metavar="NAME=PYTHON", help="The Python that has a peer."),
-    click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N"),
-    click.option("--new-tokens", type=click.IntRange(min=2), default=64, show_default=True, metavar="N"),
-    click.option("--peer-rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N"),
-)
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    """Whole numbers with commas between them."""
-    try:
-        found = tuple(int(part) for part in value.split(","))
-    except ValueError:
-        found = ()
-    if not found or min(found) < 1:
-        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 1,2,4")
-    return found
-
-
-def _rows(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int | None, ...]:
-    """As `_numbers`, and `inf` for no limit."""
-    parts = value.split(",")
-    limits = [None if part.strip() == "inf" else _numbers(context, parameter, part)[0] for part in parts]
-    return tuple(limits)
 
 
 @click.group("bench")
@@ -103,11 +41,13 @@ def command() -> None:
 
 
 @command.command("structure")
-@click.argument("trees", type=_PATH)
-@click.option("--rows", default="1,2,4,8,16,inf", show_default=True, callback=_rows, help="Limits of parallel rows.")
-@_tokenizer
-@_trees
-@_json
+@click.argument("trees", type=PATH)
+@click.option(
+    "--rows", default="1,2,4,8,16,inf", show_default=True, callback=row_limits, help="Limits of parallel rows."
+)
+@tokenizer_option
+@tree_options
+@json_option
 def structure(
     trees: Path,
     rows: tuple[int | None, ...],
@@ -136,12 +76,12 @@ def structure(
 
 
 @command.command("latency", cls=BackendCommand)
-@_model
-@_replay
+@model_options
+@replay_options
 @click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Times that each is decoded.")
-@_peers
-@click.option("--batch", default="1", show_default=True, callback=_numbers, help="Batch sizes for --peers.")
-@_json
+@peer_options
+@click.option("--batch", default="1", show_default=True, callback=numbers, help="Batch sizes for --peers.")
+@json_option
 def latency(choice: Choice, **options: Any) -> None:
     """Batch 1: every answer of TREES decoded sequentially and forked, in turn.
 
@@ -172,12 +112,12 @@ def _latency(target: Target, options: dict[str, Any], choice: Choice, result: di
 
 
 @command.command("throughput", cls=BackendCommand)
-@_model
-@_replay
+@model_options
+@replay_options
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers at a time.  [default: all]")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all are decoded.")
-@_peers
-@_json
+@peer_options
+@json_option
 def throughput(choice: Choice, **options: Any) -> None:
     """Many answers at once, sequentially and forked, in turn: with so many --concurrency, or so many --kv-blocks.
 
@@ -207,12 +147,12 @@ def _throughput(target: Target, options: dict[str, Any], choice: Choice, result:
 
 
 @command.command("steps", cls=BackendCommand)
-@_model
+@model_options
 @backend_options
-@click.option("--threads", default="1,2,4,8,16", show_default=True, callback=_numbers, help="Threads alive at once.")
+@click.option("--threads", default="1,2,4,8,16", show_default=True, callback=numbers, help="Threads alive at once.")
 @click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@_json
+@json_option
 def steps(choice: Choice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""
     if choice.backend == VLLM:

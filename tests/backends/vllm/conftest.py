@@ -8,6 +8,7 @@ import pytest
 
 from apar.backends.vllm.versions import installed
 
+FOLDER = Path(__file__).parent
 NEED_NO_VLLM = {"test_versions.py"}
 
 
@@ -22,3 +23,10 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if installed() is not None or module_path.name in NEED_NO_VLLM:
         return None
     return _Skipped.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings are errors here too, but for what vLLM itself sets off when it starts."""
+    for item in items:
+        if item.path.is_relative_to(FOLDER):
+            item.add_marker(pytest.mark.filterwarnings("ignore:.*reduce_op.*:FutureWarning"))

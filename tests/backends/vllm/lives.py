@@ -10,16 +10,19 @@ says, drawn again and again; a request whose answer hangs on a tie of logits is 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from apar.assemble import Assembler
 from apar.backends.vllm.arguments import SCHEDULER
 from apar.backends.vllm.options import MAX_DEPTH, MAX_THREADS
 from apar.engine.params import SamplingParams
@@ -82,8 +85,6 @@ def make_wanted(model: Any, count: int, seed: int) -> list[Wanted]:
 
 
 def _reading(oracle: Oracle) -> list[int]:
-    from apar.assemble import Assembler
-
     assembler = Assembler()
     for event in oracle.events:
         assembler.feed(event)
@@ -99,21 +100,22 @@ class Lives:
     ) -> None:
         from vllm import LLM
 
-        if asynchronous:
-            _schedule_ahead()
-        self.llm = LLM(
-            str(folder),
-            dtype="float32",
-            enforce_eager=True,
-            block_size=32,
-            scheduler_cls=SCHEDULER,
-            max_model_len=CONTEXT,
-            gpu_memory_utilization=0.1,
-            disable_log_stats=False,
-            **options,
-        )
+        with _scheduling_ahead() if asynchronous else contextlib.nullcontext():
+            self.llm = LLM(
+                str(folder),
+                dtype="float32",
+                enforce_eager=True,
+                block_size=32,
+                scheduler_cls=SCHEDULER,
+                max_model_len=CONTEXT,
+                gpu_memory_utilization=0.1,
+                disable_log_stats=False,
+                **options,
+            )
         self.engine: Any = self.llm.llm_engine
         self.scheduler: Any = self.engine.engine_core.engine_core.scheduler
+        self.accepted = 0
+        self._count_accepted()
         self.wanted, self.rng = wanted, random.Random(seed)
         self.tally = Tally()
         self.open: dict[str, Wanted] = {}
@@ -134,6 +136,23 @@ class Lives:
             self.engine.step()
         self._check()
         return self.tally
+
+    def close(self) -> None:
+        """End the engine, so that this process can have another one."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.engine.engine_core.shutdown()
+        cleanup_dist_env_and_memory()
+
+    def _count_accepted(self) -> None:
+        """Count the tokens of drafts that were accepted."""
+        observe = self.scheduler.make_spec_decoding_stats
+
+        def counted(*args: Any, num_accepted_tokens: int, **values: Any) -> Any:
+            self.accepted += num_accepted_tokens
+            return observe(*args, num_accepted_tokens=num_accepted_tokens, **values)
+
+        self.scheduler.make_spec_decoding_stats = counted
 
     def _begin(self, name: str) -> None:
         from vllm import SamplingParams as VllmParams
@@ -183,7 +202,8 @@ class Lives:
         self.tally.left_behind = [f"{count} {name}" for name, count in left.items() if count]
 
 
-def _schedule_ahead() -> None:
+@contextlib.contextmanager
+def _scheduling_ahead() -> Iterator[None]:
     """On the CPU vLLM schedules no pass before it knows the tokens of the last one: have it do so."""
     from vllm.platforms.cpu import CpuPlatform
 
@@ -193,7 +213,8 @@ def _schedule_ahead() -> None:
         settle(cls, config)
         config.scheduler_config.async_scheduling = True
 
-    CpuPlatform.check_and_update_config = classmethod(settle_ahead)
+    with mock.patch.object(CpuPlatform, "check_and_update_config", classmethod(settle_ahead)):
+        yield
 
 
 def main() -> None:

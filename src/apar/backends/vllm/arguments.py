@@ -13,7 +13,7 @@ SCHEDULER = "apar.backends.vllm.scheduler.ForkScheduler"
 """For vLLM's option `scheduler_cls`."""
 
 _SCRIPTS = "apar.backends.vllm.replay:ScriptProcessor"
-_CPU_BLOCK = 32
+CPU_BLOCK = 32
 """Tokens in a block on the CPU, the fewest that vLLM has there: every thread has a partly filled one."""
 
 
@@ -31,7 +31,7 @@ def engine_arguments(source: str, given: Mapping[str, Any], core: bool) -> dict[
         raise UserError(f"vLLM has no engine argument {unknown[0]}; its own are listed by `vllm serve --help`")
     arguments: dict[str, Any] = {"model": source, "scheduling_policy": "priority", **given}
     if current_platform.is_cpu():
-        arguments.setdefault("block_size", _CPU_BLOCK)
+        arguments.setdefault("block_size", CPU_BLOCK)
     if core:
         if "scheduler_cls" in arguments:
             raise UserError("forks in the core need a scheduler class of their own: leave scheduler_cls out")

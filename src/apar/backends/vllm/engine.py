@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
 from vllm import AsyncEngineArgs
@@ -16,6 +16,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from apar.backends.conductor import Run, Sampled
 from apar.backends.groups import Groups
+from apar.backends.ranks import Ranks
 from apar.backends.sequences import decode_forked, mark_times
 from apar.backends.streams import GroupBackend
 from apar.backends.vllm.arguments import arguments_of_ids, arguments_of_scripts, engine_arguments
@@ -75,7 +76,7 @@ class VllmBackend(GroupBackend):
         self._prioritised = config.scheduler_config.policy == "priority"
         self._vocabulary, self._groups, self._scripts = vocabulary, groups, scripts
         self._requests = itertools.count()
-        self._ranks = _Ranks(config.parallel_config.data_parallel_size)
+        self._ranks = Ranks(config.parallel_config.data_parallel_size)
         if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
             self.close()
             raise ModelError(
@@ -181,26 +182,6 @@ class _Threads:
         async with aclosing(backend._ask(group, run.tokens, params, priority, self._rank)) as pieces:
             async for sampled in pieces:
                 yield sampled
-
-
-class _Ranks:
-    """The data-parallel ranks, and how many answers each decodes."""
-
-    def __init__(self, count: int) -> None:
-        self._open = [0] * count
-
-    @contextmanager
-    def least_busy(self) -> Iterator[int | None]:
-        """The rank with the fewest answers, which counts one more meanwhile; None where there is only one."""
-        if len(self._open) == 1:
-            yield None
-            return
-        rank = self._open.index(min(self._open))
-        self._open[rank] += 1
-        try:
-            yield rank
-        finally:
-            self._open[rank] -= 1
 
 
 def _fork_way(wanted: str | None, version: str) -> ForkWay:

@@ -201,26 +201,27 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
 
     def _begin(self, tree: CoreTree, run: Run) -> None:
         """Queue a request for a run, before those that have yet to begin."""
-        assert run.parent is not None
-        parent = tree.requests[run.parent]
         request = request_of(tree, run)
-        # All but the [Child] of a new thread, and but the last token, which gives the next one.
-        common = len(run.tokens) - 1
-        _inherit_hashes(request, parent, common // self.hash_block_size)
+        parent = tree.request_of(run.parent)
+        if parent is not None:
+            # All but the last token, which gives the next one: of a new thread it is its [Child].
+            common = len(run.tokens) - 1
+            _inherit_hashes(request, parent, common // self.hash_block_size)
+            self._parents[request.request_id] = _Parent(parent, common, run.opens)
+        else:
+            request._block_hasher = tree.root._block_hasher
+            request.update_block_hashes()
         tree.enter(run, request)
         self._trees[request.request_id] = tree
-        self._parents[request.request_id] = _Parent(parent, common, run.opens)
         super().add_request(request)
         if self.policy.value == "fcfs" and self.waiting and self.waiting[-1] is request:
             self.waiting.pop()
             self.waiting.prepend_request(request)
 
     def _forget(self, tree: CoreTree) -> None:
-        self._trees.pop(tree.root.request_id, None)
-        for request in [request for request, other in self._trees.items() if other is tree]:
-            del self._trees[request]
-        for request in tree.requests.values():
-            self._parents.pop(request.request_id, None)
+        for request in tree.request_ids():
+            self._trees.pop(request, None)
+            self._parents.pop(request, None)
 
     # Whose blocks a new request has.
 

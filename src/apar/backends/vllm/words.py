@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,20 @@ def read_config(path: Path) -> dict[str, Any]:
     if others := sorted(map(str, data.keys() - {SECTION})):
         raise ConfigError(f"{path} has a section {others[0]!r}; only `{SECTION}:` is known")
     return {name.replace("-", "_"): value for name, value in section.items()}
+
+
+def to_words(arguments: Mapping[str, Any]) -> list[str]:
+    """Engine arguments as words of vLLM's command line."""
+    words = []
+    for name, value in arguments.items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, list):
+            words += [option, *map(str, value)]
+        else:
+            words += [option, json.dumps(value) if isinstance(value, dict) else str(value)]
+    return words
 
 
 def _arity(word: str, arities: dict[str, bool]) -> bool:

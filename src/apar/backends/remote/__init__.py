@@ -1,0 +1,1 @@
+"""A vLLM server elsewhere, asked by HTTP: forks are carried out on this side, by requests of their own."""

@@ -1,0 +1,53 @@
+"""`apar serve MODEL`: answer requests of OpenAI's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from apar.backends.vllm.words import read_config
+from apar.cli.backend_options import BackendCommand, vllm_words
+
+
+@click.command("serve", cls=BackendCommand)
+@click.argument("model")
+@click.option("--backend", type=click.Choice(("vllm",)), required=True, help="What decodes and serves.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--api-key", metavar="KEY", help="Refuse requests without it.")
+@click.option("--served-model-name", metavar="NAME", help="What clients call the model.  [default: MODEL]")
+@click.option("--dtype", metavar="TYPE", help="float32, bfloat16 or float16.  [default: the model's]")
+@click.option(
+    "--vllm-config",
+    "config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML whose section `vllm` holds vLLM's engine arguments; --vllm.NAME VALUE goes before it.",
+)
+def command(
+    model: str,
+    backend: str,
+    host: str,
+    port: int,
+    api_key: str | None,
+    served_model_name: str | None,
+    dtype: str | None,
+    config: Path | None,
+) -> None:
+    """Serve MODEL with vLLM's own OpenAI server, forking inside its core.
+
+    To every client an answer is one ordinary text; it only comes faster. MODEL is a folder, a hub id, or `demo`.
+    vLLM's own options are given as --vllm.NAME VALUE.
+    """
+    from apar.backends.vllm.server import run_server, server_command
+    from apar.backends.vllm.words import to_words
+
+    options: dict[str, str | int | None] = {
+        "host": host,
+        "port": port,
+        "served-model-name": served_model_name or model,
+        "dtype": dtype,
+    }
+    words = [*(to_words(read_config(config)) if config else ()), *vllm_words()]
+    run_server(server_command(model, options, words), api_key)

@@ -1,0 +1,122 @@
+"""What is found out by importing a library. These run in a process of their own (`apar.doctor.child`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from apar.errors import RunError
+
+Facts = dict[str, Any]
+
+
+def torch_facts() -> Facts:
+    """PyTorch's version, the device that the engine chooses, and the bytes that are free there and on the host."""
+    import torch
+
+    from apar.engine.device import choose_device
+    from apar.engine.memory import free_bytes
+
+    device = choose_device("auto")
+    facts: Facts = {"version": torch.__version__, "device": device.type, "cpu": torch.backends.cpu.get_cpu_capability()}
+    for name in ("avx512_bf16", "amx_tile"):
+        supported = getattr(torch.cpu, f"_is_{name}_supported", None)
+        facts[name] = bool(supported and supported())
+    if device.type == "cuda":
+        facts |= {"gpu": torch.cuda.get_device_name(), "free_gpu": free_bytes(device)}
+    return facts | {"free": free_bytes(torch.device("cpu")), "threads": torch.get_num_threads()}
+
+
+def vllm_facts() -> Facts:
+    """vLLM's version, and the kind of device that it would run on ("" for none).
+
+    Raises RunError where its compiled kernels cannot be loaded on the CPU: vLLM only warns and fails at the first
+    forward pass.
+    """
+    import torch
+    import vllm
+    from vllm import LLM  # noqa: F401 - brings in most of what an engine needs
+    from vllm.platforms import current_platform
+
+    device = current_platform.device_type or ""
+    if device == "cpu":
+        current_platform.import_kernels()
+        if not hasattr(torch.ops._C, "silu_and_mul"):
+            raise RunError(f"its compiled kernels cannot be loaded with PyTorch {torch.__version__} on this processor")
+    return {"version": vllm.__version__, "device": device}
+
+
+def import_facts(package: str) -> Facts:
+    """Nothing, if a package can be imported."""
+    __import__(package)
+    return {}
+
+
+def model_facts(model: str) -> Facts:
+    """A model's type, context and weights, its tokenizer's control tokens and chat template.
+
+    Raises ModelError where the configuration or the tokenizer cannot be read.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    from apar.engine.source import model_source, reason_of
+    from apar.errors import ModelError
+    from apar.tokens import CHILD, FORK
+
+    source = model_source(model)
+    try:
+        config, tokenizer = AutoConfig.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # files of a model hold whatever their author wrote
+        raise ModelError(f"cannot read {model}: {reason_of(error, source)}") from error
+    vocabulary = tokenizer.get_added_vocab()
+    return {
+        "type": config.model_type,
+        "context": getattr(config, "max_position_embeddings", None),
+        "weights": _weights(source),
+        "unsupported": _unsupported(config, model),
+        "lacks": [token for token in (FORK, CHILD) if token not in vocabulary],
+        "eos": tokenizer.eos_token_id is not None,
+        "template": _template(tokenizer),
+    }
+
+
+def _weights(source: str) -> int | None:
+    """Bytes of the weights in a folder; None for a model of the hub, which may not be here yet."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return None
+    return sum(file.stat().st_size for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
+
+
+def _unsupported(config: Any, name: str) -> str:
+    """Why the local engine cannot decode a model in parallel; empty if it can."""
+    from apar.errors import ModelError
+
+    try:
+        from apar.engine.load import check_supported
+
+        check_supported(config, name)
+    except (ModelError, ImportError) as error:  # without PyTorch a model can still be for a server
+        return str(error)
+    return ""
+
+
+def _template(tokenizer: Any) -> str:
+    """What keeps a question from being put to the model by its chat template; empty if nothing does."""
+    from apar.errors import AparError
+    from apar.tokens import encode_prompt
+
+    try:
+        encode_prompt(tokenizer, [{"role": "user", "content": "How are you?"}])
+    except AparError as error:
+        return str(error)
+    return ""
+
+
+FACTS: Mapping[str, Callable[..., Facts]] = {
+    "torch": torch_facts,
+    "vllm": vllm_facts,
+    "import": import_facts,
+    "model": model_facts,
+}
