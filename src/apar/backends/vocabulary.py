@@ -11,11 +11,16 @@ from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`control` is None for a model that was not trained to fork; tokens of `eos` end a thread."""
+    """`control` is None for a model that was not trained to fork; tokens of `eos` end a thread.
+
+    A vocabulary is `given` where the model has no tokenizer that knows its control tokens, as random weights have
+    none: then the engine is told ids, and `tokenizer` need have no more than `decode`.
+    """
 
     tokenizer: Any
     control: ControlTokens | None
     eos: frozenset[int]
+    given: bool = False
 
     @classmethod
     def load(cls, source: str) -> Vocabulary:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from apar.bench.answers import ALL
 from apar.bench.intervals import Interval, interval, ratio_interval
-from apar.bench.replay import MODES, Mode, Player, Run, ScriptedAnswer
+from apar.bench.replay import Player, Run
+from apar.bench.scripted import MODES, Mode, ScriptedAnswer
 
 
 @dataclass(frozen=True, slots=True)

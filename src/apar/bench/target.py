@@ -68,6 +68,10 @@ class Target:
             pool = BlockPool(blocks, budget.block_size)
             return Engine(self.model, decode, eos, control, pool, budget.max_rows)
 
+    def release(self) -> None:
+        """Let the weights go. The model, which only has its configuration then, is of no other use."""
+        self.model.to("meta")
+
     def facts(self) -> dict[str, Any]:
         """What the model is, for the report."""
         config = self.model.config

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from apar.bench.answers import ALL
 from apar.bench.intervals import Interval, ratio_interval
-from apar.bench.replay import MODES, Load, Mode, Player
+from apar.bench.replay import Load, Player
+from apar.bench.scripted import MODES, Mode
 
 Rounds = dict[Mode, list[Load]]
 """The loads of every round, by mode, in order."""

@@ -7,85 +7,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.backend_options import BackendCommand, Choice, backend_options
+from apar.cli.bench_options import (
+    PATH,
+    json_option,
+    model_options,
+    numbers,
+    peer_options,
+    replay_options,
+    row_limits,
+    tokenizer_option,
+    tree_options,
+)
+from apar.cli.bench_player import VLLM, check_backend, loading_of, open_player, read_trees
 from apar.errors import UserError
 
 if TYPE_CHECKING:
-    from apar.bench.answers import BenchAnswer
     from apar.bench.decode import DecodeReport
-    from apar.bench.replay import Player
     from apar.bench.target import Target
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
-
-
-def _options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """Several options as one decorator, in the order given."""
-
-    def decorate(function: Function) -> Function:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_json = click.option("--json", "json_file", metavar="FILE", type=_PATH, help="Write the whole result as JSON.")
-_trees = _options(
-    click.option("--questions", metavar="FILE", type=_PATH, help="Questions with categories, as JSON lines."),
-    click.option("--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, source, …"),
-    click.option("--answers", "count", type=click.IntRange(min=1), metavar="N", help="An even sample of N answers."),
-)
-_tokenizer = click.option(
-    "--tokenizer",
-    metavar="PATH",
-    type=_PATH,
-    help="Folder, tokenizer.json or SentencePiece .model to count tokens by.  [default: the demo model's]",
-)
-_model = _options(
-    click.argument("model", required=False),
-    click.option("--shape", metavar="NAME", help="Random weights: llama-25m, qwen-0.5b, llama-1b, llama-7b."),
-    click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
-    click.option("--device", default="auto", show_default=True),
-    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
-    _tokenizer,
-)
-_replay = _options(
-    click.option("--replay", metavar="TREES", type=_PATH, help="Real answers, written by `apar extract`."),
-    _trees,
-    click.option("--backend", type=click.Choice(("local",)), default="local", show_default=True),
-    click.option("--kv-blocks", type=click.IntRange(min=1), metavar="N", help="Blocks of the cache, of 16 tokens."),
-    click.option("--max-rows", type=click.IntRange(min=1), default=64, show_default=True, help="Threads in a pass."),
-)
-_peers = _options(
-    click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
-    click.option("--peer-python", multiple=True, metavar="NAME=PYTHON", help="The Python that has a peer."),
-    click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N"),
-    click.option("--new-tokens", type=click.IntRange(min=2), default=64, show_default=True, metavar="N"),
-    click.option("--peer-rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N"),
-)
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    """Whole numbers with commas between them."""
-    try:
-        found = tuple(int(part) for part in value.split(","))
-    except ValueError:
-        found = ()
-    if not found or min(found) < 1:
-        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 1,2,4")
-    return found
-
-
-def _rows(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int | None, ...]:
-    """As `_numbers`, and `inf` for no limit."""
-    parts = value.split(",")
-    limits = [None if part.strip() == "inf" else _numbers(context, parameter, part)[0] for part in parts]
-    return tuple(limits)
 
 
 @click.group("bench")
@@ -98,11 +41,13 @@ def command() -> None:
 
 
 @command.command("structure")
-@click.argument("trees", type=_PATH)
-@click.option("--rows", default="1,2,4,8,16,inf", show_default=True, callback=_rows, help="Limits of parallel rows.")
-@_tokenizer
-@_trees
-@_json
+@click.argument("trees", type=PATH)
+@click.option(
+    "--rows", default="1,2,4,8,16,inf", show_default=True, callback=row_limits, help="Limits of parallel rows."
+)
+@tokenizer_option
+@tree_options
+@json_option
 def structure(
     trees: Path,
     rows: tuple[int | None, ...],
@@ -122,7 +67,7 @@ def structure(
     from apar.data.counters import load_counter
     from apar.demo import model_folder
 
-    answers = _read(trees, questions, only, count)
+    answers = read_trees(trees, questions, only, count)
     counter = load_counter(tokenizer or model_folder())
     name = "the demo model's" if tokenizer is None else counter.name
     by_category = structure_by_category(answers, counter.count, rows)
@@ -130,94 +75,120 @@ def structure(
     _finish({"bench": "structure", "tokenizer": name, "categories": _plain(by_category)}, [], json_file)
 
 
-@command.command("latency")
-@_model
-@_replay
+@command.command("latency", cls=BackendCommand)
+@model_options
+@replay_options
 @click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Times that each is decoded.")
-@_peers
-@click.option("--batch", default="1", show_default=True, callback=_numbers, help="Batch sizes for --peers.")
-@_json
-def latency(**options: Any) -> None:
+@peer_options
+@click.option("--batch", default="1", show_default=True, callback=numbers, help="Batch sizes for --peers.")
+@json_option
+def latency(choice: Choice, **options: Any) -> None:
     """Batch 1: every answer of TREES decoded sequentially and forked, in turn.
 
     MODEL is a folder, a hub id or `demo`; with --shape the weights are random. Without --replay, or with --peers,
     sequential decoding of prompts of one length is timed, ours against other engines, batch by batch.
     """
-    target, result = _begin("latency", options)
+    if choice.backend == VLLM and not options["replay"]:
+        raise UserError("vLLM tells given answers: give them by --replay TREES, written by `apar extract`")
+    target, result = _begin("latency", options, choice)
     if options["peers"] or not options["replay"]:
         result["decode"] = _decode(target, options, options["batch"])
-    found = _latency(target, options, result) if options["replay"] else []
+    found = _latency(target, options, choice, result) if options["replay"] else []
     _finish(result, found, options["json_file"])
 
 
-def _latency(target: Target, options: dict[str, Any], result: dict[str, Any]) -> list[Any]:
+def _latency(target: Target, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
     """Replay one answer at a time; add the figures to `result` and return those of each answer."""
     from apar.bench.latency import latency_by_category, replay_latency
     from apar.cli.bench_tables import print_latency
 
-    player = _player(target, options)
-    with _progress(options["rounds"] * len(player.answers)) as report:
-        found = replay_latency(player, options["rounds"], report)
-    by_category = latency_by_category(found)
+    with open_player(target, choice, options) as player:
+        with _progress(options["rounds"] * len(player.answers)) as report:
+            found = replay_latency(player, options["rounds"], report)
+        by_category = latency_by_category(found)
     print_latency(by_category)
-    result |= {"left_out": player.left_out, "categories": _plain(by_category)}
+    result |= {"engine": player.facts(), "left_out": player.left_out, "categories": _plain(by_category)}
     return [asdict(one) for one in found]
 
 
-@command.command("throughput")
-@_model
-@_replay
+@command.command("throughput", cls=BackendCommand)
+@model_options
+@replay_options
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers at a time.  [default: all]")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all are decoded.")
-@_peers
-@_json
-def throughput(**options: Any) -> None:
+@peer_options
+@json_option
+def throughput(choice: Choice, **options: Any) -> None:
     """Many answers at once, sequentially and forked, in turn: with so many --concurrency, or so many --kv-blocks.
 
     With --peers, sequential decoding in batches of the concurrency is timed too, ours against other engines.
     """
     if not (options["replay"] or options["peers"]):
         raise UserError("give the answers to decode: --replay TREES, written by `apar extract`")
-    target, result = _begin("throughput", options)
+    target, result = _begin("throughput", options, choice)
     if options["peers"]:
         result["decode"] = _decode(target, options, (options["concurrency"] or 8,))
-    found = _throughput(target, options, result) if options["replay"] else []
+    found = _throughput(target, options, choice, result) if options["replay"] else []
     _finish(result, found, options["json_file"])
 
 
-def _throughput(target: Target, options: dict[str, Any], result: dict[str, Any]) -> list[Any]:
+def _throughput(target: Target, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
     """Replay all answers at once; add the figures to `result` and return those of each round."""
     from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
     from apar.cli.bench_tables import print_throughput
 
-    player = _player(target, options)
-    with _progress(2 * options["rounds"]) as report:
+    with open_player(target, choice, options) as player, _progress(2 * options["rounds"]) as report:
         loads = replay_throughput(player, options["rounds"], options["concurrency"], report)
     figures, categories = throughput_figures(player, loads), latency_under_load(player, loads)
     print_throughput(figures, categories)
-    result |= {"left_out": player.left_out, "all": asdict(figures), "categories": _plain(categories)}
+    result |= {"engine": player.facts(), "left_out": player.left_out}
+    result |= {"all": asdict(figures), "categories": _plain(categories)}
     return [{"mode": mode, **asdict(load)} for mode in loads for load in loads[mode]]
 
 
-@command.command("steps")
-@_model
-@click.option("--threads", default="1,2,4,8,16", show_default=True, callback=_numbers, help="Threads alive at once.")
+@command.command("steps", cls=BackendCommand)
+@model_options
+@backend_options
+@click.option("--threads", default="1,2,4,8,16", show_default=True, callback=numbers, help="Threads alive at once.")
 @click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@_json
-def steps(**options: Any) -> None:
+@json_option
+def steps(choice: Choice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""
+    if choice.backend == VLLM:
+        _vllm_steps(choice, options)
+        return
     from apar.bench.steps import measure_steps
     from apar.cli.bench_tables import print_steps
 
-    target, result = _begin("steps", options)
+    target, result = _begin("steps", options, choice)
     with _progress(options["rounds"] + 1) as report:
         found = measure_steps(target, options["threads"], options["prompt_tokens"], options["rounds"], report)
     print_steps(found)
     _finish({**result, "steps": [asdict(one) for one in found]}, [], options["json_file"])
 
 
-def _begin(name: str, options: dict[str, Any]) -> tuple[Target, dict[str, Any]]:
+def _vllm_steps(choice: Choice, options: dict[str, Any]) -> None:
+    """What a fork costs in vLLM, and a pass with N threads."""
+    from apar.cli.bench_tables import print_forks, print_passes
+
+    target, result = _begin("steps", options, choice)
+    from apar.bench.vllm_forks import ForkBench
+    from apar.bench.vllm_plan import VllmPlan
+
+    # After their last fork there are twice as many, and the chain of forks has all its threads at once.
+    rows = max(32, 2 * max(options["threads"]))
+    plan = VllmPlan(options["model"], None, rows, choice.fork, choice.arguments({}))
+    bench = ForkBench(target, plan, options["threads"], options["prompt_tokens"])
+    with bench.teller, _progress(options["rounds"] + 1) as report:
+        forks, passes = bench.measure(options["rounds"], report)
+    print_forks(forks)
+    print_passes(passes)
+    result |= {"engine": bench.teller.facts(), "forks": asdict(forks), "steps": [asdict(one) for one in passes]}
+    _finish(result, [], options["json_file"])
+
+
+def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[Target, dict[str, Any]]:
     """The model of the options, and the result so far: what is measured, where and how."""
     from apar.bench.peers.process import parse_peers, parse_pythons
 
@@ -225,6 +196,7 @@ def _begin(name: str, options: dict[str, Any]) -> tuple[Target, dict[str, Any]]:
     parse_pythons(options.get("peer_python") or ())
     if options["shape"] is None and options["model"] is None:
         raise UserError("give a model or --shape, one of the two")
+    check_backend(choice, options)
     from apar.extras import require
 
     require("local", "torch", "transformers")
@@ -237,7 +209,8 @@ def _begin(name: str, options: dict[str, Any]) -> tuple[Target, dict[str, Any]]:
     quiet_libraries()
     if options["cpu_threads"]:
         torch.set_num_threads(options["cpu_threads"])
-    target = load_target(options["model"], options["shape"], options["dtype"], options["device"], options["tokenizer"])
+    dtype, device = loading_of(choice, options)
+    target = load_target(options["model"], options["shape"], dtype, device, options["tokenizer"])
     facts = {"bench": name, "command": command_line(), "machine": machine_facts(), "model": target.facts()}
     return target, facts
 
@@ -254,22 +227,6 @@ def _decode(target: Target, options: dict[str, Any], batches: Sequence[int]) -> 
         found: DecodeReport = compare_decoding(target, options["model"], plan, peers, pythons, tell)
     print_decode(found)
     return {"plan": asdict(plan), **asdict(found)}
-
-
-def _player(target: Target, options: dict[str, Any]) -> Player:
-    from apar.bench.replay import Player
-
-    answers = _read(options["replay"], options["questions"], options["only"], options["count"])
-    player = Player(target, answers, options["kv_blocks"], options["max_rows"])
-    if player.left_out:
-        click.echo(f"apar: {player.left_out} answers are longer than the context and are left out", err=True)
-    return player
-
-
-def _read(trees: Path, questions: Path | None, only: tuple[str, ...], count: int | None) -> list[BenchAnswer]:
-    from apar.bench.answers import parse_only, read_answers
-
-    return read_answers(trees, questions, parse_only(only), count)
 
 
 def _plain(by_name: dict[str, Any]) -> dict[str, Any]:

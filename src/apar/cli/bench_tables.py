@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apar.bench.steps import StepFigures
     from apar.bench.structure import StructureFigures
     from apar.bench.throughput import CategoryLatency, ThroughputFigures
+    from apar.bench.vllm_forks import ForkFigures, PassFigures
 
 _WIDTH = 1000
 """More than any table needs: a column that is cut off says nothing, a line that wraps still does."""
@@ -144,6 +145,27 @@ def print_steps(figures: Iterable[StepFigures]) -> None:
         for one in figures
     ]
     _print("threads", ["step, ms", "over one thread", "fork, µs"], rows)
+
+
+def print_passes(figures: Iterable[PassFigures]) -> None:
+    """A row per number of threads, of a vLLM."""
+    rows = [
+        [str(one.threads), f"{one.milliseconds:.3f}", f"{one.ratio:.2f} [{one.ratio_low:.2f}–{one.ratio_high:.2f}]"]
+        for one in figures
+    ]
+    _print("threads", ["pass, ms", "over one thread"], rows)
+
+
+def print_forks(figures: ForkFigures) -> None:
+    """What a fork costs, of a vLLM."""
+    row = [
+        f"{figures.computed:.1f}",
+        f"{figures.recomputed:.1f} {figures.recomputed_most}",
+        f"{figures.delay:.2f} {figures.delay_most}",
+    ]
+    _print("forks", ["tokens computed", "recomputed", "delay, passes"], [[str(figures.forks), *row]])
+    click.echo("Tokens that a child computes before its first one, and those of them beyond [Fork] and [Child]: mean,")
+    click.echo("most. Delay from [Fork] to the child's first token: mean, most; 1 is the very next pass.")
 
 
 def _print(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

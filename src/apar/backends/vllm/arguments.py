@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apar.backends.vllm.control import CONFIG
 from apar.errors import UserError
+from apar.tokens import ControlTokens
 
 SCHEDULER = "apar.backends.vllm.scheduler.ForkScheduler"
 """For vLLM's option `scheduler_cls`."""
@@ -14,6 +16,8 @@ NO_PREFIX_CACHING = (
     "prefix caching is off, and without it every fork would compute its whole prefix again: leave "
     "enable_prefix_caching=False (--no-enable-prefix-caching) out"
 )
+
+_SCRIPTS = "apar.backends.vllm.replay:ScriptProcessor"
 
 CPU_BLOCK = 32
 """Tokens in a block on the CPU, the fewest that vLLM has there: every thread has a partly filled one."""
@@ -41,3 +45,17 @@ def engine_arguments(source: str, given: Mapping[str, Any], core: bool) -> dict[
             raise UserError("forks in the core need a scheduler class of their own: leave scheduler_cls out")
         arguments["scheduler_cls"] = SCHEDULER
     return arguments
+
+
+def arguments_of_ids(given: Mapping[str, Any], control: ControlTokens | None) -> dict[str, Any]:
+    """Engine arguments for a model without a tokenizer: its control tokens are told as ids, prompts are ids too."""
+    arguments = {"skip_tokenizer_init": True, **given}
+    if control is not None:
+        ids = {"fork_id": control.fork, "child_id": control.child}
+        arguments["additional_config"] = {**(given.get("additional_config") or {}), CONFIG: ids}
+    return arguments
+
+
+def arguments_of_scripts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Engine arguments with the logits processor that tells scripts."""
+    return {**given, "logits_processors": [*(given.get("logits_processors") or ()), _SCRIPTS]}

@@ -19,13 +19,19 @@ from apar.backends.groups import Groups
 from apar.backends.ranks import Ranks
 from apar.backends.sequences import decode_forked, mark_times
 from apar.backends.streams import GroupBackend
-from apar.backends.vllm.arguments import NO_PREFIX_CACHING, engine_arguments
+from apar.backends.vllm.arguments import (
+    NO_PREFIX_CACHING,
+    arguments_of_ids,
+    arguments_of_scripts,
+    engine_arguments,
+)
 from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
 from apar.backends.vllm.steps import StepReader
 from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.backends.vocabulary import Vocabulary
-from apar.engine.intake import Intake
+from apar.engine.intake import Intake, Request
 from apar.engine.params import SamplingParams
+from apar.engine.script import Script
 from apar.engine.sequence import Group
 from apar.engine.source import model_source
 from apar.errors import ModelError, RequestError, RunError, UserError
@@ -42,9 +48,10 @@ class VllmBackend(GroupBackend):
 
     `model` is a folder, a hub id, or `demo`; `fork` the way in which forks are carried out, by default "core"
     where the installed vLLM was tested with it, else "requests", which needs public parts of vLLM only.
-    `stat_loggers` are vLLM's own, `options` its engine arguments, such as `tensor_parallel_size=4`. For one event
-    loop. Raises UserError where
-    vLLM is missing or too old or new, ModelError where the model cannot be loaded or served so.
+    `stat_loggers` are vLLM's own, `options` its engine arguments, such as `tensor_parallel_size=4`. A `vocabulary`
+    is for a model that has no tokenizer of its own; with `scripts` answers can be told. For one event loop.
+    Raises UserError where vLLM is missing or too old or new, ModelError where the model cannot be loaded or served
+    so.
     """
 
     def __init__(
@@ -52,13 +59,19 @@ class VllmBackend(GroupBackend):
         model: str | os.PathLike[str],
         *,
         fork: ForkWay | None = None,
+        vocabulary: Vocabulary | None = None,
+        scripts: bool = False,
         stat_loggers: Sequence[Any] = (),
         **options: Any,
     ) -> None:
         version = require_vllm().version
         source = model_source(model)
-        vocabulary = Vocabulary.load(source)
+        vocabulary = vocabulary or Vocabulary.load(source)
         self.fork = _fork_way(fork, version)
+        if vocabulary.given:
+            options = arguments_of_ids(options, vocabulary.control)
+        if scripts:
+            options = arguments_of_scripts(options)
         arguments = engine_arguments(source, options, core=self.fork == "core" and vocabulary.control is not None)
         self.tokenizer = vocabulary.tokenizer
         self._engine = _start(arguments, str(model), stat_loggers)
@@ -66,28 +79,46 @@ class VllmBackend(GroupBackend):
         groups = Groups(self.tokenizer, vocabulary.control, vocabulary.eos, config.model_config.max_model_len)
         self.context = groups.context
         self._prioritised = config.scheduler_config.policy == "priority"
-        self._vocabulary, self._groups = vocabulary, groups
+        self._vocabulary, self._groups, self._scripts = vocabulary, groups, scripts
         self._requests = itertools.count()
         self._ranks = Ranks(config.parallel_config.data_parallel_size)
         if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
             self.close()
             raise ModelError(NO_PREFIX_CACHING)
-        super().__init__(
-            Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self._decode_group
-        )
+        super().__init__(Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode)
 
     def close(self) -> None:
         """End vLLM's processes; open answers get a RunError."""
         self._engine.shutdown()
 
+    def scripted(self, prompt: Sequence[int], script: Script) -> Group:
+        """An answer that is given, for `decode`: what its threads are to say.
+
+        Raises RequestError for one that cannot be told whole, UserError where the backend was made without `scripts`.
+        """
+        if not self._scripts:
+            raise UserError("this vLLM was not started to tell answers: give scripts=True")
+        params = script.params()
+        self._check(prompt, params)
+        script.check(params, len(prompt), self.context)
+        group = self._groups.make(Request(list(prompt), params))
+        group.script = script
+        return group
+
+    def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        """Decode a group's answer, and yield its events as they come. Closing it ends the requests behind it."""
+        forked = group.params.fork and group.control is not None
+        return self._decode_tree(group) if forked and self.fork == "core" else self._decode_threads(group)
+
+    async def forget(self) -> None:
+        """Let no answer find what another stored. Raises RunError while one is under way."""
+        if not await self._engine.reset_prefix_cache():
+            raise RunError("vLLM keeps its prefix cache: an answer is under way")
+
     def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
         self._groups.check(prompt, params)
         if params.priority and not self._prioritised:
             raise RequestError("priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out")
-
-    def _decode_group(self, group: Group) -> AsyncGenerator[list[Event], None]:
-        forked = group.params.fork and group.control is not None
-        return self._decode_tree(group) if forked and self.fork == "core" else self._decode_threads(group)
 
     async def _decode_threads(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """Each thread a request of its own, all on one data-parallel rank, where the prefix is."""

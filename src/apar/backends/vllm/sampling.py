@@ -9,7 +9,9 @@ from vllm import SamplingParams as VllmParams
 from vllm.sampling_params import RequestOutputKind
 
 from apar.backends.conductor import Run
-from apar.backends.vllm.options import CHOICE, MAX_DEPTH, MAX_THREADS, ORDER, STEPS
+from apar.backends.vllm.options import ALONE, CHOICE, MAX_DEPTH, MAX_THREADS, ORDER, STEPS
+from apar.backends.vllm.replay import thread_arguments, tree_arguments
+from apar.backends.vllm.requests import restrict
 from apar.backends.vocabulary import Vocabulary
 from apar.engine.sequence import Group
 from apar.errors import RequestError
@@ -17,20 +19,30 @@ from apar.events import TokenLogprob
 
 
 def thread_params(group: Group, run: Run, vocabulary: Vocabulary) -> VllmParams:
-    """The parameters of a run as a request of its own: what is banned are vLLM's bad words."""
+    """The parameters of a run as a request of its own: what is banned are vLLM's bad words.
+
+    They are told as text where vLLM has the tokenizer to read them, else as ids.
+    """
     sampled = group.params.temperature > 0
-    return _params(
+    script = {} if group.script is None else thread_arguments(group.script, run)
+    # What is told sequentially is what vLLM does without us: it is not to pay for bans.
+    banned = sorted(run.banned) if group.script is None or group.params.fork else []
+    params = _params(
         group,
         max_tokens=run.limit,
         seed=run.seed(group) if sampled else None,
-        bad_words=[vocabulary.text_of(token) for token in sorted(run.banned)],
+        bad_words=[] if vocabulary.given else [vocabulary.text_of(token) for token in banned],
+        extra_args={ORDER: ALONE, **script},
     )
+    return restrict(params, banned) if vocabulary.given else params
 
 
 def tree_params(group: Group) -> VllmParams:
     """The parameters of a whole answer, whose threads the core decodes."""
     params = group.params
     extra = {ORDER: STEPS, MAX_THREADS: params.max_threads, MAX_DEPTH: params.max_depth, CHOICE: group.choice}
+    if group.script is not None:
+        extra |= tree_arguments(group.script)
     return _params(group, max_tokens=params.max_tokens, seed=group.seed, extra_args=extra)
 
 

@@ -1,0 +1,91 @@
+"""What a vLLM says of each of its passes, counted by its own scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apar.errors import RunError
+
+_PATIENCE = 30.0
+"""Seconds to wait for what vLLM says of a pass whose tokens came already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One step of vLLM's core: a schedule, a forward pass, and what became of it.
+
+    `heard` is when its figures came to this process (time.perf_counter). After the pass `requests` were running or
+    waiting, each thread one of its own, and `blocks` were held by them. `spoke` says that there was output for this
+    process, of which `tokens` are sampled ones. `admitted` requests began in it and looked for
+    `queried` tokens in the cache, of which `found` were there; `resumed` began again after they had lost their blocks.
+    """
+
+    heard: float
+    requests: int
+    blocks: int
+    spoke: bool
+    tokens: int
+    admitted: int
+    queried: int
+    found: int
+    resumed: int
+
+    @classmethod
+    def of(cls, scheduler: Any, iteration: Any, blocks: int) -> Pass:
+        """From vLLM's `SchedulerStats` and `IterationStats` (None for a pass without output); `blocks` are all."""
+        cache = scheduler.prefix_cache_stats
+        return cls(
+            heard=time.perf_counter(),
+            requests=scheduler.num_running_reqs + scheduler.num_waiting_reqs + scheduler.num_skipped_waiting_reqs,
+            blocks=round(scheduler.kv_cache_usage * blocks),
+            spoke=iteration is not None,
+            tokens=0 if iteration is None else iteration.num_generation_tokens,
+            admitted=cache.requests,
+            queried=cache.queries,
+            found=cache.hits,
+            resumed=cache.preempted_requests,
+        )
+
+
+class Passes:
+    """The passes since the last `clear`."""
+
+    def __init__(self) -> None:
+        self._passes: list[Pass] = []
+
+    def add(self, one: Pass) -> None:
+        """Add a pass; one that had nothing to do, in which vLLM only lets finished requests go, is none."""
+        if one.requests or one.spoke:
+            self._passes.append(one)
+
+    def clear(self) -> None:
+        self._passes.clear()
+
+    async def all(self) -> list[Pass]:
+        """The passes up to the one after which nothing is left to do.
+
+        Raises RunError where vLLM does not tell of it.
+        """
+        deadline = time.perf_counter() + _PATIENCE
+        while not self._passes or self._passes[-1].requests:
+            if time.perf_counter() > deadline:
+                raise RunError("vLLM has answered, and does not tell of its last pass")
+            await asyncio.sleep(0.001)
+        return list(self._passes)
+
+
+def decoding(passes: Sequence[Pass]) -> Sequence[Pass]:
+    """The passes of one answer from the one on that samples its first token; at least one."""
+    first = next(number for number, one in enumerate(passes) if one.tokens)
+    return passes[first:]
+
+
+def blocks_held(passes: Sequence[Pass]) -> tuple[int, float]:
+    """The most blocks held after a pass, and the mean; the last pass, after which none are, counts for neither."""
+    held = [one.blocks for one in passes[:-1]] or [0]
+    return max(held), statistics.fmean(held)

@@ -1,0 +1,84 @@
+"""The options of `apar bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from apar.cli.backend_options import backend_options
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the whole result as JSON.")
+tree_options = _options(
+    click.option("--questions", metavar="FILE", type=PATH, help="Questions with categories, as JSON lines."),
+    click.option("--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, source, …"),
+    click.option("--answers", "count", type=click.IntRange(min=1), metavar="N", help="An even sample of N answers."),
+)
+tokenizer_option = click.option(
+    "--tokenizer",
+    metavar="PATH",
+    type=PATH,
+    help="Folder, tokenizer.json or SentencePiece .model to count tokens by.  [default: the demo model's]",
+)
+model_options = _options(
+    click.argument("model", required=False),
+    click.option("--shape", metavar="NAME", help="Random weights: llama-25m, qwen-0.5b, llama-1b, llama-7b."),
+    click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
+    click.option("--device", default="auto", show_default=True),
+    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
+    tokenizer_option,
+)
+replay_options = _options(
+    click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
+    tree_options,
+    backend_options,
+    click.option(
+        "--kv-blocks",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Blocks of the cache, of 16 tokens; of vLLM on the CPU 32.",
+    ),
+    click.option("--max-rows", type=click.IntRange(min=1), default=64, show_default=True, help="Threads in a pass."),
+)
+peer_options = _options(
+    click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
+    click.option("--peer-python", multiple=True, metavar="NAME=PYTHON", help="The Python that has a peer."),
+    click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N"),
+    click.option("--new-tokens", type=click.IntRange(min=2), default=64, show_default=True, metavar="N"),
+    click.option("--peer-rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N"),
+)
+
+
+def numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """Whole numbers with commas between them."""
+    try:
+        found = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 1,2,4")
+    return found
+
+
+def row_limits(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int | None, ...]:
+    """As `numbers`, and `inf` for no limit."""
+    parts = value.split(",")
+    limits = [None if part.strip() == "inf" else numbers(context, parameter, part)[0] for part in parts]
+    return tuple(limits)
