@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-import apar
 from apar.backends.blocking import Blocking
 from apar.backends.remote import RemoteBackend
 from apar.engine.answer import Answer
 from apar.engine.params import SamplingParams
-from apar.errors import RequestError, RunError, UserError
+from apar.errors import RequestError, RunError
 from apar.events import Delta, Forked
 from tests.backends.remote.fake import CONTROL, NAME, FakeServer, PathModel
 from tests.backends.vllm.tiny import texts
@@ -214,25 +213,6 @@ def test_programs_without_an_event_loop_have_it_too(folder: Path) -> None:
         [answer] = blocking.generate(["ab"], params)
         events = list(blocking.stream("ab", params))
     assert list(answer.events) == events == _oracle(server, "ab", params).run()
-
-
-@pytest.mark.parametrize("option", [{"timeout": 0}, {"timeout": float("nan")}, {"max_connections": 0}, {"ranks": 0}])
-def test_options_out_of_range_are_refused(folder: Path, option: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=next(iter(option))):
-        RemoteBackend(folder, "http://127.0.0.1:9", **option)
-
-
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "file:///models"])
-def test_what_is_no_url_is_refused(folder: Path, url: str) -> None:
-    with pytest.raises(UserError, match="is no URL"):
-        RemoteBackend(folder, url)
-
-
-def test_without_httpx_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = apar.extras.importlib.util.find_spec  # type: ignore[attr-defined]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "httpx" else find(name))
-    with pytest.raises(UserError, match=r"httpx.*apar-llm\[remote\]"):
-        RemoteBackend(folder, "http://127.0.0.1:9")
 
 
 def test_no_torch_is_needed(folder: Path) -> None:
