@@ -17,7 +17,7 @@ test: .venv/installed ## Run the tests.
 	$(BIN)/python -m pytest
 
 test-vllm: .venv-vllm/installed ## Run the tests of the vLLM backend, with a real vLLM on the CPU.
-	$(VLLM_SETTINGS) $(VLLM)/python -m pytest tests/backends/vllm
+	$(VLLM_SETTINGS) $(VLLM)/python -m pytest -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning tests/backends/vllm
 
 check: .venv/installed ## Style, types, and the direction of imports.
 	$(BIN)/ruff check .

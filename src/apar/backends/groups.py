@@ -14,6 +14,8 @@ from apar.errors import RequestError
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
 
+_HOTTEST = 2.0
+
 
 class Groups:
     """Makes groups, and refuses what an engine outside cannot do.
@@ -34,7 +36,9 @@ class Groups:
         return Group(number, params, seed, self._control, self._eos, self.context, len(prompt), [root], request.choice)
 
     def check(self, prompt: Sequence[int], params: SamplingParams) -> None:
-        """Raise RequestError if the prompt is empty or leaves no room for an answer, or penalties are to see forks."""
+        """Raise RequestError if the prompt is empty or leaves no room for an answer, penalties are to see forks, or
+        vLLM has narrower limits.
+        """
         if not prompt:
             raise RequestError("the prompt has no tokens")
         if len(prompt) >= self.context:
@@ -42,6 +46,8 @@ class Groups:
                 f"the prompt has {len(prompt)} tokens, and the context of {self.context} tokens must also "
                 "hold the answer; shorten the prompt"
             )
+        if params.temperature > _HOTTEST:
+            raise RequestError(f"temperature is {params.temperature}; with vLLM it must be at most {_HOTTEST}")
         if params.fork and params.penalises:
             raise RequestError(
                 "penalties are of what a thread's whole path has said, and vLLM applies them to the tokens of one "

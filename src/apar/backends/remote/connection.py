@@ -26,6 +26,7 @@ class Connection:
         self._base = _base(url)
         self.place = str(self._base.copy_with(userinfo=b"")).rstrip("/")
         self._options: dict[str, Any] = {
+            "verify": httpx.create_ssl_context(),
             "headers": {} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             "timeout": httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS), pool=None),
         }

@@ -12,7 +12,13 @@ from apar.tokens import ControlTokens
 SCHEDULER = "apar.backends.vllm.scheduler.ForkScheduler"
 """For vLLM's option `scheduler_cls`."""
 
+NO_PREFIX_CACHING = (
+    "prefix caching is off, and without it every fork would compute its whole prefix again: leave "
+    "enable_prefix_caching=False (--no-enable-prefix-caching) out"
+)
+
 _SCRIPTS = "apar.backends.vllm.replay:ScriptProcessor"
+
 CPU_BLOCK = 32
 """Tokens in a block on the CPU, the fewest that vLLM has there: every thread has a partly filled one."""
 
@@ -29,6 +35,8 @@ def engine_arguments(source: str, given: Mapping[str, Any], core: bool) -> dict[
     unknown = sorted(given.keys() - AsyncEngineArgs.__dataclass_fields__.keys())
     if unknown:
         raise UserError(f"vLLM has no engine argument {unknown[0]}; its own are listed by `vllm serve --help`")
+    if given.get("enable_prefix_caching") is False:
+        raise UserError(NO_PREFIX_CACHING)
     arguments: dict[str, Any] = {"model": source, "scheduling_policy": "priority", **given}
     if current_platform.is_cpu():
         arguments.setdefault("block_size", CPU_BLOCK)

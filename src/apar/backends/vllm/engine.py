@@ -12,15 +12,20 @@ from typing import Any, Literal
 from vllm import AsyncEngineArgs
 from vllm import SamplingParams as VllmParams
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from apar.backends.conductor import Run, Sampled
 from apar.backends.groups import Groups
 from apar.backends.ranks import Ranks
 from apar.backends.sequences import decode_forked, mark_times
 from apar.backends.streams import GroupBackend
-from apar.backends.vllm.arguments import arguments_of_ids, arguments_of_scripts, engine_arguments
-from apar.backends.vllm.sampling import check_params, logprob_of, thread_params, tree_params
+from apar.backends.vllm.arguments import (
+    NO_PREFIX_CACHING,
+    arguments_of_ids,
+    arguments_of_scripts,
+    engine_arguments,
+)
+from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
 from apar.backends.vllm.steps import StepReader
 from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.backends.vocabulary import Vocabulary
@@ -79,10 +84,7 @@ class VllmBackend(GroupBackend):
         self._ranks = Ranks(config.parallel_config.data_parallel_size)
         if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
             self.close()
-            raise ModelError(
-                "prefix caching is off, and without it every fork would compute its whole prefix again: leave "
-                "enable_prefix_caching=False out"
-            )
+            raise ModelError(NO_PREFIX_CACHING)
         super().__init__(Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode)
 
     def close(self) -> None:
@@ -115,7 +117,6 @@ class VllmBackend(GroupBackend):
 
     def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
         self._groups.check(prompt, params)
-        check_params(params)
         if params.priority and not self._prioritised:
             raise RequestError("priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out")
 
@@ -165,6 +166,8 @@ class VllmBackend(GroupBackend):
             raise RunError(
                 f"vLLM's engine has died; {group.name} cannot be answered, and no other from now on"
             ) from error
+        except EngineGenerateError as error:
+            raise RunError(f"vLLM failed {group.name}: {error.__cause__ or 'its log says why'}") from error
         except ValueError as error:
             raise RequestError(f"vLLM cannot serve {group.name}: {error}") from error
 

@@ -13,7 +13,6 @@ from apar.backends.vllm.options import ALONE, CHOICE, MAX_DEPTH, MAX_THREADS, OR
 from apar.backends.vllm.replay import thread_arguments, tree_arguments
 from apar.backends.vllm.requests import restrict
 from apar.backends.vocabulary import Vocabulary
-from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group
 from apar.errors import RequestError
 from apar.events import TokenLogprob
@@ -67,15 +66,6 @@ def _params(group: Group, **own: Any) -> VllmParams:
         )
     except ValueError as error:
         raise RequestError(f"vLLM cannot serve the request: {error}") from error
-
-
-def check_params(params: SamplingParams) -> None:
-    """Raise RequestError for what vLLM has narrower limits for."""
-    if params.temperature > _HOTTEST:
-        raise RequestError(f"temperature is {params.temperature}; with vLLM it must be at most {_HOTTEST}")
-
-
-_HOTTEST = 2.0
 
 
 def logprob_of(token: int, found: Mapping[int, Any], count: int) -> TokenLogprob:

@@ -21,6 +21,7 @@ from vllm.v1.kv_cache_interface import FullAttentionSpec
 from vllm.v1.request import Request, RequestStatus
 
 from apar.backends.conductor import Run
+from apar.backends.vllm.arguments import NO_PREFIX_CACHING
 from apar.backends.vllm.control import control_ids
 from apar.backends.vllm.options import ALONE, ForkOptions
 from apar.backends.vllm.requests import can_fork, ends, request_of, restrict
@@ -61,10 +62,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._fork_id, self._child_id = control_ids(self.vllm_config)
         if not self.cache_config.enable_prefix_caching:
-            raise ModelError(
-                "prefix caching is off, and without it every fork would compute its whole prefix again: "
-                "leave out --no-enable-prefix-caching"
-            )
+            raise ModelError(NO_PREFIX_CACHING)
         self._forks_here = core_supported(__version__)
         if not self._forks_here:
             logger.warning(
