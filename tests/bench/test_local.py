@@ -8,7 +8,7 @@ import pytest
 
 from apar.bench.answers import BenchAnswer
 from apar.bench.latency import replay_latency
-from apar.bench.replay import Player
+from apar.bench.local import LocalPlayer
 from apar.bench.target import load_target
 from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
 from apar.errors import UserError
@@ -30,8 +30,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return tiny_model(tmp_path_factory.mktemp("bench"), control=request.param)
 
 
-def player_of(folder: Path, blocks: int | None = None, given: list[BenchAnswer] | None = None) -> Player:
-    return Player(load_target(str(folder), None, "auto", "cpu"), given or answers(), blocks, 64)
+def player_of(folder: Path, blocks: int | None = None, given: list[BenchAnswer] | None = None) -> LocalPlayer:
+    return LocalPlayer(load_target(str(folder), None, "auto", "cpu"), given or answers(), blocks, 64)
 
 
 def test_passes_are_those_that_the_tree_says(folder: Path) -> None:
