@@ -169,8 +169,9 @@ def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
     if way == "core":
         assert (figures.computed, figures.recomputed_most, figures.delay_most) == (2.0, 0, 1)
     else:
-        assert figures.recomputed > 0
-        assert figures.delay_most in (1, 2)
+        # All but the full blocks of the parent; how late it is depends on how busy this process is.
+        assert 0 < figures.recomputed_most <= 32 - 2
+        assert figures.delay >= 1
 
 
 def test_what_cannot_be_told_whole_is_refused(player: VllmPlayer) -> None:
