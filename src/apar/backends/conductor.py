@@ -259,7 +259,8 @@ class Conductor:
         """Order a run that goes on where the lane ends. After a refusal it is of one token."""
         control, group = self.group.control, self.group
         tokens = lane.tokens
-        limit = min(group.params.max_tokens + group.params.max_threads + 1, group.context - len(tokens))
+        forks = group.params.max_threads + 1 if group.params.fork else 0
+        limit = min(group.params.max_tokens + forks, group.context - len(tokens))
         if limit < 1:
             return
         banned = lane.refused if lane.starving else frozenset()
