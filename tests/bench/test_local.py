@@ -85,12 +85,20 @@ def test_a_small_cache_preempts_and_answers_all_the_same(folder: Path) -> None:
 
 def test_throughput_is_reported_for_both_modes_and_every_category(folder: Path) -> None:
     player = player_of(folder)
-    loads = replay_throughput(player, 2, 2, lambda: None)
+    loads = replay_throughput(player, 2, {"sequential": 2, "forked": 2}, lambda: None)
     figures = throughput_figures(player, loads)
     assert figures.step_ratio.value == player.answers[0].stats.sequential_steps / player.answers[0].stats.critical_path
     assert figures.answers == 2
     assert figures.sequential.rate == pytest.approx(figures.tokens / figures.sequential.seconds, rel=0.5)
     assert list(latency_under_load(player, loads)) == ["lists", "prose", "all"]
+
+
+def test_each_mode_keeps_to_its_own_concurrency(folder: Path) -> None:
+    player = player_of(folder)
+    loads = replay_throughput(player, 1, {"sequential": 2, "forked": 1}, lambda: None)
+    longest = max(answer.stats.sequential_steps for answer in player.answers)
+    assert loads["sequential"][0].passes == longest
+    assert loads["forked"][0].passes == sum(answer.stats.critical_path for answer in player.answers)
 
 
 def test_answers_longer_than_the_context_are_left_out_and_counted(folder: Path) -> None:

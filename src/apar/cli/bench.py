@@ -28,6 +28,7 @@ from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
+    from apar.bench.scripted import Mode
     from apar.bench.target import Target
 
 
@@ -115,6 +116,7 @@ def _latency(target: Target, options: dict[str, Any], choice: Choice, result: di
 @model_options
 @replay_options
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers at a time.  [default: all]")
+@click.option("--forked-concurrency", type=click.IntRange(min=1), metavar="N", help="Another number when forked.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all are decoded.")
 @peer_options
 @json_option
@@ -137,8 +139,10 @@ def _throughput(target: Target, options: dict[str, Any], choice: Choice, result:
     from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
     from apar.cli.bench_tables import print_throughput
 
+    forked = options["forked_concurrency"] or options["concurrency"]
+    concurrency: dict[Mode, int | None] = {"sequential": options["concurrency"], "forked": forked}
     with open_player(target, choice, options) as player, progress(2 * options["rounds"]) as report:
-        loads = replay_throughput(player, options["rounds"], options["concurrency"], report)
+        loads = replay_throughput(player, options["rounds"], concurrency, report)
     figures, categories = throughput_figures(player, loads), latency_under_load(player, loads)
     print_throughput(figures, categories)
     result |= {"engine": player.facts(), "left_out": player.left_out}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -86,7 +88,7 @@ def test_what_is_no_script_is_refused(script: Any) -> None:
 
 def test_a_thread_is_sent_with_its_own_script_only() -> None:
     script = Script.forked(TREE, CONTROL, EOS)
-    run = Run(3, (0, 1), (1, 2, 8), 1, 10, frozenset(), 0)
+    run = Run(3, (0, 1), (1, 2, 8), 1, 10, frozenset(), 0, False)
     assert thread_arguments(script, run) == {SCRIPT: {"0.1": [6, EOS]}, THREAD: [0, 1], SAMPLED: 1}
     threads = {"0": [1, 2, 3, 7, 2, 1, 7, 4, 3, EOS], "0.0": [5] * 20 + [EOS], "0.1": [6, EOS]}
     assert tree_arguments(script) == {SCRIPT: threads}
@@ -120,6 +122,10 @@ def player() -> Iterator[VllmPlayer]:
     plan = VllmPlan(None, 24, 32, "core", {"enforce_eager": True, "max_model_len": CONTEXT})
     with VllmPlayer(target, answers(), plan) as found:
         yield found
+    # vLLM leaves a socket's context open, which Python would tell of in some later test.
+    del found._teller._backend
+    with warnings.catch_warnings(action="ignore"):
+        gc.collect()
 
 
 @pytest.fixture(params=["core", "requests"])
@@ -169,8 +175,9 @@ def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
     if way == "core":
         assert (figures.computed, figures.recomputed_most, figures.delay_most) == (2.0, 0, 1)
     else:
-        assert figures.recomputed > 0
-        assert figures.delay_most in (1, 2)
+        # All but the full blocks of the parent; how late it is depends on how busy this process is.
+        assert 0 < figures.recomputed_most <= 32 - 2
+        assert figures.delay >= 1
 
 
 def test_what_cannot_be_told_whole_is_refused(player: VllmPlayer) -> None:
