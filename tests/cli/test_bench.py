@@ -90,6 +90,9 @@ def test_decoding_is_timed_alone_and_a_missing_peer_is_skipped_with_its_reason(
     assert "absent is skipped: ModuleNotFoundError: No module named 'a_package_that_is_not_installed'" in run.out
 
 
+VLLM = ("--backend", "vllm")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,6 +109,11 @@ def test_decoding_is_timed_alone_and_a_missing_peer_is_skipped_with_its_reason(
         (("latency", "--shape", "llama-25m", "--tokenizer", "/no/such"), "no tokenizer at /no/such"),
         (("latency", "--shape", "llama-25m", "--dtype", "int3"), "dtype is 'int3'"),
         (("steps", "MODEL", "--threads", "1,x"), "is not a list of whole numbers"),
+        (("latency", "MODEL", "--backend", "vllm"), "vLLM tells given answers: give them by --replay TREES"),
+        (("latency", "MODEL", "--replay", "TREES", "--fork", "core"), "--fork is of vLLM; add --backend vllm"),
+        (("latency", "MODEL", "--replay", "TREES", *VLLM, "--url", "x"), "--url does not go with --backend vllm"),
+        (("throughput", "MODEL", "--replay", "TREES", *VLLM, "--peers", "hf"), "--peers does not go with"),
+        (("steps", "MODEL", *VLLM, "--cpu-threads", "1"), "--cpu-threads does not go with --backend vllm"),
         (("structure", "EMPTY"), "has no answer with text"),
         (("structure", "TREES", "--rows", "0"), "is not a list of whole numbers"),
     ],

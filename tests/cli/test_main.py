@@ -66,7 +66,7 @@ def test_an_interruption_ends_with_one_line_and_exit_code_130() -> None:
     # The prompt comes from standard input, which stays open: the command is waiting when it is interrupted.
     # A process started in the background of a script ignores interruptions; this one shall not.
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print('up', flush=True)"
-    command = [sys.executable, "-u", "-c", f"{start}; import apar.__main__", "generate", "m", "-"]
+    command = [sys.executable, "-u", "-c", f"{start}; from apar.cli import main; main()", "generate", "m", "-"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

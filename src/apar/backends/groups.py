@@ -20,11 +20,20 @@ _HOTTEST = 2.0
 class Groups:
     """Makes groups, and refuses what an engine outside cannot do.
 
-    `control` None is of a model that was not trained to fork; `eos` end a thread; `context` is the longest path.
+    `control` None is of a model that was not trained to fork; `eos` end a thread; `context` is the longest path, and
+    `size` counts the model's tokens, where that is known.
     """
 
-    def __init__(self, tokenizer: Any, control: ControlTokens | None, eos: frozenset[int], context: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        control: ControlTokens | None,
+        eos: frozenset[int],
+        context: int,
+        size: int | None = None,
+    ) -> None:
         self._tokenizer, self._control, self._eos, self.context = tokenizer, control, eos, context
+        self._size = size
         self._numbers = itertools.count()
 
     def make(self, request: Request) -> Group:
@@ -48,6 +57,11 @@ class Groups:
             )
         if params.temperature > _HOTTEST:
             raise RequestError(f"temperature is {params.temperature}; with vLLM it must be at most {_HOTTEST}")
+        for token in params.logit_bias:
+            if self._size is not None and token >= self._size:
+                raise RequestError(f"logit_bias names token {token}; the model has {self._size} tokens")
+            if self._control is not None and token == self._control.child:
+                raise RequestError(f"logit_bias names token {token}, which is [Child] and never sampled")
         if params.fork and params.penalises:
             raise RequestError(
                 "penalties are of what a thread's whole path has said, and vLLM applies them to the tokens of one "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apar.bench.answers import ALL
@@ -65,14 +65,16 @@ class CategoryLatency:
     latency_ratio: Interval
 
 
-def replay_throughput(player: Player, rounds: int, concurrency: int | None, report: Callable[[], None]) -> Rounds:
+def replay_throughput(
+    player: Player, rounds: int, concurrency: Mapping[Mode, int | None], report: Callable[[], None]
+) -> Rounds:
     """Decode all answers in each mode, round after round; which mode goes first alternates. One answer warms up."""
     for mode in MODES:
         player.tell(player.answers[0], mode)
     loads: Rounds = {mode: [] for mode in MODES}
     for turn in range(rounds):
         for mode in MODES if turn % 2 == 0 else reversed(MODES):
-            loads[mode].append(player.tell_all(mode, concurrency))
+            loads[mode].append(player.tell_all(mode, concurrency[mode]))
             report()
     return loads
 

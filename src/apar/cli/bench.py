@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +23,12 @@ from apar.cli.bench_options import (
     tree_options,
 )
 from apar.cli.bench_player import VLLM, check_backend, loading_of, open_player, read_trees
+from apar.cli.bench_progress import progress, status
 from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
+    from apar.bench.scripted import Mode
     from apar.bench.target import Target
 
 
@@ -103,7 +104,7 @@ def _latency(target: Target, options: dict[str, Any], choice: Choice, result: di
     from apar.cli.bench_tables import print_latency
 
     with open_player(target, choice, options) as player:
-        with _progress(options["rounds"] * len(player.answers)) as report:
+        with progress(options["rounds"] * len(player.answers)) as report:
             found = replay_latency(player, options["rounds"], report)
         by_category = latency_by_category(found)
     print_latency(by_category)
@@ -115,6 +116,7 @@ def _latency(target: Target, options: dict[str, Any], choice: Choice, result: di
 @model_options
 @replay_options
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers at a time.  [default: all]")
+@click.option("--forked-concurrency", type=click.IntRange(min=1), metavar="N", help="Another number when forked.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all are decoded.")
 @peer_options
 @json_option
@@ -137,8 +139,10 @@ def _throughput(target: Target, options: dict[str, Any], choice: Choice, result:
     from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
     from apar.cli.bench_tables import print_throughput
 
-    with open_player(target, choice, options) as player, _progress(2 * options["rounds"]) as report:
-        loads = replay_throughput(player, options["rounds"], options["concurrency"], report)
+    forked = options["forked_concurrency"] or options["concurrency"]
+    concurrency: dict[Mode, int | None] = {"sequential": options["concurrency"], "forked": forked}
+    with open_player(target, choice, options) as player, progress(2 * options["rounds"]) as report:
+        loads = replay_throughput(player, options["rounds"], concurrency, report)
     figures, categories = throughput_figures(player, loads), latency_under_load(player, loads)
     print_throughput(figures, categories)
     result |= {"engine": player.facts(), "left_out": player.left_out}
@@ -162,7 +166,7 @@ def steps(choice: Choice, **options: Any) -> None:
     from apar.cli.bench_tables import print_steps
 
     target, result = _begin("steps", options, choice)
-    with _progress(options["rounds"] + 1) as report:
+    with progress(options["rounds"] + 1) as report:
         found = measure_steps(target, options["threads"], options["prompt_tokens"], options["rounds"], report)
     print_steps(found)
     _finish({**result, "steps": [asdict(one) for one in found]}, [], options["json_file"])
@@ -180,7 +184,7 @@ def _vllm_steps(choice: Choice, options: dict[str, Any]) -> None:
     rows = max(32, 2 * max(options["threads"]))
     plan = VllmPlan(options["model"], None, rows, choice.fork, choice.arguments({}))
     bench = ForkBench(target, plan, options["threads"], options["prompt_tokens"])
-    with bench.teller, _progress(options["rounds"] + 1) as report:
+    with bench.teller, progress(options["rounds"] + 1) as report:
         forks, passes = bench.measure(options["rounds"], report)
     print_forks(forks)
     print_passes(passes)
@@ -223,7 +227,7 @@ def _decode(target: Target, options: dict[str, Any], batches: Sequence[int]) -> 
 
     plan = DecodePlan(tuple(batches), options["prompt_tokens"], options["new_tokens"], options["peer_rounds"])
     peers, pythons = parse_peers(options["peers"]), parse_pythons(options["peer_python"])
-    with _status() as tell:
+    with status() as tell:
         found: DecodeReport = compare_decoding(target, options["model"], plan, peers, pythons, tell)
     print_decode(found)
     return {"plan": asdict(plan), **asdict(found)}
@@ -241,24 +245,3 @@ def _finish(result: dict[str, Any], runs: Sequence[Any], file: Path | None) -> N
         with atomic_write(file) as out:
             out.write(json.dumps({**result, "runs": runs}) + "\n")
     click.echo(json.dumps(result))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error; what is given is called after each of `total` parts."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # Drawn between the parts and never beside one: a thread that draws takes time from what is timed.
-    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("measuring", total=total)
-        yield lambda: bar.update(task, advance=1, refresh=True)
-
-
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """One line on standard error that says what is going on, where that is a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    yield lambda line: console.print(f"[dim]{line}", highlight=False) if console.is_terminal else None

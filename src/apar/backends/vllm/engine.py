@@ -76,7 +76,14 @@ class VllmBackend(GroupBackend):
         self.tokenizer = vocabulary.tokenizer
         self._engine = _start(arguments, str(model), stat_loggers)
         config = self._engine.vllm_config
-        groups = Groups(self.tokenizer, vocabulary.control, vocabulary.eos, config.model_config.max_model_len)
+        described = config.model_config
+        groups = Groups(
+            self.tokenizer,
+            vocabulary.control,
+            vocabulary.eos,
+            described.max_model_len,
+            described.get_vocab_size(),
+        )
         self.context = groups.context
         self._prioritised = config.scheduler_config.policy == "priority"
         self._vocabulary, self._groups, self._scripts = vocabulary, groups, scripts

@@ -60,6 +60,8 @@ def _params(group: Group, **own: Any) -> VllmParams:
             logit_bias=dict(params.logit_bias) or None,
             logprobs=params.logprobs,
             stop_token_ids=sorted(group.eos),
+            # What else the model's own files call an end may stand in the middle of a text that is told.
+            ignore_eos=group.script is not None,
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
             **own,

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from apar.backends.vllm.versions import require_vllm
 from apar.errors import ConfigError, UserError
 
@@ -58,6 +56,8 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
 
 def read_config(path: Path) -> dict[str, Any]:
     """The engine arguments in a YAML file's section `vllm`; raises ConfigError where there is none."""
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ import pytest
 
 from apar.bench.answers import BenchAnswer
 from apar.bench.latency import replay_latency
-from apar.bench.replay import Player
+from apar.bench.local import LocalPlayer
 from apar.bench.target import load_target
 from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
 from apar.errors import UserError
@@ -30,8 +30,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return tiny_model(tmp_path_factory.mktemp("bench"), control=request.param)
 
 
-def player_of(folder: Path, blocks: int | None = None, given: list[BenchAnswer] | None = None) -> Player:
-    return Player(load_target(str(folder), None, "auto", "cpu"), given or answers(), blocks, 64)
+def player_of(folder: Path, blocks: int | None = None, given: list[BenchAnswer] | None = None) -> LocalPlayer:
+    return LocalPlayer(load_target(str(folder), None, "auto", "cpu"), given or answers(), blocks, 64)
 
 
 def test_passes_are_those_that_the_tree_says(folder: Path) -> None:
@@ -85,12 +85,20 @@ def test_a_small_cache_preempts_and_answers_all_the_same(folder: Path) -> None:
 
 def test_throughput_is_reported_for_both_modes_and_every_category(folder: Path) -> None:
     player = player_of(folder)
-    loads = replay_throughput(player, 2, 2, lambda: None)
+    loads = replay_throughput(player, 2, {"sequential": 2, "forked": 2}, lambda: None)
     figures = throughput_figures(player, loads)
     assert figures.step_ratio.value == player.answers[0].stats.sequential_steps / player.answers[0].stats.critical_path
     assert figures.answers == 2
     assert figures.sequential.rate == pytest.approx(figures.tokens / figures.sequential.seconds, rel=0.5)
     assert list(latency_under_load(player, loads)) == ["lists", "prose", "all"]
+
+
+def test_each_mode_keeps_to_its_own_concurrency(folder: Path) -> None:
+    player = player_of(folder)
+    loads = replay_throughput(player, 1, {"sequential": 2, "forked": 1}, lambda: None)
+    longest = max(answer.stats.sequential_steps for answer in player.answers)
+    assert loads["sequential"][0].passes == longest
+    assert loads["forked"][0].passes == sum(answer.stats.critical_path for answer in player.answers)
 
 
 def test_answers_longer_than_the_context_are_left_out_and_counted(folder: Path) -> None:

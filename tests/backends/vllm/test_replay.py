@@ -1,0 +1,198 @@
+"""Answers that are given: the logits processor by itself, and a real vLLM that tells them both ways."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from vllm import SamplingParams
+from vllm.v1.sample.logits_processor import BatchUpdate, MoveDirectionality
+
+from apar.backends.conductor import Run
+from apar.backends.vllm.engine import VllmBackend
+from apar.backends.vllm.options import SAMPLED, SCRIPT, THREAD
+from apar.backends.vllm.replay import ScriptProcessor, thread_arguments, tree_arguments
+from apar.bench.answers import BenchAnswer
+from apar.bench.codec import Codec
+from apar.bench.passes import decoding
+from apar.bench.target import Target
+from apar.bench.vllm_forks import FORKS, LEAD, fork_figures, fork_tree, forks_of
+from apar.bench.vllm_plan import VllmPlan
+from apar.bench.vllm_player import VllmPlayer
+from apar.bench.vllm_teller import VllmTeller, check_told
+from apar.engine.script import Script
+from apar.errors import RequestError, RunError, UserError
+from apar.tokens import ControlTokens
+from apar.tree import Node, ParagraphTree
+from tests.engine.tiny import tiny_model
+
+CONTEXT = 400
+EOS, CONTROL = 9, ControlTokens(7, 8, frozenset({9}))
+TREE = ParagraphTree(
+    Node("", Node("", tokens=(5,) * 20), Node("", Node("", tokens=(6,)), Node("", tokens=(4, 3)), (2, 1)), (1, 2, 3))
+)
+PROMPT = list(range(10, 40))
+
+
+def params(**extra: Any) -> SamplingParams:
+    return SamplingParams(extra_args=extra)
+
+
+def processor() -> ScriptProcessor:
+    return ScriptProcessor(None, torch.device("cpu"), False)
+
+
+def chosen(one: ScriptProcessor, rows: int) -> list[int]:
+    """What each row takes, where the model would take token 0."""
+    logits = torch.zeros(rows, 12)
+    logits[:, 0] = 50.0
+    return [int(token) for token in one.apply(logits).argmax(-1)]
+
+
+def test_each_row_takes_the_token_of_its_place_and_rows_without_a_script_are_left_alone() -> None:
+    one = processor()
+    said, own = [7], list[int]()
+    script = {"0": [7, 5, 6], "0.1": [4, 3]}
+    added = [
+        (0, params(**{SCRIPT: script}), None, said),
+        (1, params(), None, []),
+        (2, params(**{SCRIPT: script, THREAD: [0, 1], SAMPLED: 1}), None, own),
+    ]
+    one.update_state(BatchUpdate(3, removed=[], added=added, moved=[]))
+    assert chosen(one, 3) == [5, 0, 3]
+    said.append(5)
+    own.append(3)
+    assert chosen(one, 3) == [6, 0, 0]  # the second script is at its end
+    one.update_state(BatchUpdate(2, removed=[1], added=[], moved=[(0, 1, MoveDirectionality.UNIDIRECTIONAL)]))
+    assert chosen(one, 2) == [0, 6]
+
+
+def test_nothing_is_left_to_the_others_at_any_temperature() -> None:
+    one = processor()
+    one.update_state(BatchUpdate(1, removed=[], added=[(0, params(**{SCRIPT: {"0": [3]}}), None, [])], moved=[]))
+    logits = one.apply(torch.full((1, 12), 80.0))
+    for temperature in (0.01, 1.0, 2.0):
+        assert torch.softmax(logits / temperature, -1)[0].tolist() == [0.0] * 3 + [1.0] + [0.0] * 8
+
+
+@pytest.mark.parametrize("script", [[1], {"0": 3}, {"0": ["a"]}, {"0": [-1]}])
+def test_what_is_no_script_is_refused(script: Any) -> None:
+    with pytest.raises(ValueError, match="is not an object that has for every thread"):
+        ScriptProcessor.validate_params(params(**{SCRIPT: script}))
+
+
+def test_a_thread_is_sent_with_its_own_script_only() -> None:
+    script = Script.forked(TREE, CONTROL, EOS)
+    run = Run(3, (0, 1), (1, 2, 8), 1, 10, frozenset(), 0, False)
+    assert thread_arguments(script, run) == {SCRIPT: {"0.1": [6, EOS]}, THREAD: [0, 1], SAMPLED: 1}
+    threads = {"0": [1, 2, 3, 7, 2, 1, 7, 4, 3, EOS], "0.0": [5] * 20 + [EOS], "0.1": [6, EOS]}
+    assert tree_arguments(script) == {SCRIPT: threads}
+
+
+def test_an_answer_that_was_not_told_as_it_is_is_an_error() -> None:
+    group: Any = SimpleNamespace(name="request 5", events=[])
+    with pytest.raises(RunError, match=r"request 5 was not told as its script says, in thread \(0,\)"):
+        check_told(Script.forked(TREE, CONTROL, EOS), group, CONTROL)
+
+
+# From here on with one real vLLM, which forks both ways.
+
+
+def letters() -> Codec:
+    """A token for each letter."""
+    encode = [*range(1, 35)].__getitem__
+    ids = lambda text: [encode(ord(letter) % 30) for letter in text]  # noqa: E731
+    return Codec("letters", ids, lambda ids: "." * len(ids), lambda messages: ids(messages[0]["content"]))
+
+
+def answers() -> list[BenchAnswer]:
+    asked = ({"role": "user", "content": "how do i sleep"},)
+    tree = ParagraphTree(Node("bed:", Node(" early and long"), Node(" book:", Node(" read it now"), Node(" done"))))
+    return [BenchAnswer("list", "lists", asked, tree), BenchAnswer("plain", "prose", asked, ParagraphTree.leaf("yes"))]
+
+
+@pytest.fixture(scope="module")
+def player() -> Iterator[VllmPlayer]:
+    target = Target("tiny", tiny_model(3, "llama", CONTEXT, head_dim=32), letters(), None)
+    plan = VllmPlan(None, 24, 32, "core", {"enforce_eager": True, "max_model_len": CONTEXT})
+    with VllmPlayer(target, answers(), plan) as found:
+        yield found
+    # vLLM leaves a socket's context open, which Python would tell of in some later test.
+    del found._teller._backend
+    with warnings.catch_warnings(action="ignore"):
+        gc.collect()
+
+
+@pytest.fixture(params=["core", "requests"])
+def way(request: pytest.FixtureRequest, player: VllmPlayer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The scheduler that forks in the core leaves requests of clients that fork by themselves as they are."""
+    monkeypatch.setattr(player._teller._backend, "fork", request.param)
+    return str(request.param)
+
+
+def test_passes_are_those_that_the_tree_says(player: VllmPlayer, way: str) -> None:
+    answer, plain = player.answers
+    assert player.tell(answer, "sequential").passes == answer.stats.sequential_steps - 1
+    assert player.tell(plain, "forked").passes == plain.stats.sequential_steps - 1
+    forked = player.tell(answer, "forked").passes
+    # By requests a child begins a pass later.
+    assert forked == answer.stats.critical_path - 1 if way == "core" else forked > answer.stats.critical_path - 1
+
+
+def test_a_run_alone_is_counted(player: VllmPlayer, way: str) -> None:
+    run = player.tell(player.answers[0], "forked")
+    assert run.seconds > 0
+    assert run.prompt_seconds > 0
+    assert 3 <= run.kv_blocks_peak <= 6  # three threads at a time, each with a last block of its own
+    assert 1 <= run.kv_blocks_mean < run.kv_blocks_peak
+
+
+def test_a_load_is_counted_and_keeps_to_its_concurrency(player: VllmPlayer, way: str) -> None:
+    together, alone = player.tell_all("forked", None), player.tell_all("forked", 1)
+    assert together.passes < alone.passes
+    assert together.tokens == alone.tokens == sum(answer.stats.tokens for answer in player.answers)
+    assert len(together.latencies) == 2
+    assert together.preemptions == 0
+
+
+def test_a_small_cache_preempts_and_answers_all_the_same(player: VllmPlayer, way: str) -> None:
+    script = Script.sequential(ParagraphTree(Node("", tokens=(5,) * 200)), min(player._teller._control.eos))
+    told = player._teller.tell([(PROMPT, script)] * 6, 6)
+    assert sum(one.resumed for one in told.passes) > 0
+    assert max(one.blocks for one in told.passes) <= 24
+
+
+def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
+    control = player._teller._control
+    script = Script.forked(fork_tree(FORKS, LEAD), control, min(control.eos))
+    figures = fork_figures(forks_of(decoding(player._teller.tell([(PROMPT, script)], 1).passes)))
+    assert figures.forks == FORKS
+    if way == "core":
+        assert (figures.computed, figures.recomputed_most, figures.delay_most) == (2.0, 0, 1)
+    else:
+        # All but the full blocks of the parent; how late it is depends on how busy this process is.
+        assert 0 < figures.recomputed_most <= 32 - 2
+        assert figures.delay >= 1
+
+
+def test_what_cannot_be_told_whole_is_refused(player: VllmPlayer) -> None:
+    teller: VllmTeller = player._teller
+    long = Script.sequential(ParagraphTree(Node("", tokens=(5,) * 380)), min(teller._control.eos))
+    with pytest.raises(RequestError, match="the script needs 411 and the context is 400"):
+        teller.tell([(PROMPT, long)], 1)
+    backend: VllmBackend = teller._backend
+    backend._scripts = False
+    with pytest.raises(UserError, match="was not started to tell answers"):
+        backend.scripted(PROMPT, long)
+    backend._scripts = True
+
+
+def test_the_report_says_which_engine_it_was(player: VllmPlayer) -> None:
+    facts = player.facts()
+    assert facts["name"].startswith("vllm")
+    assert (facts["kv_blocks"], facts["block_size"], facts["context"]) == (24, 32, CONTEXT)
