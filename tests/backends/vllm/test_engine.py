@@ -161,8 +161,9 @@ def test_closing_a_stream_ends_all_its_threads_and_no_others(
                     break
             await stream.aclose()
         _, answer = await kept
+        short = SamplingParams(max_tokens=9, fork=False)
         for _ in range(20):  # schedulers tell what they run only while they run something
-            await asyncio.gather(*[_read(backend, prompt, SamplingParams(max_tokens=9)) for prompt in PROMPTS])
+            await asyncio.gather(*[_read(backend, prompt, short) for prompt in PROMPTS])
             if set(_Load.running.values()) == {0}:
                 break
         return answer.text
