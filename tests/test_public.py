@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import apar
+from apar.backends.vllm.versions import installed
 
 NAMES = [
     "AparError",
@@ -35,8 +36,9 @@ NAMES = [
     "SamplingParams",
     "Started",
     "UserError",
+    "VllmBackend",
 ]
-HEAVY = {"LLM", "AsyncLLM", "EventStream"}
+HEAVY = {"LLM", "AsyncLLM", "EventStream", "VllmBackend"}
 """The names that need torch."""
 
 
@@ -44,10 +46,16 @@ def test_the_public_names_are_these_in_order() -> None:
     assert sorted(NAMES) == apar.__all__
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "VllmBackend" or installed()])
 def test_every_public_name_can_be_imported(name: str) -> None:
     value = getattr(apar, name)
     assert getattr(value, "__name__", name) in {name, "UnionType", "Union"}
+
+
+@pytest.mark.skipif(installed() is not None, reason="vLLM is installed")
+def test_without_vllm_its_backend_says_what_is_missing() -> None:
+    with pytest.raises(apar.UserError, match="vLLM is not installed"):
+        _ = apar.VllmBackend
 
 
 def test_other_names_are_no_part_of_the_package() -> None:

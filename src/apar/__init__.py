@@ -1,7 +1,7 @@
 """APAR: language models that answer faster by decoding the parts of an answer in parallel.
 
 The names below are the public interface. They are imported when first used, so that `import apar` stays
-quick and needs no torch.
+quick and needs no torch. Without vLLM `VllmBackend` raises UserError.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apar.assemble import Assembler
     from apar.backends.remote.engine import RemoteBackend
+    from apar.backends.vllm.engine import VllmBackend
     from apar.engine.answer import Answer, BatchError
     from apar.engine.async_llm import AsyncLLM, EventStream
     from apar.engine.llm import LLM
@@ -48,6 +49,7 @@ _HOMES = {
     "Node": "apar.tree",
     "ParagraphTree": "apar.tree",
     "RemoteBackend": "apar.backends.remote.engine",
+    "VllmBackend": "apar.backends.vllm.engine",
 }
 __all__ = sorted(_HOMES)
 
@@ -55,4 +57,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'apar' has no attribute {name!r}")
+    if name == "VllmBackend":
+        from apar.backends.vllm.versions import require_vllm
+
+        require_vllm()
     return getattr(importlib.import_module(_HOMES[name]), name)
