@@ -38,6 +38,14 @@ def test_only_keeps_the_values_named_and_empty_answers_are_not_measured(tmp_path
     assert [one.id for one in read_answers(trees, only=parse_only(["model=a,b"]))] == ["1", "2"]
 
 
+def test_only_knows_the_category_that_an_answer_is_measured_in(tmp_path: Path) -> None:
+    trees = written(tmp_path / "t.jsonl", record(1, category="own"), record(2, category="own"))
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"text": "question 1", "category": "asked"}) + "\n")
+    assert [one.id for one in read_answers(trees, questions, parse_only(["category=asked"]))] == ["1"]
+    assert [one.id for one in read_answers(trees, only=parse_only(["category=own"]))] == ["1", "2"]
+
+
 def test_a_sample_is_even_over_categories_and_the_same_every_time(tmp_path: Path) -> None:
     records = [record(n, category="many") for n in range(20)] + [record(n, category="few") for n in range(20, 23)]
     answers = read_answers(written(tmp_path / "t.jsonl", *records))

@@ -34,14 +34,15 @@ def read_answers(
     """The answers of a file of trees that have text, in its order.
 
     An answer's category is that of its question in the file `questions`, else its own, else its rule. `only`
-    keeps records with one of the values for each key (`model`, `source`, …). `count` takes a sample that is
+    keeps records with one of the values for each key (`model`, `category`, …). `count` takes a sample that is
     even over the categories, the same every time. Raises UserError where no answer is left.
     """
     categories = read_categories(questions) if questions else {}
+    records = ((record, _category(record, categories)) for record in read_trees(path) if record.response)
     answers = [
-        BenchAnswer(record.id, _category(record, categories), record.messages, record.tree)
-        for record in read_trees(path)
-        if record.response and _wanted(record, only or {})
+        BenchAnswer(record.id, category, record.messages, record.tree)
+        for record, category in records
+        if _wanted(record, category, only or {})
     ]
     if not answers:
         kept = " that --only lets pass" if only else ""
@@ -91,6 +92,6 @@ def _category(record: TreeRecord, categories: Mapping[str, str]) -> str:
     return str(categories.get(question) or record.extra.get("category") or record.rule)
 
 
-def _wanted(record: TreeRecord, only: Mapping[str, Sequence[str]]) -> bool:
-    data = {"id": record.id, "source": record.source, "rule": record.rule, **record.extra}
+def _wanted(record: TreeRecord, category: str, only: Mapping[str, Sequence[str]]) -> bool:
+    data = {"id": record.id, "source": record.source, "rule": record.rule, **record.extra, "category": category}
     return all(str(data.get(key)) in values for key, values in only.items())

@@ -28,7 +28,9 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
 json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the whole result as JSON.")
 tree_options = _options(
     click.option("--questions", metavar="FILE", type=PATH, help="Questions with categories, as JSON lines."),
-    click.option("--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, source, …"),
+    click.option(
+        "--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, category, …"
+    ),
     click.option("--answers", "count", type=click.IntRange(min=1), metavar="N", help="An even sample of N answers."),
 )
 tokenizer_option = click.option(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from vllm import SamplingParams
@@ -70,6 +71,32 @@ def test_each_row_takes_the_token_of_its_place_and_rows_without_a_script_are_lef
     assert chosen(one, 3) == [6, 0, 0]  # the second script is at its end
     one.update_state(BatchUpdate(2, removed=[1], added=[], moved=[(0, 1, MoveDirectionality.UNIDIRECTIONAL)]))
     assert chosen(one, 2) == [0, 6]
+
+
+def test_by_slots_too_each_row_takes_the_token_of_its_place() -> None:
+    """As the newer model runner has it: slots are used again, and their rows differ from pass to pass."""
+    states = SimpleNamespace(prompt_len=SimpleNamespace(np=np.array([4, 6, 9])))
+    one = ScriptProcessor(SimpleNamespace(speculative_config=None), states)
+    script = {"0": [7, 5, 6], "0.1": [4, 3]}
+    assert one.add_request(0, params(**{SCRIPT: script}))
+    assert one.add_request(2, params(**{SCRIPT: script, THREAD: [0, 1], SAMPLED: 1}))
+    assert not one.add_request(1, params())
+
+    def taken(slots: list[int], lengths: list[int]) -> list[int]:
+        context = SimpleNamespace(idx_mapping_np=np.array(slots), seq_lens_upper_bound_np=np.array(lengths))
+        logits = torch.zeros(len(slots), 12)
+        logits[:, 0] = 50.0
+        return [int(token) for token in one.apply(logits, context).argmax(-1)]
+
+    assert taken([2, 1, 0], [9, 6, 5]) == [3, 0, 5]
+    assert taken([0, 2], [6, 10]) == [6, 0]  # the second script is at its end
+    assert not one.add_request(0, params())
+    assert taken([0], [4]) == [0]
+
+
+def test_drafts_are_refused() -> None:
+    with pytest.raises(ValueError, match="leave out speculative_config"):
+        ScriptProcessor(SimpleNamespace(speculative_config=object()), None)
 
 
 def test_nothing_is_left_to_the_others_at_any_temperature() -> None:

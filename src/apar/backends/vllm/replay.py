@@ -6,12 +6,13 @@ the whole answer where the core forks, that of its own thread with each request 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as _SlotProcessor
 
 from apar.backends.conductor import Run
 from apar.backends.vllm.options import SAMPLED, SCRIPT, THREAD
@@ -36,12 +37,20 @@ def thread_arguments(script: Script, run: Run) -> dict[str, Any]:
     return {SCRIPT: thread, THREAD: list(run.thread), SAMPLED: run.sampled}
 
 
-class ScriptProcessor(LogitsProcessor):
-    """For requests with a script. Others cost nothing; a script that is at its end leaves the choice to the model."""
+class ScriptProcessor(LogitsProcessor, _SlotProcessor):
+    """For requests with a script. Others cost nothing; a script that is at its end leaves the choice to the model.
 
-    def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
+    vLLM has two model runners, each with an interface of its own, and this is a processor for both. The older one says
+    which request a row of logits belongs to (`update_state`, the device as `where`); with the newer one a request has
+    a slot, and each pass says which slots its rows are of (`add_request`, the states of the slots as `where`).
+    """
+
+    def __init__(self, vllm_config: Any, where: Any, is_pin_memory: bool = False) -> None:
+        if getattr(vllm_config, "speculative_config", None):
+            raise ValueError("a script is told token by token: leave out speculative_config")
         self._places: dict[int, _Place] = {}
-        self._device = device
+        self._slots: dict[int, tuple[Sequence[int], int]] = {}
+        self._where = where
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
@@ -57,20 +66,41 @@ class ScriptProcessor(LogitsProcessor):
     def update_state(self, batch_update: BatchUpdate | None) -> None:
         process_dict_updates(self._places, batch_update, _place)
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+    def add_request(self, req_idx: int, sampling_params: Any) -> bool:
+        """A request has a slot, which was another's before; whether it has a script."""
+        place = _place(sampling_params, None, [])
+        if place is None:
+            self._slots.pop(req_idx, None)
+            return False
+        ids, before, _ = place
+        self._slots[req_idx] = ids, before - int(self._where.prompt_len.np[req_idx])
+        return True
+
+    def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
         """Raise the logit of each scripted row's token, in place; `[rows, vocabulary]`."""
-        if not self._places:
-            return logits
         rows, tokens = [], []
-        for row, (ids, before, output) in self._places.items():
-            index = before + len(output)
+        for row, ids, index in self._scripted() if ctx is None else self._scripted_slots(ctx):
             if index < len(ids):
                 rows.append(row)
                 tokens.append(ids[index])
         if rows:
-            at = torch.tensor((rows, tokens), device=self._device)
+            at = torch.tensor((rows, tokens), device=logits.device)
             logits[at[0], at[1]] = _CERTAIN
         return logits
+
+    def _scripted(self) -> Iterator[tuple[int, Sequence[int], int]]:
+        """Rows with a script, and how far it is told."""
+        for row, (ids, before, output) in self._places.items():
+            yield row, ids, before + len(output)
+
+    def _scripted_slots(self, ctx: Any) -> Iterator[tuple[int, Sequence[int], int]]:
+        """The same by the slots of a pass; a path's length without its prompt is what the request has sampled."""
+        if self._slots:
+            lengths = ctx.seq_lens_upper_bound_np.tolist()
+            for row, slot in enumerate(ctx.idx_mapping_np.tolist()):
+                if slot in self._slots:
+                    ids, before = self._slots[slot]
+                    yield row, ids, before + lengths[row]
 
 
 def _place(params: Any, prompt: list[int] | None, output: list[int]) -> _Place | None:
