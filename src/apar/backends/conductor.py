@@ -53,7 +53,7 @@ class Run:
     opens: bool
 
     def seed(self, group: Group) -> int:
-        """Of the run's random numbers: not the same for any two runs."""
+        """Of the run's random numbers: another one for every thread, and for every place where a thread goes on."""
         key = repr((group.seed, group.choice, self.thread, self.sampled)).encode()
         return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> (64 - _SEED_BITS)
 
@@ -107,8 +107,11 @@ class Conductor:
         self._runs = 0
         [root] = group.threads
         self._lanes = {ROOT: _Lane(ROOT, tuple(root.tokens), self._never_forks(ROOT))}
-        # Live threads of the group that have no token for the step under way.
+        # The live threads of the group, and how many of them have no token for the step under way.
+        self._live = {ROOT}
         self._starving = 1
+        # Tokens of all lanes that do not count yet.
+        self._ahead = 0
         self._begin(self._lanes[ROOT])
 
     def orders(self) -> Orders:
@@ -122,14 +125,15 @@ class Conductor:
         News of a run that was to end are of no interest any more. Raises RunError where the engine breaks a rule
         that it was given.
         """
-        lane = self._lanes.get(run.thread)
-        if lane is None or lane.run is not run:
+        if not self.wants(run):
             return
+        lane = self._lanes[run.thread]
         if ended and not news and lane.taken == len(lane.sampled) and len(lane.tokens) == len(run.tokens):
             raise RunError(f"the engine ended thread {run.thread} of {self.group.name} without a token")
-        hungry = lane.starving and self._is_live(lane)
+        hungry = lane.starving and lane.path in self._live
         for one in news:
             lane.sampled.append(one)
+            self._ahead += 1
             if one.token in self.group.eos:
                 ended = ended or self._end(lane)
                 break
@@ -143,10 +147,17 @@ class Conductor:
         if lane.run is None and self._lanes.get(lane.path) is lane:
             self._go_on(lane)
 
+    def wants(self, run: Run) -> bool:
+        """Whether what the run samples is still of interest."""
+        lane = self._lanes.get(run.thread)
+        return lane is not None and lane.run is run
+
     def abort(self) -> None:
         """End all runs. The group is left as it is."""
-        for path in list(self._lanes):
-            self._close(path)
+        for lane in self._lanes.values():
+            if lane.run is not None:
+                self._end(lane)
+        self._lanes, self._ahead = {}, 0
 
     def _advance(self) -> None:
         """Complete the logical steps for which every live thread has a token."""
@@ -167,7 +178,9 @@ class Conductor:
             lane.taken, lane.refused = lane.taken + 1, frozenset()
             thread.choice = Choice(one.token, one.token, one.logprob, one.logprob)
             step.append(one)
+        self._ahead -= len(step)
         ended = complete_step(group)
+        self._live = {thread.path for thread in group.threads}
         if self._on_step is not None:
             self._on_step(step)
         for thread in ended:
@@ -207,6 +220,7 @@ class Conductor:
         if token in lane.refused:
             raise RunError(f"the engine sampled token {token} of {self.group.name} though it was banned")
         lane.refused |= self.group.eos if token in self.group.eos else {token}
+        self._ahead -= len(lane.sampled) - lane.taken
         del lane.sampled[lane.taken :]
         lane.forks = sum(one.token == self.group.fork for one in lane.sampled)
         if token == self.group.fork and self.group.created >= self.group.params.max_threads:
@@ -229,13 +243,12 @@ class Conductor:
         params, control = self.group.params, self.group.control
         assert control is not None
         before = lane.sampled[-2].token if len(lane.sampled) > 1 else control.fork
-        ahead = sum(len(other.sampled) - other.taken for other in self._lanes.values())
-        unborn = sum(not self._is_live(other) for other in self._lanes.values())
+        unborn = len(self._lanes) - len(self._live)
         likely = (
             not lane.forkless
             and before != control.fork
             and self.group.created + unborn < params.max_threads
-            and self.group.budget - ahead >= 2 * len(self._lanes)
+            and self.group.budget - self._ahead >= 2 * len(self._lanes)
         )
         tokens = (*lane.tokens, control.child)
         if likely and len(tokens) < self.group.context:
@@ -278,11 +291,11 @@ class Conductor:
         lane = self._lanes.pop(path, None)
         if lane is None:
             return
+        self._ahead -= len(lane.sampled) - lane.taken
         if lane.run is not None:
             self._end(lane)
-        live = {thread.path for thread in self.group.threads}
-        for other in list(self._lanes):
-            if other[:-1] == path and other not in live:
+        if len(self._lanes) > len(self._live - {path}):
+            for other in [other for other in self._lanes if other[:-1] == path and other not in self._live]:
                 self._close(other)
 
     def _end(self, lane: _Lane) -> bool:
@@ -295,7 +308,3 @@ class Conductor:
         else:
             self._orders.end.append(run)
         return True
-
-    def _is_live(self, lane: _Lane) -> bool:
-        """Whether the group has the thread by now."""
-        return any(thread.path == lane.path for thread in self.group.threads)

@@ -85,7 +85,9 @@ class _Runs:
             self._tasks[run] = asyncio.create_task(self._read(run))
 
     def hear(self, news: _News) -> None:
-        """Tell the conductor; raises what the run failed with."""
+        """Tell the conductor; raises what the run failed with, if it is still wanted."""
+        if news.error is not None and not self._conductor.wants(news.run):
+            return
         if news.error is not None:
             raise news.error
         self._conductor.take(news.run, news.sampled, news.ended)

@@ -80,3 +80,24 @@ class Detokenizer:
 
     def _text(self, tokens: list[int]) -> str:
         return self._decode(self._context + tokens)[len(self._decode(self._context)) :]
+
+
+class Silent(Detokenizer):
+    """For an engine that makes no text: what it decodes is made text elsewhere."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(lambda ids: "")
+
+    def feed(self, token: int) -> str:
+        """Nothing."""
+        return ""
+
+    def flush(self) -> str:
+        """Nothing."""
+        return ""
+
+    def fork(self) -> Detokenizer:
+        """The same: it has no state."""
+        return self

@@ -23,6 +23,9 @@ SCRIPT, THREAD, SAMPLED = "apar_script", "apar_thread", "apar_sampled"
 READING, STEPS, ALONE = "reading", "steps", "alone"
 _OWN = "apar_"
 
+MOST_THREADS = 1024
+"""A request may ask the core for so many; more would keep the other requests waiting."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForkOptions:
@@ -52,8 +55,14 @@ class ForkOptions:
             raise RequestError(f"{FORK} is {fork!r}; it must be true or false, or 1 or 0")
         if order not in (READING, STEPS, ALONE):
             raise RequestError(f"{ORDER} is {order!r}; it must be {READING!r}, {STEPS!r} or {ALONE!r}")
+        choice = given.get(CHOICE, 0)
+        if not isinstance(choice, int) or isinstance(choice, bool) or choice < 0:
+            raise RequestError(f"{CHOICE} is {choice!r}; it must be a whole number of at least 0")
+        threads = given.get(MAX_THREADS, defaults.max_threads)
+        if isinstance(threads, int) and threads > MOST_THREADS:
+            raise RequestError(f"{MAX_THREADS} is {threads}; it may be {MOST_THREADS} at most")
         limits = SamplingParams(
-            max_threads=given.get(MAX_THREADS, defaults.max_threads),
+            max_threads=threads,
             max_depth=given.get(MAX_DEPTH, defaults.max_depth),
         )
-        return cls(bool(fork), limits.max_threads, limits.max_depth, order, int(given.get(CHOICE, 0)))
+        return cls(bool(fork), limits.max_threads, limits.max_depth, order, choice)

@@ -6,14 +6,19 @@ import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vllm import SamplingParams
+from vllm import SamplingParams, envs
 from vllm.v1.request import Request
 
 from apar.backends.conductor import Run
 from apar.backends.vllm.options import SAMPLED, SCRIPT, THREAD
+from apar.errors import RequestError
+from apar.tree import ROOT
 
 if TYPE_CHECKING:
     from apar.backends.vllm.tree import CoreTree
+
+_MOST_BANS = 16
+"""`[Fork]`, `[Child]`, and the tokens that end a thread."""
 
 
 def can_fork(request: Request) -> bool:
@@ -22,6 +27,8 @@ def can_fork(request: Request) -> bool:
     return (
         not request.use_structured_output
         and not request.resumable
+        and request.kv_transfer_params is None
+        and request.ec_transfer_params is None
         and request.prompt_token_ids is not None
         and request.prompt_embeds is None
         and not params.presence_penalty
@@ -30,6 +37,14 @@ def can_fork(request: Request) -> bool:
         and params.thinking_token_budget is None
         and params.allowed_token_ids is None
     )
+
+
+def check_words(request: Request) -> None:
+    """Raise RequestError where there is no room for our bans beside the request's own bad words."""
+    words = request.sampling_params.bad_words_token_ids or ()
+    most = envs.VLLM_MAX_NUM_BAD_WORDS - _MOST_BANS
+    if len(words) > most:
+        raise RequestError(f"the request has {len(words)} bad words; with forks in the core {most} are the most")
 
 
 def ends(request: Request) -> frozenset[int]:
@@ -53,7 +68,8 @@ def params_of(tree: CoreTree, run: Run) -> SamplingParams:
     if params.seed is not None:
         params.seed = run.seed(tree.group)
     if run.number:
-        params.prompt_logprobs, params.skip_reading_prefix_cache, params.min_tokens = None, False, 0
+        params.prompt_logprobs, params.skip_reading_prefix_cache = None, False
+        params.min_tokens = max(0, params.min_tokens - run.sampled) if run.thread == ROOT else 0
     if SCRIPT in (params.extra_args or {}):
         params.extra_args = {**params.extra_args, THREAD: list(run.thread), SAMPLED: run.sampled}
     return params

@@ -24,7 +24,7 @@ from apar.backends.conductor import Run
 from apar.backends.vllm.arguments import NO_PREFIX_CACHING
 from apar.backends.vllm.control import control_ids
 from apar.backends.vllm.options import ALONE, ForkOptions
-from apar.backends.vllm.requests import can_fork, ends, request_of, restrict
+from apar.backends.vllm.requests import can_fork, check_words, ends, request_of, restrict
 from apar.backends.vllm.tree import CoreTree
 from apar.backends.vllm.versions import core_supported
 from apar.errors import ModelError, RequestError, RunError
@@ -68,6 +68,11 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             logger.warning(
                 "forks in the core are off: vLLM %s is not among the versions they were tested with", __version__
             )
+        if self.aux_output_connector is not None or self.return_sampling_mask:
+            self._forks_here = False
+            logger.warning(
+                "forks in the core are off: what a worker tells of a whole sequence cannot be told of threads"
+            )
         groups = self.kv_cache_config.kv_cache_groups
         self._shares_blocks = (
             len(groups) == 1
@@ -93,8 +98,12 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         """Ban what may not be sampled, and make the answer a tree if it may fork."""
         try:
             options = ForkOptions.of(request.sampling_params.extra_args)
+            check_words(request)
         except RequestError as error:
             self._invalid[request.request_id] = str(error)
+            return
+        except Exception as error:  # whatever a client made up: in here it would end the engine for all
+            self._invalid[request.request_id] = f"{type(error).__name__}: {error}"
             return
         if options.order == ALONE:
             return
@@ -108,21 +117,33 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         self._trees[request.request_id] = tree
 
     def finish_requests(self, request_ids: Any, finished_status: RequestStatus) -> list[Request]:
-        """An end from outside is of the whole answer."""
+        """An end from outside is of the whole answer: of a root too whose own run has ended before."""
         if request_ids is None:
-            wanted = None
-            for tree in set(self._trees.values()):
-                self._forget(tree)
+            given, wanted = list(self._trees), None
+            self._invalid.clear()
         else:
             given = [request_ids] if isinstance(request_ids, str) else list(request_ids)
             wanted = set(given)
-            for request in given:
-                self._invalid.pop(request, None)
-            for tree in {self._trees[request] for request in given if request in self._trees}:
+        trees = {self._trees[request] for request in given if request in self._trees}
+        for request in given:
+            self._invalid.pop(request, None)
+        for tree in trees:
+            if wanted is not None:
                 wanted |= tree.runs.keys()
-                self._forget(tree)
+            self._forget(tree)
         ended: list[Request] = super().finish_requests(wanted, finished_status)
-        return ended
+        return ended + self._roots_without_run(trees, {request.request_id for request in ended}, finished_status)
+
+    def _roots_without_run(
+        self, trees: set[CoreTree], ended: set[str], finished_status: RequestStatus
+    ) -> list[Request]:
+        """The roots that vLLM itself does not know any more, and whose clients have yet to be told."""
+        roots = [tree.root for tree in trees if tree.root.request_id not in ended]
+        for root in roots:
+            root.status = finished_status
+            if self.finished_req_ids_dict is not None:
+                self.finished_req_ids_dict[root.client_index].add(root.request_id)
+        return roots
 
     # What comes out.
 

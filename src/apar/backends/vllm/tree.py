@@ -14,7 +14,7 @@ from apar.assemble import Reader, Recording
 from apar.backends.conductor import Conductor, Orders, Run, Sampled
 from apar.backends.vllm.options import STEPS, ForkOptions
 from apar.backends.vllm.requests import params_of
-from apar.engine.detokenize import Detokenizer
+from apar.engine.detokenize import Silent
 from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group, Thread
 from apar.events import TokenLogprob
@@ -158,7 +158,7 @@ def _group(root: Request, options: ForkOptions, control: ControlTokens, context:
         fork=options.fork,
     )
     prompt = list(root.prompt_token_ids)
-    thread = Thread(ROOT, prompt, (len(prompt),), Detokenizer(lambda ids: ""))
+    thread = Thread(ROOT, prompt, (len(prompt),), Silent())
     seed = root.sampling_params.seed or 0
     return Group(0, params, seed, control, control.eos, context, len(prompt), [thread], options.choice)
 
