@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, Self, TypeVar
 
 from apar.backends.streams import Backend
 from apar.engine.answer import Answer
 from apar.engine.params import Prompt, SamplingParams
+from apar.errors import RunError
 from apar.events import Event
 
 Result = TypeVar("Result")
@@ -25,6 +27,7 @@ class Blocking:
     """
 
     def __init__(self, make: Callable[[], Backend]) -> None:
+        self._closed = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="apar-backend", daemon=True)
         self._thread.start()
@@ -53,17 +56,22 @@ class Blocking:
                         return events.answer
                     yield event
             finally:
-                self._do(events.aclose())
+                if not self._closed:
+                    self._do(events.aclose())
 
         return tell()
 
     def close(self) -> None:
         """Close the backend and end the thread. May be called again."""
-        if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):
-                self._do(_call(self.backend.close))
-                self._do(_settle())
-            self._stop()
+        if self._closed:
+            return
+        with contextlib.suppress(RuntimeError):
+            self._do(_call(self.backend.close))
+        # From here on nothing new is begun: the last work is to let what is open end.
+        ending = asyncio.run_coroutine_threadsafe(_settle(), self._loop)
+        self._closed = True
+        ending.result()
+        self._stop()
 
     def __enter__(self) -> Self:
         return self
@@ -72,12 +80,17 @@ class Blocking:
         self.close()
 
     def _do(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._closed:
+            work.close()
+            raise RunError("the backend was closed")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+        except CancelledError:
+            raise RunError("the backend was closed before it had answered") from None
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -90,9 +103,12 @@ async def _call(function: Callable[[], Result]) -> Result:
 
 
 async def _settle() -> None:
-    """Let what a backend closes by tasks be closed before the loop ends."""
+    """Let what a backend closes by tasks be closed before the loop ends; then nobody waits for what is left."""
     if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+        _, left = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _next(events: Any) -> Event:

@@ -61,6 +61,8 @@ class GroupStream(AsyncIterator[Event]):
         self._pieces = decode(group)
         self._events: deque[Event] = deque()
         self._error: AparError | None = None
+        self._reading: asyncio.Future[list[Event]] | None = None
+        self._closed = False
 
     @property
     def answer(self) -> Answer:
@@ -75,19 +77,33 @@ class GroupStream(AsyncIterator[Event]):
         while not self._events:
             if self._error is not None:
                 raise self._error
-            try:
-                self._events.extend(await anext(self._pieces))
-            except AparError as error:
-                self._error = error
-                raise
-            except asyncio.CancelledError:
-                await self.aclose()
-                raise
+            if self._closed:
+                raise StopAsyncIteration
+            await self._read()
         return self._events.popleft()
 
+    async def _read(self) -> None:
+        """Wait for more events; raises StopAsyncIteration, or the answer's error, where there are none."""
+        self._reading = asyncio.ensure_future(_next(self._pieces))
+        try:
+            self._events.extend(await self._reading)
+        except AparError as error:
+            self._error = error
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and (task is None or not task.cancelling()):
+                raise StopAsyncIteration from None  # somebody else has closed the stream
+            await self.aclose()
+            raise
+
     async def aclose(self) -> None:
-        """Cancel the answer unless it has ended; no more events come."""
+        """Cancel the answer unless it has ended; no more events come. Any task may call it."""
+        self._closed = True
         self._events.clear()
+        if self._reading is not None and not self._reading.done():
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
         await self._pieces.aclose()
 
     async def __aenter__(self) -> Self:
@@ -124,6 +140,10 @@ class GroupBackend:
 
     def _stream(self, request: Request) -> GroupStream:
         return GroupStream(self._make_group(request), self._decode)
+
+
+async def _next(pieces: AsyncGenerator[list[Event], None]) -> list[Event]:
+    return await anext(pieces)
 
 
 async def _outcome(stream: GroupStream) -> Answer | AparError:

@@ -75,6 +75,7 @@ class VllmBackend(GroupBackend):
         arguments = engine_arguments(source, options, core=self.fork == "core" and vocabulary.control is not None)
         self.tokenizer = vocabulary.tokenizer
         self._engine = _start(arguments, str(model), stat_loggers)
+        self._closed = False
         config = self._engine.vllm_config
         described = config.model_config
         groups = Groups(
@@ -95,8 +96,12 @@ class VllmBackend(GroupBackend):
         super().__init__(Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode)
 
     def close(self) -> None:
-        """End vLLM's processes; open answers get a RunError."""
-        self._engine.shutdown()
+        """End vLLM's processes; open answers get a RunError, and later ones too. May be called again."""
+        if not self._closed:
+            self._closed = True
+            # vLLM's shutdown wakes nobody who waits.
+            self._engine.output_processor.propagate_error(EngineDeadError())
+            self._engine.shutdown()
 
     def scripted(self, prompt: Sequence[int], script: Script) -> Group:
         """An answer that is given, for `decode`: what its threads are to say.
@@ -158,6 +163,8 @@ class VllmBackend(GroupBackend):
         self, group: Group, tokens: Sequence[int], params: VllmParams, priority: int, rank: int | None = None
     ) -> AsyncGenerator[list[Sampled], None]:
         """What vLLM samples behind some tokens, as it comes. Closing it aborts the request."""
+        if self._closed:
+            raise _closed(group)
         request = f"apar-{os.getpid()}-{next(self._requests)}"
         prompt: Any = {"type": "token", "prompt_token_ids": list(tokens)}
         outputs = self._engine.generate(prompt, params, request, priority=priority, data_parallel_rank=rank)
@@ -170,6 +177,8 @@ class VllmBackend(GroupBackend):
                         raise RunError(f"vLLM failed {group.name}; its log says why")
                     yield _sampled(completion, group.params.logprobs)
         except EngineDeadError as error:
+            if self._closed:
+                raise _closed(group) from None
             raise RunError(
                 f"vLLM's engine has died; {group.name} cannot be answered, and no other from now on"
             ) from error
@@ -192,6 +201,10 @@ class _Threads:
         async with aclosing(backend._ask(group, run.tokens, params, priority, self._rank)) as pieces:
             async for sampled in pieces:
                 yield sampled
+
+
+def _closed(group: Group) -> RunError:
+    return RunError(f"the engine was closed: {group.name} cannot be answered")
 
 
 def _fork_way(wanted: str | None, version: str) -> ForkWay:
