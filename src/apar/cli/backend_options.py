@@ -30,6 +30,8 @@ class Choice:
     backend: str
     url: str | None
     served_model: str | None
+    api_key: str | None
+    ranks: int | None
     fork: ForkWay | None
     config: Path | None
     words: tuple[str, ...]
@@ -40,8 +42,9 @@ class Choice:
                 raise UserError(f"{name} is of vLLM; add --backend vllm")
         if self.words and self.backend != _VLLM:
             raise UserError(f"{self.words[0]} is an option of vLLM; add --backend vllm")
-        if self.url is None and self.served_model is not None:
-            raise UserError("--served-model is the model of a server: give its --url")
+        for name, given in (("--served-model", self.served_model), ("--ranks", self.ranks)):
+            if given is not None and self.url is None:
+                raise UserError(f"{name} is of a server: give its --url")
         if self.url is not None and (self.words or self.config or self.fork):
             raise UserError("the server at --url runs already: vLLM's options and --fork are given where it is started")
 
@@ -61,10 +64,13 @@ class Choice:
 class BackendCommand(click.Command):
     """A command whose words `--vllm.NAME VALUE` go to vLLM as they are."""
 
+    serves = False
+    """Whether they are those of vLLM's server, or of its engine alone."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         from apar.backends.vllm.words import split_words
 
-        ctx.meta[_WORDS], rest = split_words(args)
+        ctx.meta[_WORDS], rest = split_words(args, server=self.serves)
         return super().parse_args(ctx, rest)
 
 
@@ -88,6 +94,8 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--url", metavar="URL", help="A vLLM server that runs already, with its --backend vllm.")
     @click.option("--served-model", metavar="NAME", help="The server's name of the model.  [default: its only one]")
+    @click.option("--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]")
+    @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of the server.")
     @click.option(
         "--fork",
         type=click.Choice(("core", "requests")),
@@ -102,10 +110,11 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(command)
     def chosen(
-        *args: Any, backend: str, url: str | None, served_model: str | None, fork: ForkWay | None, config: Path | None,
-        **values: Any,
+        *args: Any, backend: str, url: str | None, served_model: str | None, api_key: str | None, ranks: int | None,
+        fork: ForkWay | None, config: Path | None, **values: Any,
     ) -> None:  # fmt: skip
-        command(*args, choice=Choice(backend, url, served_model, fork, config, vllm_words()), **values)
+        choice = Choice(backend, url, served_model, api_key, ranks, fork, config, vllm_words())
+        command(*args, choice=choice, **values)
 
     decorated: Callable[..., None] = chosen
     return decorated
@@ -135,7 +144,11 @@ def _blocking(model: str, choice: Choice, arguments: dict[str, Any]) -> Blocking
     if url is not None:
         from apar.backends.remote.engine import RemoteBackend
 
-        return Blocking(lambda: RemoteBackend(model, url, served_model=choice.served_model))
+        return Blocking(
+            lambda: RemoteBackend(
+                model, url, served_model=choice.served_model, api_key=choice.api_key, ranks=choice.ranks or 1
+            )
+        )
     from apar.backends.vllm.versions import require_vllm
 
     require_vllm()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ _STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 @click.option("--backend", type=click.Choice(["local", "vllm"]), help="The backend that has to work.  [default: none]")
 @click.option("--url", metavar="URL", help="A vLLM server that has to work, as http://host:8000.")
 @click.option("--served-model", metavar="NAME", help="The server's name of the model to try.  [default: its first]")
-@click.option("--api-key", metavar="KEY", help="The key that the server asks for.")
+@click.option("--api-key", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as one line of JSON.")
 def command(
     model: str | None,
@@ -48,7 +49,7 @@ def command(
     from apar.doctor.server import Server
     from apar.errors import RunError
 
-    server = None if url is None else Server(url, api_key)
+    server = None if url is None else Server(url, api_key or os.environ.get("VLLM_API_KEY"))
     if sys.stderr.isatty():
         click.echo("looking, which takes some seconds", err=True)
     diagnosis = diagnose(model, backend, server, served_model)

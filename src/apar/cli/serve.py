@@ -10,12 +10,20 @@ from apar.backends.vllm.words import read_config
 from apar.cli.backend_options import BackendCommand, vllm_words
 
 
-@click.command("serve", cls=BackendCommand)
+class ServeCommand(BackendCommand):
+    """Takes the options of vLLM's server."""
+
+    serves = True
+
+
+@click.command("serve", cls=ServeCommand)
 @click.argument("model")
 @click.option("--backend", type=click.Choice(("vllm",)), required=True, help="What decodes and serves.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--api-key", metavar="KEY", help="Refuse requests without it.")
+@click.option(
+    "--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="Refuse requests without it.  [default: $VLLM_API_KEY]"
+)
 @click.option("--served-model-name", metavar="NAME", help="What clients call the model.  [default: MODEL]")
 @click.option("--dtype", metavar="TYPE", help="float32, bfloat16 or float16.  [default: the model's]")
 @click.option(

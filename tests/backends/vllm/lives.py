@@ -137,6 +137,30 @@ class Lives:
         self._check()
         return self.tally
 
+    def ask(self, requests: Sequence[dict[str, Any]]) -> list[str]:
+        """Why each of some requests with further parameters ended."""
+        from vllm import SamplingParams as VllmParams
+
+        for number, extra in enumerate(requests):
+            params = VllmParams(temperature=0, max_tokens=20, **extra)
+            self.engine.add_request(f"asked {number}", {"prompt_token_ids": [5, 9]}, params)
+        ends: dict[str, str] = {}
+        while len(ends) < len(requests):
+            ends |= {
+                output.request_id: output.outputs[0].finish_reason for output in self.engine.step() if output.finished
+            }
+        return [ends[f"asked {number}"] for number in range(len(requests))]
+
+    def until_only_children_run(self) -> set[str]:
+        """Step until answers go on whose first thread has ended; return the ids of their requests."""
+        for number in range(40):
+            self._begin(str(number))
+        while True:
+            self._step()
+            roots = {tree.root.request_id for tree in self.scheduler._trees.values()}
+            if roots := roots - self.scheduler.requests.keys():
+                return roots
+
     def close(self) -> None:
         """End the engine, so that this process can have another one."""
         from vllm.distributed import cleanup_dist_env_and_memory

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from vllm.v1.request import RequestStatus
+
 from tests.backends.vllm.lives import CONFIGURATIONS, Lives, Tally, Wanted, make_wanted
 from tests.backends.vllm.medusa import save_heads
 from tests.backends.vllm.tiny import forking_model
@@ -51,6 +53,24 @@ def test_answers_are_the_same_where_threads_are_preempted(lives: Lives) -> None:
     tally = lives.run(100)
     _check(tally)
     assert tally.preemptions > 20
+
+
+@pytest.mark.parametrize("lives", [CONFIGURATIONS[0]], indirect=True)
+def test_what_a_client_makes_up_fails_its_own_request_only(lives: Lives) -> None:
+    bad = [{"apar_choice": "x"}, {"apar_forks": 1}, {"apar_max_threads": 10**9}, {"apar_fork": "perhaps"}]
+    ends = lives.ask([{"extra_args": extra} for extra in bad])
+    assert ends == ["error"] * len(bad)
+    assert lives.ask([{"bad_words": [str(number) for number in range(120)]}]) == ["error"]
+    _check(lives.run(100))
+
+
+@pytest.mark.parametrize("lives", [CONFIGURATIONS[0]], indirect=True)
+def test_an_end_from_inside_is_told_of_answers_whose_first_thread_has_ended(lives: Lives) -> None:
+    roots = lives.until_only_children_run()
+    ended = lives.scheduler.finish_requests(None, RequestStatus.FINISHED_ABORTED)
+    assert roots <= {request.request_id for request in ended}
+    assert not lives.scheduler._trees
+    assert not lives.scheduler.requests
 
 
 @pytest.mark.parametrize("lives", CONFIGURATIONS[2:], indirect=True)

@@ -14,15 +14,17 @@ PREFIX = "--vllm."
 SECTION = "vllm"
 
 
-def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_words(words: Sequence[str], server: bool = False) -> tuple[list[str], list[str]]:
     """vLLM's words, with the values that belong to them, and the others.
 
-    Raises UserError where there are some and no vLLM to say which take a value, or none by that name.
+    An option that takes several values has all words up to the next option, so it must not stand right before an
+    argument of ours. With `server` the options of vLLM's server are known too. Raises UserError where there are
+    words for vLLM and no vLLM to say which take a value, or none by that name.
     """
     own: list[str] = []
     rest: list[str] = []
     waiting = list(words)
-    arities = _arities() if any(word.startswith(PREFIX) for word in words) else {}
+    actions = _actions(server) if any(word.startswith(PREFIX) for word in words) else {}
     while waiting:
         word = waiting.pop(0)
         if word == "--":
@@ -31,11 +33,23 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
             rest.append(word)
             continue
         own.append(word)
-        if "=" not in word and _arity(word, arities):
-            if not waiting:
-                raise UserError(f"{word} needs a value")
-            own.append(waiting.pop(0))
+        if "=" not in word:
+            own += _take_values(word, _action(word, actions).nargs, waiting)
     return own, rest
+
+
+def _take_values(word: str, count: Any, waiting: list[str]) -> list[str]:
+    """The values of an option, taken off the words that wait; `count` is argparse's `nargs`."""
+    if count == 0:
+        return []
+    values = []
+    while waiting and not waiting[0].startswith("--"):
+        values.append(waiting.pop(0))
+        if count is None:
+            break
+    if not values and count not in ("?", "*"):
+        raise UserError(f"{word} needs a value")
+    return values
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
@@ -47,11 +61,12 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
         return {}
     from vllm import AsyncEngineArgs
 
-    parser = _parser()
+    actions = _actions(server=False)
     given = [word.replace(PREFIX, "--", 1) if word.startswith(PREFIX) else word for word in words]
-    defaults, read = vars(parser.parse_args([])), vars(parser.parse_args(given))
+    read = vars(_parser(server=False).parse_args(given))
+    named = {_action(word, actions).dest for word in words if word.startswith(PREFIX)}
     fields = AsyncEngineArgs.__dataclass_fields__
-    return {name: value for name, value in read.items() if name in fields and value != defaults[name]}
+    return {name: value for name, value in read.items() if name in fields and name in named}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -86,20 +101,21 @@ def to_words(arguments: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _arity(word: str, arities: dict[str, bool]) -> bool:
-    name = "--" + word.removeprefix(PREFIX).replace("_", "-")
-    if name not in arities:
-        raise UserError(f"vLLM has no option {word}; its own are listed by `vllm serve --help`")
-    return arities[name]
+def _action(word: str, actions: Mapping[str, Any]) -> Any:
+    """The option that a word names; `--vllm.NAME.KEY` is a key of the option NAME."""
+    name = "--" + word.removeprefix(PREFIX).split("=")[0].split(".")[0].replace("_", "-")
+    if name not in actions:
+        raise UserError(f"vLLM has no option {word}; its engine's own are listed by `vllm serve --help=all`")
+    return actions[name]
 
 
-def _arities() -> dict[str, bool]:
-    """Whether each of vLLM's options takes a value."""
+def _actions(server: bool) -> Mapping[str, Any]:
     require_vllm()
-    return {name: action.nargs != 0 for name, action in _parser()._option_string_actions.items()}
+    actions: Mapping[str, Any] = _parser(server)._option_string_actions
+    return actions
 
 
-def _parser() -> Any:
+def _parser(server: bool) -> Any:
     from vllm import AsyncEngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -109,4 +125,8 @@ def _parser() -> Any:
         def error(self, message: str) -> Any:
             raise UserError(f"vLLM's options: {message}")
 
+    if server:
+        from vllm.entrypoints.openai.cli_args import make_arg_parser
+
+        return make_arg_parser(Parser(add_help=False))
     return AsyncEngineArgs.add_cli_args(Parser(add_help=False))
