@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from vllm.v1.request import RequestStatus
 
 from tests.backends.vllm.lives import CONFIGURATIONS, Lives, Tally, Wanted, make_wanted

@@ -47,7 +47,7 @@ def test_an_option_may_be_json_or_a_key_of_it() -> None:
 def test_the_options_of_the_server_are_known_to_serve_only() -> None:
     words = ["--vllm.tool-call-parser", "hermes"]
     assert split_words(words, server=True) == (words, [])
-    with pytest.raises(UserError, match="no option --vllm.tool-call-parser"):
+    with pytest.raises(UserError, match=r"no option --vllm\.tool-call-parser"):
         split_words(words)
 
 
