@@ -217,7 +217,7 @@ class Lives:
         left = {
             "requests": len(scheduler.requests),
             "trees": len(scheduler._trees),
-            "parents": len(scheduler._parents),
+            "heirs": len(scheduler._sharing),
             "running": len(scheduler.running),
             "waiting": len(scheduler.waiting),
             # One block is vLLM's own, which stands for none.

@@ -72,6 +72,20 @@ def test_an_end_from_inside_is_told_of_answers_whose_first_thread_has_ended(live
     assert not lives.scheduler.requests
 
 
+@pytest.mark.parametrize("lives", [CONFIGURATIONS[0]], indirect=True)
+def test_a_pause_for_new_requests_lets_answers_end_with_all_their_threads(lives: Lives) -> None:
+    from vllm.v1.core.sched.interface import PauseState
+
+    lives.until_only_children_run()
+    begun = {tree.root.request_id for tree in lives.scheduler._trees.values() if tree.group.step}
+    lives.scheduler.set_pause_state(PauseState.PAUSED_NEW)
+    while lives.scheduler.has_unfinished_requests():
+        lives._step()
+    assert not begun & lives.open.keys()
+    lives.scheduler.set_pause_state(PauseState.UNPAUSED)
+    _check(lives.run(100))
+
+
 @pytest.mark.parametrize("lives", CONFIGURATIONS[2:], indirect=True)
 def test_answers_are_the_same_where_rows_are_short(lives: Lives) -> None:
     _check(lives.run(100))

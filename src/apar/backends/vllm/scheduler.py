@@ -9,15 +9,13 @@ clients need to know nothing of it.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vllm import __version__
-from vllm.v1.core.kv_cache_manager import KVCacheBlocks
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.interface import PauseState
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine import EngineCoreOutput, FinishReason
-from vllm.v1.kv_cache_interface import FullAttentionSpec
 from vllm.v1.request import Request, RequestStatus
 
 from apar.backends.conductor import Run
@@ -25,34 +23,13 @@ from apar.backends.vllm.arguments import NO_PREFIX_CACHING
 from apar.backends.vllm.control import control_ids
 from apar.backends.vllm.options import ALONE, ForkOptions
 from apar.backends.vllm.requests import can_fork, check_words, ends, request_of, restrict
+from apar.backends.vllm.sharing import BlockSharing, ForkCosts
 from apar.backends.vllm.tree import CoreTree
 from apar.backends.vllm.versions import core_supported
 from apar.errors import ModelError, RequestError, RunError
 from apar.tokens import ControlTokens
 
 logger = logging.getLogger("vllm.apar")
-
-
-@dataclass(slots=True)
-class ForkCosts:
-    """What forks have cost so far: tokens of the parent's path that were found in the cache, and computed again."""
-
-    forks: int = 0
-    shared_tokens: int = 0
-    recomputed_tokens: int = 0
-
-
-@dataclass(slots=True)
-class _Parent:
-    """Whose blocks a new request shares: those of its first `common` tokens, of which `found` were there.
-
-    `opens` says that it begins a thread and does not go on with one.
-    """
-
-    request: Request
-    common: int
-    opens: bool
-    found: int = 0
 
 
 class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -73,19 +50,16 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             logger.warning(
                 "forks in the core are off: what a worker tells of a whole sequence cannot be told of threads"
             )
-        groups = self.kv_cache_config.kv_cache_groups
-        self._shares_blocks = (
-            len(groups) == 1
-            and type(groups[0].kv_cache_spec) is FullAttentionSpec
-            and self.connector is None
-            and not self.use_eagle
-        )
         # By the id of the request of every run, and of the root until the answer is complete.
         self._trees: dict[str, CoreTree] = {}
-        # Of requests without an output yet: whose blocks they share, for how many tokens, and how many were found.
-        self._parents: dict[str, _Parent] = {}
+        self._sharing = BlockSharing(self)
+        # Requests that ask for what there is not, and what that is.
         self._invalid: dict[str, str] = {}
-        self.costs = ForkCosts()
+
+    @property
+    def costs(self) -> ForkCosts:
+        """What forks have cost so far."""
+        return self._sharing.costs
 
     # What comes in.
 
@@ -183,7 +157,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     def _take(self, tree: CoreTree, output: EngineCoreOutput) -> None:
         if output.request_id not in tree.runs:  # it was to end
             return
-        self._count(self._parents.pop(output.request_id, None))
+        self._sharing.begun(output.request_id)
         if output.finished and output.request_id != tree.root.request_id:
             del self._trees[output.request_id]
         try:
@@ -213,7 +187,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         for request in ids:
             if request != tree.root.request_id:
                 self._trees.pop(request, None)
-            self._parents.pop(request, None)
+            self._sharing.forget(request)
         # Each goes to the head of the queue: the last one first.
         for run in reversed(orders.begin):
             self._begin(tree, run)
@@ -223,63 +197,49 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         request = request_of(tree, run)
         parent = tree.request_of(run.parent)
         if parent is not None:
-            # All but the last token, which gives the next one: of a new thread it is its [Child].
-            common = len(run.tokens) - 1
-            _inherit_hashes(request, parent, common // self.hash_block_size)
-            self._parents[request.request_id] = _Parent(parent, common, run.opens)
+            self._sharing.enter(request, parent, run.opens)
         else:
             request._block_hasher = tree.root._block_hasher
             request.update_block_hashes()
         tree.enter(run, request)
         self._trees[request.request_id] = tree
         super().add_request(request)
-        if self.policy.value == "fcfs" and self.waiting and self.waiting[-1] is request:
+        if self.pause_state == PauseState.PAUSED_NEW:
+            self._go_on_paused([request])
+        elif self.policy.value == "fcfs" and self.waiting and self.waiting[-1] is request:
             self.waiting.pop()
             self.waiting.prepend_request(request)
+
+    def set_pause_state(self, pause_state: PauseState) -> None:
+        """Paused for new requests, vLLM lets those under way come to their end: so do all threads of theirs."""
+        super().set_pause_state(pause_state)
+        if pause_state == PauseState.PAUSED_NEW:
+            begun = {tree.root.request_id for tree in self._trees.values() if tree.group.step}
+            self._go_on_paused(
+                [
+                    request
+                    for request in self.waiting
+                    if request.request_id in self._trees and self._trees[request.request_id].root.request_id in begun
+                ]
+            )
+
+    def _go_on_paused(self, requests: list[Request]) -> None:
+        """Queue requests where vLLM has those that it still runs while it is paused."""
+        self.waiting.remove_requests(requests)
+        for request in requests:
+            self.kv_holding_waiting.add_request(request)
 
     def _forget(self, tree: CoreTree) -> None:
         for request in tree.request_ids():
             self._trees.pop(request, None)
-            self._parents.pop(request, None)
+            self._sharing.forget(request)
 
     # Whose blocks a new request has.
 
     def _get_local_prefix_cache_hit(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        parent = self._parents.get(request.request_id)
-        if parent is None:
-            return super()._get_local_prefix_cache_hit(request, *args, **kwargs)
-        hit = self._shared(parent) or super()._get_local_prefix_cache_hit(request, *args, **kwargs)
-        parent.found = hit[1]
+        hit = self._sharing.hit(request) or super()._get_local_prefix_cache_hit(request, *args, **kwargs)
+        self._sharing.found(request, hit[1])
         return hit
-
-    def _shared(self, parent: _Parent) -> tuple[KVCacheBlocks, int, int, bool] | None:
-        """The parent's blocks, the last of them perhaps partial; None where the parent has none any more."""
-        request = parent.request
-        if not self._shares_blocks or request.status != RequestStatus.RUNNING:
-            return None
-        # What is counted as computed is written before the step that copies a partial block.
-        tokens = min(parent.common, request.num_computed_tokens)
-        [blocks] = self.kv_cache_manager.coordinator.get_blocks(request.request_id)
-        count = -(-tokens // self.block_size)
-        if not 0 < count <= len(blocks):
-            return None
-        return KVCacheBlocks((list(blocks[:count]),)), tokens, 0, False
-
-    def _count(self, parent: _Parent | None) -> None:
-        """A new request has its first output: of a fork, count what it had to compute."""
-        if parent is not None and parent.opens:
-            self.costs.forks += 1
-            self.costs.shared_tokens += parent.found
-            # [Fork] itself the parent computes in the same step at best.
-            self.costs.recomputed_tokens += max(0, parent.common - 1 - parent.found)
-
-
-def _inherit_hashes(request: Request, parent: Request, blocks: int) -> None:
-    """Give a request the hashes of its first blocks, which are its parent's, and those of the rest."""
-    if parent._block_hasher is not None:
-        request.block_hashes = parent.block_hashes[:blocks]
-        request._block_hasher = parent._block_hasher
-        request.update_block_hashes()
 
 
 class SyncForkScheduler(_Forking, Scheduler):
