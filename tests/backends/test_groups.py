@@ -93,5 +93,5 @@ def test_options_of_a_request_are_read() -> None:
     ],
 )
 def test_options_that_do_not_fit_are_refused(extra: dict[str, object]) -> None:
-    with pytest.raises(RequestError, match="apar_|max_"):
+    with pytest.raises(RequestError, match=r"apar_|max_"):
         ForkOptions.of(extra)
