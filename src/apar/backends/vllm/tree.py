@@ -17,11 +17,9 @@ from apar.backends.vllm.requests import params_of
 from apar.engine.detokenize import Silent
 from apar.engine.params import SamplingParams
 from apar.engine.sequence import Group, Thread
-from apar.events import TokenLogprob
+from apar.events import Finished, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
-
-_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 class CoreTree:
@@ -129,7 +127,10 @@ class CoreTree:
     def _finish_reason(self) -> FinishReason | None:
         if self.failed is not None:
             return self.failed
-        return _REASONS[self.group.finish_reason] if self.group.done else None
+        if not self.group.done:
+            return None
+        cut = any(isinstance(event, Finished) and event.reason == "length" for event in self.group.events)
+        return FinishReason.LENGTH if cut else FinishReason.STOP
 
     def _steps(self) -> list[Sampled]:
         news = list(self._ordered)
