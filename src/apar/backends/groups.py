@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apar.engine.detokenize import Detokenizer
-from apar.engine.intake import Request
+from apar.engine.intake import Request, check_length
 from apar.engine.params import SamplingParams, fresh_seed
 from apar.engine.sequence import Group, Thread
 from apar.errors import RequestError
@@ -48,13 +48,7 @@ class Groups:
         """Raise RequestError if the prompt is empty or leaves no room for an answer, penalties are to see forks, or
         vLLM has narrower limits.
         """
-        if not prompt:
-            raise RequestError("the prompt has no tokens")
-        if len(prompt) >= self.context:
-            raise RequestError(
-                f"the prompt has {len(prompt)} tokens, and the context of {self.context} tokens must also "
-                "hold the answer; shorten the prompt"
-            )
+        check_length(prompt, self.context)
         if params.temperature > _HOTTEST:
             raise RequestError(f"temperature is {params.temperature}; with vLLM it must be at most {_HOTTEST}")
         for token in params.logit_bias:

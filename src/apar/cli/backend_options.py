@@ -74,6 +74,15 @@ class BackendCommand(click.Command):
         return super().parse_args(ctx, rest)
 
 
+vllm_config_option = click.option(
+    "--vllm-config",
+    "config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML whose section `vllm` holds vLLM's engine arguments; --vllm.NAME VALUE goes before it.",
+)
+
+
 def vllm_words() -> tuple[str, ...]:
     """The words `--vllm.NAME VALUE` of the command under way, which is a `BackendCommand`."""
     return tuple(click.get_current_context().meta.get(_WORDS, ()))
@@ -101,13 +110,7 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(("core", "requests")),
         help="Forks inside vLLM's core, or by requests.  [default: core where this vLLM was tested with it]",
     )
-    @click.option(
-        "--vllm-config",
-        "config",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="YAML whose section `vllm` holds vLLM's engine arguments; --vllm.NAME VALUE goes before it.",
-    )
+    @vllm_config_option
     @wraps(command)
     def chosen(
         *args: Any, backend: str, url: str | None, served_model: str | None, api_key: str | None, ranks: int | None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from apar.backends.vllm.words import read_config
-from apar.cli.backend_options import BackendCommand, vllm_words
+from apar.cli.backend_options import BackendCommand, vllm_config_option, vllm_words
 
 
 class ServeCommand(BackendCommand):
@@ -26,13 +26,7 @@ class ServeCommand(BackendCommand):
 )
 @click.option("--served-model-name", metavar="NAME", help="What clients call the model.  [default: MODEL]")
 @click.option("--dtype", metavar="TYPE", help="float32, bfloat16 or float16.  [default: the model's]")
-@click.option(
-    "--vllm-config",
-    "config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="YAML whose section `vllm` holds vLLM's engine arguments; --vllm.NAME VALUE goes before it.",
-)
+@vllm_config_option
 def command(
     model: str,
     backend: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 from apar.engine.blocks import BlockPool
 from apar.engine.detokenize import Decode, Detokenizer
+from apar.engine.intake import check_length
 from apar.engine.lockstep import complete_step
 from apar.engine.params import SamplingParams, fresh_seed
 from apar.engine.runner import Runner
@@ -78,13 +79,7 @@ class Engine:
 
     def check_request(self, prompt: Sequence[int], params: SamplingParams) -> None:
         """Raise RequestError if the prompt is empty or leaves no room for an answer, or a biased token is none."""
-        if not prompt:
-            raise RequestError("the prompt has no tokens")
-        if len(prompt) >= self.context:
-            raise RequestError(
-                f"the prompt has {len(prompt)} tokens, and the context of {self.context} tokens must also "
-                "hold the answer; shorten the prompt"
-            )
+        check_length(prompt, self.context)
         if unknown := [token for token in params.logit_bias if token >= self._vocabulary]:
             raise RequestError(f"logit_bias names token {unknown[0]}; the model has {self._vocabulary} tokens")
         if self._control and self._control.child in params.logit_bias:

@@ -76,6 +76,17 @@ class Intake:
         return ids
 
 
+def check_length(prompt: Sequence[int], context: int) -> None:
+    """Raise RequestError if a prompt is empty or leaves no room for an answer."""
+    if not prompt:
+        raise RequestError("the prompt has no tokens")
+    if len(prompt) >= context:
+        raise RequestError(
+            f"the prompt has {len(prompt)} tokens, and the context of {context} tokens must also "
+            "hold the answer; shorten the prompt"
+        )
+
+
 def _params_for_each(count: int, params: SamplingParams | Sequence[SamplingParams] | None) -> Sequence[SamplingParams]:
     if params is None or isinstance(params, SamplingParams):
         return [params or SamplingParams()] * count
