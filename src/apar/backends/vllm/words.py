@@ -126,7 +126,10 @@ def _parser(server: bool) -> Any:
             raise UserError(f"vLLM's options: {message}")
 
     if server:
-        from vllm.entrypoints.openai.cli_args import make_arg_parser
+        try:
+            from vllm.entrypoints.launchers.cli_args import make_arg_parser
+        except ModuleNotFoundError:  # where it was before
+            from vllm.entrypoints.openai.cli_args import make_arg_parser
 
         return make_arg_parser(Parser(add_help=False))
     return AsyncEngineArgs.add_cli_args(Parser(add_help=False))
