@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from apar.backends.blocking import Blocking
-from apar.backends.conductor import Sampled
-from apar.backends.sequences import decode_forked
+from apar.backends.conductor import Conductor, Sampled
+from apar.backends.sequences import _News, _Runs, decode_forked
 from apar.backends.streams import GroupBackend, GroupStream
 from apar.engine.intake import Request
 from apar.engine.params import SamplingParams
@@ -92,6 +92,18 @@ async def test_the_answer_is_there_when_the_stream_has_been_read() -> None:
     assert stream.answer.events == tuple(events)
     assert stream.answer.threads == 2
     assert engine.open == 0
+
+
+@in_loop
+async def test_what_befalls_a_run_that_has_ended_is_of_no_interest() -> None:
+    conductor = Conductor(make_group([3], SamplingParams(max_tokens=30), 200))
+    [root] = conductor.orders().begin
+    runs = _Runs(conductor, _Slow())
+    conductor.take(root, [Sampled(4), Sampled(CONTROL.fork), Sampled(0)], ended=False)
+    [child] = conductor.orders().begin
+    runs.hear(_News(root, (), error=RunError("lost")))
+    with pytest.raises(RunError, match="lost"):
+        runs.hear(_News(child, (), error=RunError("lost")))
 
 
 class _Backend(GroupBackend):

@@ -19,13 +19,17 @@ class AnswerEvents(Protocol):
     """The events of one answer as they happen, and after the last of them its `answer`."""
 
     @property
-    def answer(self) -> Answer: ...
+    def answer(self) -> Answer:
+        """The whole answer; raises what it failed with, and RunError before the last event was read."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 
     async def __anext__(self) -> Event: ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Cancel the answer unless it has ended."""
+        ...
 
 
 class Backend(Protocol):
@@ -34,15 +38,23 @@ class Backend(Protocol):
     tokenizer: Any
 
     @property
-    def context(self) -> int: ...
+    def context(self) -> int:
+        """How many tokens a path may have, the prompt included."""
+        ...
 
-    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> AnswerEvents: ...
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> AnswerEvents:
+        """Ask for one answer; raises at once what is wrong with the request, as `LLM.generate` does."""
+        ...
 
     async def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
-    ) -> list[Answer]: ...
+    ) -> list[Answer]:
+        """Answer all prompts, as `LLM.generate` does."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the engine; open and later requests get a RunError."""
+        ...
 
 
 Decode = Callable[[Group], AsyncGenerator[list[Event], None]]

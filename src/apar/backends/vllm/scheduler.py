@@ -64,6 +64,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     # What comes in.
 
     def add_request(self, request: Request) -> None:
+        """Queue a request of a client, as a tree if it may fork."""
         if request.request_id not in self.requests and request.sampling_params is not None:
             self._prepare(request)
         super().add_request(request)
@@ -122,6 +123,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     # What comes out.
 
     def update_from_output(self, *args: Any, **kwargs: Any) -> Any:
+        """Take in a pass; of the outputs that vLLM makes of it, those of an answer's runs become one of its root."""
         outputs = super().update_from_output(*args, **kwargs)
         if not self._trees and not self._invalid:
             return outputs

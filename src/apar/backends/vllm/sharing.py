@@ -20,10 +20,9 @@ Hit = tuple[KVCacheBlocks, int, int, bool]
 
 @dataclass(slots=True)
 class ForkCosts:
-    """What forks have cost so far: tokens of the parent's path that were found in the cache, and computed again."""
+    """What forks have cost so far: tokens of the parent's path that had to be computed again."""
 
     forks: int = 0
-    shared_tokens: int = 0
     recomputed_tokens: int = 0
 
 
@@ -91,7 +90,6 @@ class BlockSharing:
         heir = self._heirs.pop(request_id, None)
         if heir is not None and heir.opens:
             self.costs.forks += 1
-            self.costs.shared_tokens += heir.found
             # [Fork] itself the parent computes in the same step at best.
             self.costs.recomputed_tokens += max(0, heir.common - 1 - heir.found)
 

@@ -47,10 +47,12 @@ class CoreTree:
 
     @property
     def group(self) -> Group:
+        """The answer as far as its logical steps are complete."""
         return self._conductor.group
 
     @property
     def done(self) -> bool:
+        """Whether nothing more comes, because the answer is complete or has failed."""
         return self.group.done or self.failed is not None
 
     def orders(self) -> Orders:
