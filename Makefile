@@ -34,13 +34,13 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,data,sentencepiece,dev]"
+	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,data,sentencepiece,server,client,dev]"
 	touch $@
 
 # vLLM is far larger than all else, so it has an environment of its own. See requirements-vllm.txt for the second step.
 .venv-vllm/installed: pyproject.toml constraints.txt requirements-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
-	$(VLLM)/python $(INSTALL) --editable ".[local,remote]" hypothesis pytest
+	$(VLLM)/python $(INSTALL) --editable ".[local,remote,server,client]" hypothesis pytest
 	$(VLLM)/python $(INSTALL) --no-deps --no-compile --requirement requirements-vllm.txt
 	touch $@
 
