@@ -33,7 +33,6 @@ def test_each_detail_streams_in_its_place_while_others_are_open(view: View, serv
     [_, second, _] = [event for event in EVENTS if isinstance(event, Forked) and event.thread == (0,)]
     reply.upto(upto(EVENTS, second.step + 3))
     expect(view.thread("0.1")).to_have_text(" Find them at", use_inner_text=False)
-    assert not view.text().startswith(Assembler().text + LIST.text), "the answer is not complete"
     first = view.thread("0.0").evaluate("element => element.textContent")
     assert " Take shorter ones, and close".startswith(first[:20])
     assert len(first) < len(" Take shorter ones, and close the tap while you soap.\n   Two minutes are worth a bucket.")
@@ -70,11 +69,10 @@ def test_the_timeline_grows_with_a_row_for_each_thread(view: View, server: FakeS
     expect(rows).to_have_count(1)
     bar = view.timeline().locator("rect[data-thread='0']")
     before = float(bar.get_attribute("width") or 0)
-    reply.upto(upto(EVENTS, first.step + 4))
+    reply.upto(upto(EVENTS, first.step + 2))
     expect(rows).to_have_count(2)
-    expect(rows.nth(1)).to_have_accessible_name(
-        re.compile(r"^thread 0\.0, 1\. Showers:: steps 9 to 12, 4 tokens, being decoded$")
-    )
+    name = f"thread 0.0, 1. Showers: steps {first.step + 1} to {first.step + 2}, 2 tokens, being decoded"
+    expect(rows.nth(1)).to_have_accessible_name(name)
     assert float(bar.get_attribute("width") or 0) > before
     reply.finish()
     view.has_ended()
