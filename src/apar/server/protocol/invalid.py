@@ -21,6 +21,12 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     field = first.get("ctx", {}).get("field") or ".".join(place)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     match first["type"]:
+        case "model_attributes_type" if not place and isinstance(first.get("input"), bytes):
+            return ApiError(
+                415, "the body must be JSON: send it with Content-Type: application/json", code="media_type"
+            )
+        case "model_attributes_type" if not place:
+            return ApiError(400, "the body is no JSON object", code="invalid_value")
         case "json_invalid":
             reason = first.get("ctx", {}).get("error", "")
             return ApiError(400, f"the body is not JSON: {reason} at character {place[-1] if place else 0}")
