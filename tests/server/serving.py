@@ -88,6 +88,13 @@ class Site:
         return sum(map(float, values))
 
 
+class _InProcess(Server):
+    """Ends no process: it is that of the tests."""
+
+    def _end_surely(self, seconds: float = 0.0) -> None:
+        pass
+
+
 @contextmanager
 def serving(
     load: Callable[[], Backend], key: str | None = None, limits: Limits | None = None, **settings: Any
@@ -98,7 +105,7 @@ def serving(
     app = guarded_app(Settings(MODEL, "local", **settings), load, health, limits, key)
     sockets = listen("127.0.0.1", 0)
     configured = ConnectionSettings(app, limits, ws="none", lifespan="on", log_config=None, server_header=False)
-    server = Server(configured, health, lambda line: None)
+    server = _InProcess(configured, health, lambda line: None)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets)), name="server")
     thread.start()
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
