@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 Headers = Iterable[tuple[bytes, bytes]]
 
 # So that a client that is still sending reads why it was refused, the rest of what it sends is taken and dropped.
-_REST_SECONDS = 5.0
+_REST_SECONDS = 2.0
 _REST_BYTES = 64 * 2**20
 
 
