@@ -77,7 +77,8 @@ def test_answers_that_do_not_end_in_time_are_cancelled_and_told_so(sig: signal.S
             server.process.send_signal(sig)
             data = read_until_closed(connection)
         assert server.ended() == 0
-    assert b'data: {"error"' in data and b"stopping" in data
+    assert b'data: {"error"' in data
+    assert b"stopping" in data
     assert data.endswith(b"0\r\n\r\n")
     assert not [line for line in server.lines if "Traceback" in line]
 

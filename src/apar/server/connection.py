@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from apar.server.errors import INVALID, SERVER, ApiError
 from apar.server.limits import Limits
 from apar.server.refusals import error_json
 
@@ -126,7 +127,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _tell(self, status: int, message: str) -> None:
-        body = error_json(message, "server_error" if status >= 500 else "invalid_request_error")
+        body = error_json(ApiError(status, message, SERVER if status >= 500 else INVALID))
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         # Closing now could reset the connection, and the client would lose what it was told.

@@ -29,6 +29,9 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
+FAILED = ApiError(500, "the server has failed at this request; its log says why", SERVER, code="internal_error")
+
+
 def unknown_model(name: str, served: str) -> ApiError:
     """The request names a model that is not here."""
     message = f"there is no model {name[:200]!r} here; this server has {served!r}"
