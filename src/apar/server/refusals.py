@@ -31,13 +31,11 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) ->
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def tell(
-    send: Send, error: ApiError, more_headers: Sequence[tuple[bytes, bytes]] = (), more: bool = False
-) -> None:
+async def tell(send: Send, error: ApiError, extra: Sequence[tuple[bytes, bytes]] = (), more: bool = False) -> None:
     """The response of an error; `more` leaves it open."""
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     body = error_json(error)
-    headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more_headers]
+    headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
