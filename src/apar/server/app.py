@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
 
 from apar.backends.streams import Backend
 from apar.engine.statistics import EngineStatistics
 from apar.server.api import api_routes
+from apar.server.counting import Counting
 from apar.server.desk import Desk
 from apar.server.errors import FAILED, ApiError
+from apar.server.guard import guard
 from apar.server.health import Health
+from apar.server.limits import Limits
 from apar.server.metrics import Metrics
 from apar.server.operation import operation_routes
 from apar.server.pages import page_routes
@@ -57,6 +61,19 @@ def make_app(settings: Settings, load: Callable[[], Backend], health: Health | N
     app.add_exception_handler(Exception, _fail)
     app.state.desk = desk
     return app
+
+
+def guarded_app(
+    settings: Settings,
+    load: Callable[[], Backend],
+    health: Health,
+    limits: Limits,
+    key: str | None = None,
+    origins: Sequence[str] = (),
+) -> ASGIApp:
+    """The application behind its guards, every request counted; raises UserError for a key that nobody can send."""
+    app = make_app(settings, load, health)
+    return Counting(guard(app, limits, key, origins), app.state.desk.metrics)
 
 
 def _watch(metrics: Metrics, backend: Backend) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apar.errors import AparError, BusyError, ModelError, RequestError
+from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: context managers set an exception's traceback
 class ApiError(Exception):
     """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it."""
 
@@ -58,7 +58,7 @@ def of_apar(error: AparError) -> ApiError:
     if isinstance(error, BusyError):
         return busy(str(error), 1)
     if isinstance(error, RequestError):
-        code = "context_length_exceeded" if "context" in str(error) else None
+        code = "context_length_exceeded" if isinstance(error, ContextError) else None
         return ApiError(400, str(error), code=code)
     if isinstance(error, ModelError):
         return ApiError(400, str(error), param="model")

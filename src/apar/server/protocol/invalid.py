@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,14 @@ from apar.server.protocol.fields import Parallel
 
 _KNOWN = {"apar": sorted(Parallel.model_fields)}
 _LONGEST = 300
+_FORM = re.compile(r"str|constrained-str|list\[.*")
+"""What pydantic puts into a place to say which of several forms it tried."""
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The first of pydantic's errors, with the place of the field; how many more there are is told."""
     first = errors[0]
-    place = [str(part) for part in first["loc"] if part != "body"]
+    place = [str(part) for part in first["loc"] if part != "body" and not _FORM.fullmatch(str(part))]
     field = first.get("ctx", {}).get("field") or ".".join(place)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     match first["type"]:
