@@ -2,7 +2,7 @@
 
 Ids are never written as numbers anywhere. Text that comes from a user never becomes a control token: the
 literal text `[Fork]` in a question or an answer is encoded as ordinary text by `encode_text` and
-`encode_prompt`.
+`encode_prompt`, and by `encode_raw`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,30 @@ def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
         rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
     except Exception as error:  # a template raises whatever its author chose
         raise RequestError(f"the model's chat template refuses these messages: {error}") from error
-    ids = tokenizer.encode(rendered, add_special_tokens=False)
+    return _without_control(tokenizer, tokenizer.encode(rendered, add_special_tokens=False))
+
+
+def encode_raw(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text that is gone on from as it is, with the special tokens that the tokenizer puts before texts.
+
+    Its special tokens are recognised in the text, but for control tokens.
+    """
+    return _without_control(tokenizer, tokenizer.encode(text, add_special_tokens=True))
+
+
+def check_ids(tokenizer: Any, ids: Sequence[int]) -> None:
+    """Raise RequestError if one of a prompt's ids is none of the tokenizer's, or a control token."""
+    vocabulary = tokenizer.get_added_vocab()
+    control = {vocabulary[token]: token for token in (FORK, CHILD) if token in vocabulary}
+    for token in ids:
+        if not 0 <= token < len(tokenizer):
+            raise RequestError(f"the prompt names token {token}; the model has {len(tokenizer)} tokens")
+        if token in control:
+            raise RequestError(f"the prompt names token {token}, which is {control[token]}; no prompt may have it")
+
+
+def _without_control(tokenizer: Any, ids: Iterable[int]) -> list[int]:
+    """The ids, control tokens put back to the ordinary text that they can only have come from."""
     vocabulary = tokenizer.get_added_vocab()
     literal = {vocabulary[t]: encode_text(tokenizer, t) for t in (FORK, CHILD) if t in vocabulary}
     return [piece for token in ids for piece in literal.get(token, (token,))]

@@ -11,6 +11,7 @@ from apar.engine.answer import Answer, answers
 from apar.engine.intake import Intake, Request
 from apar.engine.params import Prompt, SamplingParams
 from apar.engine.sequence import Group
+from apar.engine.statistics import EngineStatistics
 from apar.errors import AparError, RunError
 from apar.events import Event
 
@@ -27,6 +28,10 @@ class AnswerEvents(Protocol):
 
     async def __anext__(self) -> Event: ...
 
+    async def take(self) -> list[Event]:
+        """All events that wait, or the next ones to come; empty after the last. Raises what the answer failed with."""
+        ...
+
     async def aclose(self) -> None:
         """Cancel the answer unless it has ended."""
         ...
@@ -42,8 +47,26 @@ class Backend(Protocol):
         """How many tokens a path may have, the prompt included."""
         ...
 
+    @property
+    def forks(self) -> bool:
+        """Whether the model was trained to fork."""
+        ...
+
+    @property
+    def failure(self) -> str | None:
+        """Why it answers no more; None while it does."""
+        ...
+
+    def statistics(self) -> EngineStatistics | None:
+        """What was done so far and what is under way; None where the engine does not tell."""
+        ...
+
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> AnswerEvents:
         """Ask for one answer; raises at once what is wrong with the request, as `LLM.generate` does."""
+        ...
+
+    async def ask(self, prompt: Prompt, params: SamplingParams | None = None) -> Sequence[AnswerEvents]:
+        """Ask for the `params.n` answers of a prompt, which is encoded in another thread."""
         ...
 
     async def generate(
@@ -94,6 +117,16 @@ class GroupStream(AsyncIterator[Event]):
             await self._read()
         return self._events.popleft()
 
+    async def take(self) -> list[Event]:
+        """All events that wait, or the next ones to come; raises as `async for` does, and is empty after the last."""
+        try:
+            event = await anext(self)
+        except StopAsyncIteration:
+            return []
+        taken = [event, *self._events]
+        self._events.clear()
+        return taken
+
     async def _read(self) -> None:
         """Wait for more events; raises StopAsyncIteration, or the answer's error, where there are none."""
         self._reading = asyncio.ensure_future(_next(self._pieces))
@@ -134,6 +167,20 @@ class GroupBackend:
     def __init__(self, intake: Intake, make_group: Callable[[Request], Group], decode: Decode) -> None:
         self._intake, self._make_group, self._decode = intake, make_group, decode
 
+    @property
+    def forks(self) -> bool:
+        """Whether the model was trained to fork."""
+        return self._intake.forks
+
+    @property
+    def failure(self) -> str | None:
+        """Why it answers no more; None while it does."""
+        return None
+
+    def statistics(self) -> EngineStatistics | None:
+        """Nothing: the engine behind has figures of its own."""
+        return None
+
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> GroupStream:
         """Ask for one answer, and return its events as they happen. Called where an event loop runs.
 
@@ -141,11 +188,20 @@ class GroupBackend:
         """
         return self._stream(self._intake.one(prompt, params))
 
+    async def ask(self, prompt: Prompt, params: SamplingParams | None = None) -> list[GroupStream]:
+        """Ask for the `params.n` answers of a prompt, and return the stream of each.
+
+        The prompt is encoded in another thread: the event loop goes on meanwhile. Raises as `stream` does.
+        """
+        requests = await asyncio.to_thread(self._intake.many, [prompt], params)
+        return [self._stream(request) for request in requests]
+
     async def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
     ) -> list[Answer]:
         """Answer all prompts, as `LLM.generate` does. Where the task is cancelled, so are all these answers."""
-        streams = [self._stream(request) for request in self._intake.many(prompts, params)]
+        requests = await asyncio.to_thread(self._intake.many, prompts, params)
+        streams = [self._stream(request) for request in requests]
         async with asyncio.TaskGroup() as tasks:
             outcomes = [tasks.create_task(_outcome(stream)) for stream in streams]
         return answers([task.result() for task in outcomes])

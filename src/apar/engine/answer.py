@@ -81,6 +81,16 @@ class Answer:
         )
 
     @property
+    def control_tokens(self) -> int:
+        """`[Fork]`, which the model sampled, and `[Child]`, which the engine appended: two for each fork."""
+        return 2 * self.forks
+
+    @property
+    def discarded_tokens(self) -> int:
+        """Visible tokens that were decoded and that a stop string left out."""
+        return self.decoded - self.tokens
+
+    @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds else 0.0
 

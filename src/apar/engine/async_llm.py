@@ -64,11 +64,19 @@ class AsyncLLM:
         [ticket] = self._submit([self._intake.one(prompt, params)], silent=False)
         return EventStream(self, ticket)
 
+    async def ask(self, prompt: Prompt, params: SamplingParams | None = None) -> list[EventStream]:
+        """Ask for the `params.n` answers of a prompt, and return the stream of each.
+
+        The prompt is encoded in another thread: the event loop goes on meanwhile. Raises as `stream` does.
+        """
+        requests = await asyncio.to_thread(self._intake.many, [prompt], params)
+        return [EventStream(self, ticket) for ticket in self._submit(requests, silent=False)]
+
     async def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
     ) -> list[Answer]:
         """Answer all prompts, as `LLM.generate` does. Where the task is cancelled, so are all these answers."""
-        tickets = self._submit(self._intake.many(prompts, params), silent=True)
+        tickets = self._submit(await asyncio.to_thread(self._intake.many, prompts, params), silent=True)
         try:
             for ticket in tickets:
                 await ticket.letters.get()
@@ -77,6 +85,16 @@ class AsyncLLM:
                 self._service.cancel(ticket)
             raise
         return answers([ticket.outcome for ticket in tickets])
+
+    @property
+    def forks(self) -> bool:
+        """Whether the model was trained to fork."""
+        return self._intake.forks
+
+    @property
+    def failure(self) -> str | None:
+        """Why the engine answers no more; None while it does."""
+        return self._service.failure
 
     def statistics(self) -> EngineStatistics:
         """What was done so far and what is under way. Requests that the engine has yet to take are waiting too."""
@@ -129,11 +147,23 @@ class EventStream(AsyncIterator[Event]):
             await self._read()
         return self._events.popleft()
 
+    async def take(self) -> list[Event]:
+        """All events that wait, or the next ones to come; raises as `async for` does, and is empty after the last."""
+        try:
+            if not self._events:
+                await self._read()
+        except StopAsyncIteration:
+            return []
+        taken = list(self._events)
+        self._events.clear()
+        return taken
+
     async def _read(self) -> None:
         """Wait for more events; raises StopAsyncIteration, or the answer's error, where there are none."""
         if self._outcome is None and self._cancel.alive:
             try:
                 self._events.extend(await self._ticket.letters.get())
+                self._take_more()
             except BaseException:
                 self._cancel()
                 raise
@@ -144,6 +174,16 @@ class EventStream(AsyncIterator[Event]):
         if isinstance(self._outcome, AparError):
             raise self._outcome
         raise StopAsyncIteration
+
+    def _take_more(self) -> None:
+        """Read what came meanwhile, but for the last letter, which is empty."""
+        letters = self._ticket.letters
+        while self._events and not letters.empty():
+            letter = letters.get_nowait()
+            if not letter:
+                letters.put_nowait(letter)
+                return
+            self._events.extend(letter)
 
     async def aclose(self) -> None:
         """Cancel the answer unless it has ended; no more events come."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from apar.engine.params import Prompt, SamplingParams, fresh_seed
+from apar.engine.params import Prompt, RawPrompt, SamplingParams, fresh_seed
 from apar.errors import ContextError, RequestError
-from apar.tokens import ControlTokens, encode_prompt
+from apar.tokens import ControlTokens, Message, check_ids, encode_prompt, encode_raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Intake:
     """
 
     def __init__(self, tokenizer: Any, forks: bool, check: Callable[[Sequence[int], SamplingParams], None]) -> None:
-        self._tokenizer, self._forks, self._check = tokenizer, forks, check
+        self.forks = forks
+        self._tokenizer, self._check = tokenizer, check
         # A tokenizer keeps the options of a call as its state: without the lock, the text `[Fork]` of one prompt
         # becomes a control token while another prompt is being encoded.
         self._lock = threading.Lock()
@@ -67,13 +68,23 @@ class Intake:
         return [Request(ids, params, choice) for choice in range(params.n)]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork and not self._forks:
+        if params.fork and not self.forks:
             ControlTokens.of(self._tokenizer)  # raises, naming what is missing
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        with self._lock:
-            ids = encode_prompt(self._tokenizer, messages)
+        ids = self._raw(prompt) if isinstance(prompt, RawPrompt) else self._chat(prompt)
         self._check(ids, params)
         return ids
+
+    def _chat(self, prompt: str | Sequence[Message]) -> list[int]:
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        with self._lock:
+            return encode_prompt(self._tokenizer, messages)
+
+    def _raw(self, prompt: RawPrompt) -> list[int]:
+        if isinstance(prompt.content, str):
+            with self._lock:
+                return encode_raw(self._tokenizer, prompt.content)
+        check_ids(self._tokenizer, prompt.content)
+        return list(prompt.content)
 
 
 def check_length(prompt: Sequence[int], context: int) -> None:

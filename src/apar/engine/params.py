@@ -11,8 +11,20 @@ from typing import Any
 from apar.errors import RequestError
 from apar.tokens import Message
 
-Prompt = str | Sequence[Message]
-"""A question: plain text is one user turn, otherwise the turns of a chat."""
+
+@dataclass(frozen=True, slots=True)
+class RawPrompt:
+    """A text, or token ids, that the answer goes on from: no chat template is put around it.
+
+    In a text the tokenizer's special tokens are recognised, as in a chat that somebody else has put into the
+    template; control tokens are not, and are refused among token ids.
+    """
+
+    content: str | tuple[int, ...]
+
+
+Prompt = str | Sequence[Message] | RawPrompt
+"""A question: plain text is one user turn, otherwise the turns of a chat, or what is to be gone on from."""
 
 MAX_PRIORITY = 1_000_000
 MAX_LOGPROBS = 20

@@ -97,6 +97,11 @@ class Service:
         """Requests that no pass has had a row of yet."""
         return self._waiting
 
+    @property
+    def failure(self) -> str | None:
+        """Why no more requests are taken; None while they are."""
+        return self._ended[0] if self._ended else None
+
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Hand requests in, all or none. Raises BusyError where too many wait, RunError where the engine is gone."""
         with self._lock:

@@ -95,6 +95,13 @@ class VllmBackend(GroupBackend):
             raise ModelError(NO_PREFIX_CACHING)
         super().__init__(Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode)
 
+    @property
+    def failure(self) -> str | None:
+        """Why it answers no more; None while it does."""
+        if self._closed:
+            return "the engine was closed"
+        return "vLLM's engine has died" if self._engine.errored else None
+
     def close(self) -> None:
         """End vLLM's processes; open answers get a RunError, and later ones too. May be called again."""
         if not self._closed:

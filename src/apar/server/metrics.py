@@ -1,0 +1,187 @@
+"""The server's figures for Prometheus: every name begins with `apar_`, and units are seconds, tokens and blocks.
+
+The table of all names is docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from apar.engine.answer import Answer, Mode
+from apar.engine.statistics import EngineStatistics
+from apar.server.engine_metrics import EngineCollector
+
+Reason = Literal["busy", "unready", "key", "large", "slow", "type", "path", "request"]
+"""Why a request was refused: too many are open (429); the model is loading, has failed or the server is stopping
+(503); no or a wrong key (401); too large a body (413); the body did not come in time (408); a media type that is
+not JSON (415); no such model or path (404); a request that is wrong or asks for what there is not (400)."""
+
+ENDPOINTS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/models",
+    "/health",
+    "/metrics",
+    "/version",
+    "/docs",
+    "/openapi.json",
+    "/",
+    "/page",
+)
+OTHER = "other"
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
+THREADS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+TOKENS_PER_STEP = (1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 6, 8, 12, 16, 32)
+BLOCKS = tuple(2**power for power in range(17))
+
+
+class Metrics:
+    """What the server counts. Each has a registry of its own, so that several servers fit into one process.
+
+    Labels have few values, all known beforehand: nothing that a client sends becomes one.
+    """
+
+    def __init__(self, backend: str, model: str, version: str) -> None:
+        self._registry = _Registry()
+        self._engine = EngineCollector()
+        self._registry.register(self._engine)
+        ProcessCollector(registry=self._registry)
+        about = self._gauge("apar_info", "What this server runs; always 1.", "backend", "model", "version")
+        about.labels(backend, model, version).set(1)
+        self._requests = self._counter("apar_requests", "HTTP requests answered.", "endpoint", "status")
+        self._refused = self._counter("apar_requests_refused", "Requests refused, by reason.", "reason")
+        self._open = self._gauge("apar_answers_open", "Answers under way.")
+        self._answers = self._counter("apar_answers", "Answers given whole.", "mode", "reason")
+        self._cancelled = self._counter("apar_answers_cancelled", "Answers cancelled because the client was gone.")
+        self._failed = self._counter("apar_answers_failed", "Answers that ended by an error while they ran.")
+        self._counts = {name: self._counter(name, text, "mode") for name, text, _ in _COUNTS}
+        self._histograms = {
+            name: Histogram(name, text, ["mode"], buckets=buckets, registry=self._registry)
+            for name, text, buckets, _ in _HISTOGRAMS
+        }
+        self._begin_at_zero()
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """All figures as text, and its media type: OpenMetrics if the header `Accept` asks for it."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type
+
+    def watch(self, statistics: Callable[[], EngineStatistics]) -> None:
+        """Tell the figures of an engine too, which are asked for whenever all are rendered."""
+        self._engine.statistics = statistics
+
+    def request(self, endpoint: str, status: int) -> None:
+        """A request was answered with an HTTP status. A path that is none of `ENDPOINTS` counts as `other`."""
+        known = "/page" if endpoint.startswith("/page/") else endpoint if endpoint in ENDPOINTS else OTHER
+        self._requests.labels(known, str(status)).inc()
+
+    def refused(self, reason: Reason) -> None:
+        """A request was turned away before it was answered."""
+        self._refused.labels(reason).inc()
+
+    def opened(self) -> None:
+        """An answer is under way; `closed` has to follow."""
+        self._open.inc()
+
+    def closed(self) -> None:
+        """An answer that was opened is over, whatever its end."""
+        self._open.dec()
+
+    def answered(self, answer: Answer) -> None:
+        """An answer came to its end. The prompt of several answers to one request counts once."""
+        self._answers.labels(answer.mode, answer.finish_reason).inc()
+        for name, _, count in _COUNTS:
+            self._counts[name].labels(answer.mode).inc(count(answer))
+        for name, _, _, value in _HISTOGRAMS:
+            observed = value(answer)
+            if observed is not None:
+                self._histograms[name].labels(answer.mode).observe(observed)
+
+    def cancelled(self) -> None:
+        """A client was gone before its answer was complete."""
+        self._cancelled.inc()
+
+    def failed(self) -> None:
+        """An answer that had begun ended by an error."""
+        self._failed.inc()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _begin_at_zero(self) -> None:
+        """Make all series whose labels are known, so that their first count is seen as a rise."""
+        for reason in get_args(Reason):
+            self._refused.labels(reason)
+        for mode in get_args(Mode):
+            for finish_reason in ("stop", "length"):
+                self._answers.labels(mode, finish_reason)
+            for metric in (*self._counts.values(), *self._histograms.values()):
+                metric.labels(mode)
+
+
+class _Registry(CollectorRegistry):
+    """Without the time at which each series began, which would double their number."""
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+def _of_first_choice(count: Callable[[Answer], int]) -> Callable[[Answer], int]:
+    return lambda answer: 0 if answer.choice else count(answer)
+
+
+_COUNTS: tuple[tuple[str, str, Callable[[Answer], int]], ...] = (
+    ("apar_prompt_tokens", "Tokens of prompts.", _of_first_choice(lambda answer: answer.prompt_tokens)),
+    (
+        "apar_cached_tokens",
+        "Tokens of prompts that were found in the cache.",
+        _of_first_choice(lambda answer: answer.cached_tokens),
+    ),
+    ("apar_visible_tokens", "Visible tokens of answers.", lambda answer: answer.tokens),
+    ("apar_control_tokens", "Control tokens of answers: two for each fork.", lambda answer: answer.control_tokens),
+    (
+        "apar_discarded_tokens",
+        "Tokens that were decoded and that a stop string left out.",
+        lambda answer: answer.discarded_tokens,
+    ),
+    ("apar_forks", "Forks of answers.", lambda answer: answer.forks),
+    ("apar_steps", "Forward passes that answers took part in.", lambda answer: answer.steps),
+    ("apar_critical_path_steps", "Logical steps of answers.", lambda answer: answer.critical_path),
+    ("apar_preemptions", "Times that an answer lost its KV blocks to others.", lambda answer: answer.preemptions),
+)
+"""Name (to which `_total` is appended), meaning and amount of what is summed over all answers."""
+
+_HISTOGRAMS: tuple[tuple[str, str, tuple[float, ...], Callable[[Answer], float | None]], ...] = (
+    ("apar_answer_seconds", "Seconds from the request to the end of the answer.", SECONDS, lambda a: a.seconds),
+    (
+        "apar_answer_queue_seconds",
+        "Seconds from the request to the beginning of its first forward pass.",
+        SECONDS,
+        lambda answer: answer.queue_seconds,
+    ),
+    (
+        "apar_answer_first_token_seconds",
+        "Seconds from the request to the first visible token.",
+        SECONDS,
+        lambda answer: answer.first_token_seconds,
+    ),
+    ("apar_answer_threads", "Threads of an answer.", THREADS, lambda answer: answer.threads),
+    (
+        "apar_answer_tokens_per_step",
+        "Visible tokens of an answer for each forward pass.",
+        TOKENS_PER_STEP,
+        lambda answer: answer.tokens_per_step,
+    ),
+    ("apar_answer_kv_blocks", "Most KV blocks that an answer held at a time.", BLOCKS, lambda a: a.kv_blocks_peak),
+)
+"""Name, meaning, bounds of the buckets, and the value of an answer (None: it has none)."""

@@ -1,0 +1,82 @@
+/** Asking the server: a request's body, and the chunks of its answer as they come. */
+
+import { broken, failedMidway, Failure, garbled, refusal, unreachable } from "./failures.js";
+import { EventParser } from "./sse.js";
+
+/** The body of a request. Settings that are not given are left to the server. */
+export function bodyOf(question, settings, model, fork) {
+  const { max_threads, max_depth, ...sampling } = settings;
+  const limits = fork ? { max_threads, max_depth } : { fork: false };
+  return {
+    model,
+    messages: [{ role: "user", content: question }],
+    stream: true,
+    stream_options: { include_usage: true },
+    ...sampling,
+    apar: { stream: "threads", metrics: true, ...limits },
+  };
+}
+
+/** The chunks of an answer; throws a Failure, or the signal's AbortError. */
+export async function* ask(body, key, signal) {
+  const headers = { "Content-Type": "application/json" };
+  if (key) headers.Authorization = "Bearer " + key;
+  const response = await reach("v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body), signal });
+  if (!response.ok) throw await refusal(response);
+  for await (const data of dataOf(response.body, signal)) {
+    if (data === "[DONE]") return;
+    const chunk = parsed(data);
+    if (chunk.error) throw failedMidway(chunk.error);
+    yield chunk;
+  }
+  throw broken();
+}
+
+/** What the server tells of itself at `path`, which needs no key: `[status, data]`. */
+export async function told(path) {
+  const response = await reach(path, { cache: "no-store" });
+  return [response.status, parsed(await response.text())];
+}
+
+async function reach(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    throw error.name === "TypeError" && !(options.signal?.aborted) ? unreachable() : error;
+  }
+}
+
+async function* dataOf(stream, signal) {
+  const parser = new EventParser();
+  const decoder = new TextDecoder();
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { value, done } = await read(reader, signal);
+      if (done) return;
+      yield* parser.push(decoder.decode(value, { stream: true }));
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // it may have ended already
+  }
+}
+
+async function read(reader, signal) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    throw signal.aborted ? error : broken();
+  }
+}
+
+function parsed(text) {
+  try {
+    const data = JSON.parse(text);
+    if (data !== null && typeof data === "object") return data;
+  } catch {
+    // told below
+  }
+  throw garbled();
+}
+
+export { Failure };

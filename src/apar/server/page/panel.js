@@ -1,0 +1,114 @@
+/** One answer: its figures, its threads' timeline and its document. */
+
+import { linkChoices } from "./choice.js";
+import { AnswerDocument } from "./document.js";
+import { make } from "./dom.js";
+import { counters } from "./figures.js";
+import { extent } from "./layout.js";
+import { Recording } from "./recording.js";
+import { Timeline } from "./timeline.js";
+import { inStepOrder, writeTrace } from "./trace.js";
+
+/** What is known of one answer. `state`: waiting, decoding, complete, cut, stopped, failed or trace. */
+export const makeRun = (title, state = "waiting") =>
+  ({ title, state, recording: new Recording(), metrics: null, seconds: null, firstText: null });
+
+const STATES = {
+  waiting: "waiting", decoding: "decoding", complete: "complete", cut: "cut by max. tokens", stopped: "stopped",
+  failed: "broken off", trace: "from a file",
+};
+
+export const isOpen = (run) => run.state === "waiting" || run.state === "decoding";
+
+export class Panel {
+  #run;
+  #shown = new Recording(); // what is drawn: in a replay less than the run has
+  #events = []; // of the run, those that are drawn first
+  #news = new Set(); // threads to be drawn
+  #cells = new Map();
+
+  /** `changed` is called when there is something to draw. */
+  constructor(run, changed) {
+    this.#run = run;
+    this.document = new AnswerDocument(`Answer, ${run.title}`);
+    this.timeline = new Timeline(`Threads over steps, ${run.title}`, changed);
+    linkChoices([this.document, this.timeline], () => this.#shown.inReadingOrder().map((thread) => thread.key));
+    this.state = make("span", { class: "state" });
+    this.figures = make("dl", { class: "figures" });
+    const save = make("button", { type: "button", class: "quiet", onclick: () => this.#save() }, "Save trace");
+    const head = make("header", {}, make("h3", {}, run.title), this.state, save);
+    this.element = make("section", { class: "panel", "aria-label": run.title }, head, this.figures, this.timeline.element, this.document.element);
+    this.showAll();
+  }
+
+  get run() {
+    return this.#run;
+  }
+
+  /** The steps that the axis needs. While an answer grows they are round, so that the axis seldom changes. */
+  get steps() {
+    return isOpen(this.#run) ? extent(this.#run.recording.steps) : this.#run.recording.steps;
+  }
+
+  /** Take in an event of the answer that is being decoded. */
+  add(event) {
+    this.#news.add(this.#run.recording.add(event));
+  }
+
+  /** Show all there is of the run. */
+  showAll() {
+    this.#clear();
+    this.#shown = this.#run.recording;
+    this.#news = new Set(this.#shown.inReadingOrder());
+  }
+
+  /** Show the run as it was after `step`; the run must have ended. */
+  showUpTo(step) {
+    if (step >= this.#run.recording.steps - 1) {
+      if (this.#shown !== this.#run.recording) this.showAll();
+      return;
+    }
+    if (this.#shown === this.#run.recording || step < this.#shown.steps - 1) {
+      if (this.#events.length !== this.#run.recording.events.length) this.#events = inStepOrder(this.#run.recording.events);
+      this.#clear();
+      this.#shown = new Recording();
+    }
+    for (let next = this.#shown.events.length; this.#events[next].step <= step; next += 1) {
+      this.#news.add(this.#shown.add(this.#events[next]));
+    }
+  }
+
+  draw(steps) {
+    this.document.draw(this.#news);
+    this.#news.clear();
+    this.timeline.draw(this.#shown, steps);
+    const whole = this.#shown === this.#run.recording;
+    this.#count(whole ? this.#run : { ...makeRun(""), recording: this.#shown });
+    this.state.textContent = STATES[this.#run.state];
+    this.element.dataset.state = this.#run.state;
+    this.element.dataset.open = isOpen(this.#run) || !whole;
+  }
+
+  #clear() {
+    this.document.clear();
+    this.timeline.clear();
+    this.#news.clear();
+  }
+
+  #count(run) {
+    for (const [name, value, title] of counters(run)) {
+      if (!this.#cells.has(name)) {
+        this.#cells.set(name, make("dd", {}));
+        this.figures.append(make("div", { title }, make("dt", {}, name), this.#cells.get(name)));
+      }
+      const cell = this.#cells.get(name);
+      if (cell.textContent !== value) cell.textContent = value;
+    }
+  }
+
+  #save() {
+    const address = URL.createObjectURL(new Blob([writeTrace(this.#run.recording.events)], { type: "application/jsonl" }));
+    make("a", { href: address, download: `${this.#run.title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.jsonl` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  }
+}

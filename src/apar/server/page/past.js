@@ -1,0 +1,23 @@
+/** The questions of this visit, which can be shown again. */
+
+import { byId, make } from "./dom.js";
+import { summary } from "./figures.js";
+
+export class Past {
+  #entries = new Set();
+
+  /** `show` is called with the entry that is chosen. */
+  constructor(show) {
+    this.show = show;
+  }
+
+  /** Take in an entry that has been asked or opened. */
+  add(entry) {
+    if (this.#entries.has(entry) || !entry.runs.some((run) => run.recording.events.length)) return;
+    this.#entries.add(entry);
+    const about = make("small", {}, summary(entry.runs[0]));
+    const button = make("button", { type: "button", onclick: () => this.show(entry) }, make("span", {}, entry.question), about);
+    byId("past-list").prepend(make("li", {}, button));
+    byId("past").hidden = false;
+  }
+}

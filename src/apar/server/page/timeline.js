@@ -1,0 +1,99 @@
+/** The threads over the steps: a row each, with a bar from its first step to its last, and a mark where it forks. */
+
+import { draw, make } from "./dom.js";
+import { count, whole } from "./figures.js";
+import { BAR, hueOf, layout, ROW, TOP } from "./layout.js";
+
+const MOST_ROWS = 200;
+
+const ENDS = { eos: "ended", stop: "ended by a stop text", length: "cut by a limit", cancelled: "cancelled" };
+
+export class Timeline {
+  #rows = new Map(); // by thread: its button and the parts that change
+  #picture = draw("svg", { class: "tracks", "aria-hidden": "true" });
+  #list = make("ul", {});
+  #more = make("p", { class: "faint more", hidden: true });
+
+  /** `resized` is called when the drawing has to be done again. */
+  constructor(label, resized) {
+    const head = make("div", { class: "axis-names", "aria-hidden": "true" }, make("span", {}, "thread"), make("span", {}, "tokens"));
+    this.element = make("div", { class: "timeline", role: "region", "aria-label": label }, head, this.#picture, this.#list, this.#more);
+    new ResizeObserver(resized).observe(this.element);
+  }
+
+  clear() {
+    this.#rows.clear();
+    this.#list.replaceChildren();
+    this.#picture.replaceChildren();
+  }
+
+  /** The button of a thread; undefined if it has none. */
+  elementOf(key) {
+    return this.#rows.get(key)?.button;
+  }
+
+  /** Draw `recording` on an axis of `steps` steps. */
+  draw(recording, steps) {
+    const all = recording.inReadingOrder();
+    const threads = all.slice(0, MOST_ROWS);
+    this.#more.hidden = all.length === threads.length;
+    this.#more.textContent = `and ${count(all.length - threads.length, "more thread")}`;
+    threads.forEach((thread, index) => this.#row(thread, index, recording.tokensOf(thread)));
+    const height = TOP + ROW * threads.length;
+    this.#picture.setAttribute("height", height);
+    const width = this.#picture.clientWidth;
+    if (width) this.#paint(layout(threads, steps, width), height);
+  }
+
+  #row(thread, index, tokens) {
+    let row = this.#rows.get(thread.key);
+    if (!row) {
+      row = makeRow(thread, this.#rows.size === 0);
+      this.#rows.set(thread.key, row);
+      this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
+    }
+    const ended = thread.finished === null ? "being decoded" : ENDS[thread.finished];
+    const told = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}`;
+    if (told === row.told) return;
+    row.told = told;
+    row.button.setAttribute("aria-label", `thread ${thread.key}, ${thread.lead}: ${told}`);
+    row.button.title = `${thread.lead}\n${told}`;
+    row.tokens.textContent = whole(tokens);
+  }
+
+  #paint({ ticks, bars, forks }, height) {
+    const axis = ticks.flatMap(({ x, label }) => [
+      draw("line", { class: "grid", x1: x, x2: x, y1: TOP - 4, y2: height }),
+      draw("text", { x: x + 3, y: TOP - 8 }, label),
+    ]);
+    const links = forks.filter((fork) => fork.to !== null).map((fork) => hued(fork.thread, draw("path", {
+      class: "fork", d: `M${fork.x} ${fork.from + BAR}V${fork.to + (ROW - BAR) / 2}`,
+    })));
+    const shapes = bars.map((bar) => hued(bar.thread, draw("rect", {
+      class: classOf(bar.thread), "data-thread": bar.thread.key, x: bar.x, y: bar.y, width: bar.width, height: BAR, rx: 3,
+    })));
+    const marks = forks.map((fork) => draw("line", {
+      class: "mark", x1: fork.x, x2: fork.x, y1: fork.from, y2: fork.from + BAR,
+    }));
+    this.#picture.replaceChildren(...axis, ...links, ...shapes, ...marks);
+  }
+}
+
+function makeRow(thread, first) {
+  const depth = Math.min(thread.path.length - 1, 6);
+  const label = make("span", { class: "label" }, make("b", {}, thread.key), " ", thread.lead);
+  label.style.setProperty("--depth", depth);
+  const tokens = make("span", { class: "tokens" });
+  const button = make("button", { type: "button", "data-thread": thread.key, tabindex: first ? "0" : "-1" }, label, tokens);
+  button.style.setProperty("--hue", hueOf(thread.number));
+  if (depth === 0) button.classList.add("root");
+  return { item: make("li", {}, button), button, tokens, told: "" };
+}
+
+function hued(thread, shape) {
+  if (thread.path.length === 1) shape.classList.add("root");
+  else shape.style.setProperty("--hue", hueOf(thread.number));
+  return shape;
+}
+
+const classOf = ({ finished }) => "bar" + (finished === null ? " live" : finished === "eos" ? "" : " cut");

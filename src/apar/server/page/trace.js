@@ -1,0 +1,62 @@
+/** Trace files: one event a line, as `apar generate --trace` writes them. */
+
+import { Recording } from "./recording.js";
+
+const MOST_STEPS = 10_000_000;
+
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+const areCounts = (value) => Array.isArray(value) && value.every(isCount);
+const isPath = (value) => areCounts(value) && value[0] === 0;
+const isStep = (value) => isCount(value) && value < MOST_STEPS;
+const isText = (value) => typeof value === "string";
+const isReason = (value) => ["eos", "stop", "length", "cancelled"].includes(value);
+const isParent = (value) => value === null || isPath(value);
+
+const KINDS = {
+  started: { thread: isPath, parent: isParent, step: isStep },
+  delta: { thread: isPath, step: isStep, token_ids: areCounts, text: isText },
+  forked: { thread: isPath, child: isPath, step: isStep },
+  finished: { thread: isPath, step: isStep, reason: isReason },
+};
+
+/** The event with the keys of its kind only; throws an Error that says what is wrong. */
+export function checked(event) {
+  const kind = event !== null && typeof event === "object" && Object.hasOwn(KINDS, event.event) ? KINDS[event.event] : null;
+  if (!kind) throw new Error("it is no event");
+  const kept = { event: event.event };
+  for (const [key, isRight] of Object.entries(kind)) {
+    if (!isRight(event[key])) throw new Error(`"${key}" of a ${event.event} event is missing or wrong`);
+    kept[key] = event[key];
+  }
+  return kept;
+}
+
+/** The events of a trace; throws an Error that names the first line that is wrong. */
+export function readTrace(text, name) {
+  const lines = text.replace(/^\ufeff/, "").split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  const recording = new Recording();
+  lines.forEach((line, index) => {
+    try {
+      recording.add(checked(parsed(line)));
+    } catch (error) {
+      throw new Error(`${name}, line ${index + 1}: ${error.message}. A trace is what apar generate --trace writes.`);
+    }
+  });
+  if (!recording.events.length) throw new Error(`${name} is empty: a trace has an event on every line.`);
+  return recording.events;
+}
+
+function parsed(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new Error("it is not JSON");
+  }
+}
+
+/** The text of a trace file. */
+export const writeTrace = (events) => events.map((event) => JSON.stringify(event) + "\n").join("");
+
+/** The events in the order of their steps; within a step, and so within a thread, their order stays. */
+export const inStepOrder = (events) => [...events].sort((one, other) => one.step - other.step);

@@ -1,0 +1,59 @@
+"""`/v1/chat/completions`: the request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from apar.engine.params import SamplingParams
+from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Part, Request, wrong
+from apar.tokens import Message
+
+
+class TextPart(Part):
+    """A piece of a message; only text can be read."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Turn(Part):
+    """One message of a chat."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[list[TextPart], Field(min_length=1)]
+
+    def message(self) -> Message:
+        """The message for a chat template; `developer` is OpenAI's later name of `system`."""
+        role = "system" if self.role == "developer" else self.role
+        parts = [self.content] if isinstance(self.content, str) else [part.text for part in self.content]
+        return {"role": role, "content": "".join(parts)}
+
+
+class ChatRequest(Request):
+    """A chat to be gone on with by the assistant. A field that is not here is refused."""
+
+    messages: list[Turn] = Field(min_length=1, description="The chat so far. Control tokens in it are ordinary text.")
+    max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS, description="OpenAI's older name of the next.")
+    max_completion_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_TOKENS,
+        description="Budget of visible tokens, all threads together. By default the length of the model's context.",
+    )
+    logprobs: bool = Field(default=False, description="Log probabilities of the tokens, in reading order.")
+    top_logprobs: Logprobs | None = Field(default=None, description="And of so many of the likeliest; needs logprobs.")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> ChatRequest:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise wrong("top_logprobs", "top_logprobs needs logprobs to be true")
+        if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
+            raise wrong("max_tokens", "max_tokens and max_completion_tokens are the same limit; give one of them")
+        return self
+
+    def params(self, context: int, forks: bool) -> SamplingParams:
+        """What is asked of the answers of a model with `context` tokens."""
+        budget = self.max_completion_tokens or self.max_tokens or context
+        return self.sampling(budget, (self.top_logprobs or 0) if self.logprobs else None, forks)

@@ -1,0 +1,136 @@
+"""Fields that chats and completions have in common, and how a request becomes parameters of an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from apar.engine.params import MAX_BIAS, MAX_LOGPROBS, MAX_PENALTY, MAX_REPETITION, MIN_REPETITION, SamplingParams
+from apar.server.protocol.unsupported import refusal_of
+
+MAX_TOKENS = 1_000_000
+MAX_CHOICES = 128
+MAX_STOPS = 64
+MAX_THREADS = 1024
+MAX_DEPTH = 64
+_SEEDS = 2**63
+
+StopText = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
+Penalty = Annotated[float, Field(ge=-MAX_PENALTY, le=MAX_PENALTY)]
+Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
+
+
+class Part(BaseModel):
+    """A part of a request: nothing is converted, an unknown field is an error, and null is as good as absent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
+
+
+class StreamOptions(Part):
+    """OpenAI's options of a stream."""
+
+    include_usage: bool = Field(default=False, description="One more chunk at the end, with the usage.")
+
+
+class Parallel(Part):
+    """How an answer is decoded in parallel, and what is told of it. Only this server knows these fields."""
+
+    stream: Literal["text", "threads"] = Field(
+        default="text",
+        description="`threads`: chunks have threads, parents, steps and texts in a key `apar`.",
+    )
+    fork: bool | None = Field(
+        default=None, description="false: decode sequentially. By default a model forks if it can"
+    )
+    max_threads: int = Field(default=32, ge=1, le=MAX_THREADS, description="Threads in all, the first included.")
+    max_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="Length of the longest thread path.")
+    metrics: bool = Field(default=False, description="The answer has `metrics.parallel`.")
+
+
+class Request(Part):
+    """What chats and completions have in common."""
+
+    model: str = Field(description="A name that /v1/models lists.", max_length=1000)
+    stream: bool = Field(default=False, description="Answer by server-sent events, in reading order.")
+    stream_options: StreamOptions | None = None
+    temperature: float = Field(default=1.0, ge=0, le=2, description="0 is greedy.")
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=-1, le=MAX_TOKENS, description="0 and -1 are off.")
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    repetition_penalty: float = Field(default=1.0, ge=MIN_REPETITION, le=MAX_REPETITION)
+    logit_bias: dict[TokenId, Bias] = Field(default_factory=dict, description="Token ids and what is added to logits.")
+    seed: int | None = Field(default=None, ge=-_SEEDS, lt=_SEEDS, description="The same seed gives the same answer.")
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = Field(
+        default=None, description="The answer ends before the first of these texts, wherever in reading order it is."
+    )
+    n: int = Field(default=1, ge=1, le=MAX_CHOICES, description="Independent answers.")
+    user: str | None = Field(default=None, max_length=1000, description="Who asks, for the server's log.")
+    apar: Parallel = Parallel()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        """Drop fields that ask for nothing, and say why those are refused that ask for what is not here."""
+        if not isinstance(data, dict):
+            return data
+        kept = {key: value for key, value in data.items() if value is not None}
+        for name in [name for name in kept if name not in cls.model_fields]:
+            refusal = refusal_of(name, kept[name], kept)
+            if refusal is None:
+                del kept[name]
+            elif refusal:
+                raise PydanticCustomError("unsupported", "{reason}", {"reason": refusal, "field": name})
+        return kept
+
+    @model_validator(mode="after")
+    def _options_of_streams(self) -> Request:
+        for name, given in (("stream_options", self.stream_options), ("apar.stream", self.apar.stream == "threads")):
+            if given and not self.stream:
+                raise wrong(name, f"{name} is of streams; set stream to true")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def sampling(self, max_tokens: int, logprobs: int | None, forks: bool) -> SamplingParams:
+        """The parameters of the answers; `forks` says whether the model does so if nothing is said."""
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return SamplingParams(
+            max_tokens=max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=max(self.top_k, 0),
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            logit_bias={int(token): bias for token, bias in self.logit_bias.items()},
+            logprobs=logprobs,
+            seed=None if self.seed is None else self.seed % (2 * _SEEDS),
+            stop=tuple(stops),
+            n=self.n,
+            fork=forks if self.apar.fork is None else self.apar.fork,
+            max_threads=self.apar.max_threads,
+            max_depth=self.apar.max_depth,
+        )
+
+
+def wrong(field: str, reason: str) -> PydanticCustomError:
+    """What fields together ask for does not fit."""
+    return PydanticCustomError("unfit", "{reason}", {"reason": reason, "field": field})
+
+
+Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]

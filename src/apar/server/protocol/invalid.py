@@ -1,0 +1,55 @@
+"""What is wrong with a body that is no request, as an error of the API."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apar.server.errors import ApiError
+from apar.server.protocol.chat import ChatRequest
+from apar.server.protocol.fields import Parallel
+
+_KNOWN = {"apar": sorted(Parallel.model_fields)}
+_LONGEST = 300
+
+
+def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    """The first of pydantic's errors, with the place of the field; how many more there are is told."""
+    first = errors[0]
+    place = [str(part) for part in first["loc"] if part != "body"]
+    field = first.get("ctx", {}).get("field") or ".".join(place)
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    match first["type"]:
+        case "model_attributes_type" if not place and isinstance(first.get("input"), bytes):
+            return ApiError(
+                415, "the body must be JSON: send it with Content-Type: application/json", code="media_type"
+            )
+        case "model_attributes_type" if not place:
+            return ApiError(400, "the body is no JSON object", code="invalid_value")
+        case "json_invalid":
+            reason = first.get("ctx", {}).get("error", "")
+            return ApiError(400, f"the body is not JSON: {reason} at character {place[-1] if place else 0}")
+        case "extra_forbidden":
+            return ApiError(400, _unknown(place) + more, param=field, code="unknown_field")
+        case "unsupported":
+            return ApiError(400, _cut(first["msg"]), param=field, code="unsupported_field")
+        case "unfit":
+            return ApiError(400, _cut(first["msg"]), param=field, code="invalid_value")
+        case "missing" if not place:
+            return ApiError(400, "the request has no body; send a JSON object", code="missing_field")
+        case "missing":
+            return ApiError(400, f"{field} is missing", param=field, code="missing_field")
+    message = f"{field or 'the body'}: {_cut(first['msg'])}{more}"
+    return ApiError(400, message, param=field or None, code="invalid_value")
+
+
+def _unknown(place: Sequence[str]) -> str:
+    name = place[-1][:100]
+    known = _KNOWN.get(place[0], []) if len(place) > 1 else sorted(ChatRequest.model_fields)
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"unknown field {name}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,0 +1,65 @@
+"""Fields of OpenAI's API that ask for what this server does not do: refused with the reason.
+
+A client may send a field with the value that means the same as leaving it out; it is then left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_FORKED_TEXT = "an answer is free text here, whose parts are decoded in parallel"
+
+_REASONS = {
+    "tools": f"tools are not supported: {_FORKED_TEXT}; leave tools out",
+    "functions": f"functions are not supported: {_FORKED_TEXT}; leave functions out",
+    "tool_choice": "tool_choice is of tools, which are not supported",
+    "function_call": "function_call is of functions, which are not supported",
+    "parallel_tool_calls": "parallel_tool_calls is of tools, which are not supported",
+    "response_format": f"only the response_format text is supported: {_FORKED_TEXT}",
+    "modalities": "only the modality text is supported",
+    "audio": "audio is not supported",
+    "prediction": "predicted outputs are not supported",
+    "web_search_options": "web search is not supported",
+    "reasoning_effort": "the model has no levels of reasoning",
+    "verbosity": "the model has no levels of verbosity; ask for a short or a long answer in the prompt",
+    "service_tier": "there is one service tier; leave service_tier out, or set it to auto",
+    "store": "answers are not stored",
+    "metadata": "metadata is of stored answers, and answers are not stored",
+    "best_of": "best_of other than n is not supported; ask for n answers",
+    "echo": "echo is not supported; the prompt is known to who asks",
+    "suffix": "suffix is not supported: the model only goes on from a prompt",
+    "ignore_eos": "ignore_eos is not supported: a thread ends where the model ends it",
+    "min_tokens": "min_tokens is not supported: a thread ends where the model ends it",
+    "guided_json": f"guided decoding is not supported: {_FORKED_TEXT}",
+    "structured_outputs": f"structured outputs are not supported: {_FORKED_TEXT}",
+}
+
+_NEUTRAL: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
+    "tools": lambda value, request: value == [],
+    "functions": lambda value, request: value == [],
+    "tool_choice": lambda value, request: value in ("none", "auto"),
+    "function_call": lambda value, request: value in ("none", "auto"),
+    "parallel_tool_calls": lambda value, request: isinstance(value, bool),
+    "response_format": lambda value, request: value == {"type": "text"},
+    "modalities": lambda value, request: value == ["text"],
+    "service_tier": lambda value, request: value in ("auto", "default"),
+    "store": lambda value, request: value is False,
+    "metadata": lambda value, request: value == {},
+    "best_of": lambda value, request: value == request.get("n", 1) and not isinstance(value, bool),
+    "echo": lambda value, request: value is False,
+    "suffix": lambda value, request: value == "",
+    "ignore_eos": lambda value, request: value is False,
+    "min_tokens": lambda value, request: value == 0 and not isinstance(value, bool),
+}
+
+
+def refusal_of(name: str, value: Any, request: Mapping[str, Any]) -> str | None:
+    """Why a field that the request's form does not have is refused: empty where it is simply unknown.
+
+    None where it asks for nothing.
+    """
+    neutral = _NEUTRAL.get(name)
+    if neutral is not None and neutral(value, request):
+        return None
+    return _REASONS.get(name, "")

@@ -1,0 +1,160 @@
+"""Answers as server-sent events: in reading order, each piece as soon as everything before it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from starlette.responses import Response
+
+from apar.backends.streams import AnswerEvents
+from apar.engine.answer import Answer
+from apar.errors import AparError
+from apar.server.asked import Asked
+from apar.server.errors import ApiError, of_apar, timed_out
+from apar.server.metrics import Metrics
+from apar.server.presence import client_gone
+from apar.server.telling import Telling, as_thread_event
+from apar.server.token_text import TokenTexts
+from apar.server.usage import parallel, usage
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # or a proxy would keep pieces back
+]
+_PING = b": ping\n\n"
+_DONE = b"data: [DONE]\n\n"
+
+
+class AnswerResponse(Response):
+    """Streams the answers of a request. When the client goes, they are cancelled, and their blocks are free.
+
+    `resources` are held until the stream has ended; `seconds` is the longest that it may take, `ping` the longest
+    silence.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        asked: Asked,
+        streams: Sequence[AnswerEvents],
+        texts: TokenTexts,
+        metrics: Metrics,
+        resources: ExitStack,
+        seconds: float,
+        ping: float,
+    ) -> None:
+        super().__init__()
+        self._asked, self._streams, self._texts, self._metrics = asked, streams, texts, metrics
+        self._resources, self._seconds, self._ping = resources, seconds, ping
+        # The form of all chunks: what changes from one to the next is what is inside.
+        self._head = "data: " + json.dumps(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
+        self._send: Send = _nowhere
+        self._sent = time.monotonic()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self._send = send
+        with self._resources:
+            telling = asyncio.ensure_future(self._tell())
+            others = [asyncio.ensure_future(work) for work in (client_gone(receive), self._pings())]
+            try:
+                await asyncio.wait([telling, *others], return_when=asyncio.FIRST_COMPLETED)
+                if not telling.done():
+                    self._metrics.cancelled()
+            finally:
+                for task in (telling, *others):
+                    task.cancel()
+                await asyncio.gather(telling, *others, return_exceptions=True)
+                for stream in self._streams:
+                    await stream.aclose()
+            if not telling.cancelled():
+                telling.result()
+
+    async def _tell(self) -> None:
+        await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        try:
+            async with asyncio.timeout(self._seconds), asyncio.TaskGroup() as tasks:
+                for index, stream in enumerate(self._streams):
+                    tasks.create_task(self._tell_one(index, stream))
+        except* AparError as failed:
+            await self._fail(failed.exceptions[0])
+        except* TimeoutError:
+            await self._fail(timed_out(self._seconds))
+        else:
+            await self._end([stream.answer for stream in self._streams])
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _tell_one(self, index: int, stream: AnswerEvents) -> None:
+        asked = self._asked
+        telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
+        await self._chunk(asked.form.first(index))
+        while events := await stream.take():
+            choice = telling.read(events)
+            if asked.threads:
+                told = [as_thread_event(event) for event in events]
+                await self._chunk(choice or telling.nothing(), {"apar": {"events": told}})
+            else:
+                await self._chunk(choice)
+        await self._chunk(telling.rest())
+        answer = stream.answer
+        self._metrics.answered(answer)
+        await self._chunk(asked.form.last(index, answer.finish_reason), self._figures([answer], last=False))
+
+    async def _end(self, answers: Sequence[Answer]) -> None:
+        if self._asked.include_usage:
+            await self._write("", {"usage": usage(answers), **self._figures(answers, last=True)})
+        await self._body(_DONE)
+
+    def _figures(self, answers: Sequence[Answer], last: bool) -> dict[str, Any]:
+        """`metrics`, in the chunk with the usage if there is such a one, else in the last chunk of each answer."""
+        if not self._asked.metrics or last != self._asked.include_usage:
+            return {}
+        return {"metrics": {"parallel": parallel(answers)}}
+
+    async def _fail(self, error: BaseException) -> None:
+        if isinstance(error, AparError):
+            logger.error("answering %s failed: %s", self._asked.id, error, exc_info=error.__cause__)
+            error = of_apar(error)
+        assert isinstance(error, ApiError)
+        self._metrics.failed()
+        await self._body(f"data: {json.dumps(error.body)}\n\n".encode())
+
+    async def _chunk(self, choice: dict[str, Any] | None, extra: dict[str, Any] | None = None) -> None:
+        if choice is not None:
+            await self._write(json.dumps(choice), extra)
+
+    async def _write(self, choice: str, extra: dict[str, Any] | None) -> None:
+        if self._asked.include_usage and (extra is None or "usage" not in extra):
+            extra = {"usage": None, **(extra or {})}  # as OpenAI does in all chunks but the last
+        more = f", {json.dumps(extra)[1:-1]}" if extra else ""
+        await self._body(f"{self._head}{choice}]{more}}}\n\n".encode())
+
+    async def _body(self, data: bytes) -> None:
+        self._sent = time.monotonic()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _pings(self) -> None:
+        """Say something where nothing was said for long, so that nobody on the way takes the connection for dead."""
+        while True:
+            silence = time.monotonic() - self._sent
+            if silence >= self._ping:
+                await self._body(_PING)
+            else:
+                await asyncio.sleep(self._ping - silence)
+
+
+async def _nowhere(message: Message) -> None:
+    raise AssertionError("the response has not begun")

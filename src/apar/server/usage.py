@@ -1,0 +1,50 @@
+"""What an answer took: OpenAI's usage, and the figures of decoding in parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apar.engine.answer import Answer
+
+
+def usage(answers: Sequence[Answer]) -> dict[str, Any]:
+    """The usage of a request. Its prompts are counted once each, however many answers they have.
+
+    Completion tokens are the visible ones; those that steer, and those decoded behind a stop text, are details.
+    """
+    prompts = [answer for answer in answers if answer.choice == 0]
+    prompt = sum(answer.prompt_tokens for answer in prompts)
+    visible = sum(answer.tokens for answer in answers)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": visible,
+        "total_tokens": prompt + visible,
+        "prompt_tokens_details": {"cached_tokens": sum(answer.cached_tokens for answer in prompts)},
+        "completion_tokens_details": {
+            "control_tokens": sum(answer.control_tokens for answer in answers),
+            "discarded_tokens": sum(answer.discarded_tokens for answer in answers),
+        },
+    }
+
+
+def parallel(answers: Sequence[Answer]) -> dict[str, Any]:
+    """`metrics.parallel` of a request, whose answers are decoded side by side.
+
+    Of several answers threads, forks, tokens, blocks and preemptions are summed; steps and times are the longest.
+    """
+    steps = max(answer.steps for answer in answers)
+    firsts = [answer.first_token_seconds for answer in answers if answer.first_token_seconds is not None]
+    return {
+        "mode": answers[0].mode,
+        "threads": sum(answer.threads for answer in answers),
+        "forks": sum(answer.forks for answer in answers),
+        "steps": steps,
+        "critical_path": max(answer.critical_path for answer in answers),
+        "tokens_per_step": sum(answer.tokens for answer in answers) / steps if steps else 0.0,
+        "kv_blocks_peak": sum(answer.kv_blocks_peak for answer in answers),
+        "preemptions": sum(answer.preemptions for answer in answers),
+        "seconds": max(answer.seconds for answer in answers),
+        "queue_seconds": max(answer.queue_seconds for answer in answers),
+        "first_token_seconds": min(firsts, default=None),
+    }
