@@ -12,9 +12,12 @@ INVALID = "invalid_request_error"
 SERVER = "server_error"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class ApiError(Exception):
-    """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it."""
+    """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it.
+
+    Not frozen: whoever handles an exception sets its traceback.
+    """
 
     status: int
     message: str
