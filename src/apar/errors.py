@@ -31,6 +31,10 @@ class RequestError(UserError):
     """A generation request cannot be served as asked."""
 
 
+class ContextError(RequestError):
+    """A prompt is too long for the model's context."""
+
+
 class BusyError(RequestError):
     """Too many requests wait already; this one can be asked again later."""
 

@@ -12,8 +12,9 @@ import torch
 from apar.engine import memory
 from apar.engine.llm import LLM
 from apar.engine.load import load
-from apar.engine.memory import CacheBudget, free_bytes, memory_for, parse_bytes, show_bytes
+from apar.engine.memory import CacheBudget, free_bytes, memory_for
 from apar.errors import ModelError, RequestError
+from apar.sizes import parse_bytes, show_bytes
 from tests.engine.tiny import tiny_model as raw_model
 from tests.engine.tiny import tiny_tokenizer
 from tests.tiny import tiny_model
@@ -115,7 +116,7 @@ def test_sizes_that_mean_nothing_are_refused_before_anything_is_loaded(sizes: di
     ],
 )
 def test_sizes_are_read(text: int | str, size: int) -> None:
-    assert parse_bytes(text) == size
+    assert parse_bytes(text, "kv_memory") == size
 
 
 def test_sizes_are_written() -> None:

@@ -15,6 +15,7 @@ from apar.errors import AparError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("apar.cli.demo", "Watch the shipped model answer questions in parallel threads."),
     "generate": ("apar.cli.generate", "Answer a prompt, decoding the answer's parts in parallel."),
+    "chat": ("apar.cli.chat", "Talk with a model, or with a server, over many turns."),
     "serve": ("apar.cli.serve", "Answer requests of OpenAI's API."),
     "extract": ("apar.cli.extract", "Turn chats into paragraph trees."),
     "show": ("apar.cli.show", "Draw a paragraph tree in the terminal."),

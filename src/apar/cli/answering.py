@@ -1,4 +1,4 @@
-"""What `apar generate` and `apar demo` share: loading a model, and an answer with its figures."""
+"""What `apar generate`, `apar demo` and `apar chat` share: loading a model, and an answer with its figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import click
 from rich.console import Console
@@ -19,7 +19,10 @@ from apar.events import Event
 from apar.extras import require
 
 if TYPE_CHECKING:
-    from apar.engine.llm import LLM, Answer
+    from apar.chat.figures import Figures
+    from apar.engine.llm import LLM
+
+Told = TypeVar("Told", bound="Figures")
 
 
 def load_llm(model: str, console: Console, **loading: Any) -> LLM:
@@ -42,15 +45,15 @@ def spinner(model: str, console: Console) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-class AnswerStream:
-    """The events of an answer under way, and after them the answer.
+class AnswerStream(Generic[Told]):
+    """The events of an answer under way, and after them the answer, or what else is told at its end.
 
     `seconds` counts the time spent decoding and not that of whoever draws the events.
     """
 
-    def __init__(self, events: Generator[Event, None, Answer]) -> None:
+    def __init__(self, events: Generator[Event, None, Told]) -> None:
         self._events = events
-        self._answer: Answer | None = None
+        self._answer: Told | None = None
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[Event]:
@@ -71,21 +74,30 @@ class AnswerStream:
             self.seconds += time.perf_counter() - began
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> Told:
         """The answer, with the seconds of decoding; raises RunError before the events have ended."""
         if self._answer is None:
             raise RunError("the answer was not read to its end")
-        return replace(self._answer, seconds=self.seconds)
+        timed: Told = replace(cast(Any, self._answer), seconds=self.seconds)
+        return timed
 
 
-def numbers(answer: Answer) -> str:
-    """An answer's figures on one line."""
-    line = (
-        f"{_count(answer.tokens, 'token')} in {_count(answer.steps, 'step')} "
-        f"({answer.tokens_per_step:.1f} per step), {_count(answer.threads, 'thread')}, "
-        f"{answer.seconds:.2f} s, {answer.tokens_per_second:.0f} tokens/s"
-    )
-    return line + (", cut by the limit of its length" if answer.finish_reason == "length" else "")
+def numbers(answer: Figures) -> str:
+    """An answer's figures on one line, those that are known."""
+    tokens, steps, seconds = answer.tokens, answer.steps, answer.seconds
+    parts = []
+    if tokens is not None:
+        parts.append(_count(tokens, "token"))
+    if tokens is not None and steps:
+        parts[-1] += f" in {_count(steps, 'step')} ({tokens / steps:.1f} per step)"
+    if answer.threads:
+        parts.append(_count(answer.threads, "thread"))
+    parts.append(f"{seconds:.2f} s")
+    if tokens is not None and seconds:
+        parts.append(f"{tokens / seconds:.0f} tokens/s")
+    if answer.finish_reason == "length":
+        parts.append("cut by the limit of its length")
+    return ", ".join(parts)
 
 
 def _count(number: int, noun: str) -> str:

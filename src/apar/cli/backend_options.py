@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apar.errors import UserError
+from apar.extras import require
 
 if TYPE_CHECKING:
     from apar.backends.blocking import Blocking
+    from apar.backends.streams import Backend
     from apar.backends.vllm.engine import ForkWay
     from apar.engine.llm import LLM
 
@@ -64,14 +66,15 @@ class Choice:
 class BackendCommand(click.Command):
     """A command whose words `--vllm.NAME VALUE` go to vLLM as they are."""
 
-    serves = False
-    """Whether they are those of vLLM's server, or of its engine alone."""
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         from apar.backends.vllm.words import split_words
 
-        ctx.meta[_WORDS], rest = split_words(args, server=self.serves)
+        ctx.meta[_WORDS], rest = split_words(args, server=self.for_server(args))
         return super().parse_args(ctx, rest)
+
+    def for_server(self, args: list[str]) -> bool:
+        """Whether they are those of vLLM's server, or of its engine alone."""
+        return False
 
 
 vllm_config_option = click.option(
@@ -134,23 +137,25 @@ def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator
     if choice.backend == _LOCAL:
         yield answering.load_llm(model, console, **loading)
         return
+    from apar.backends.blocking import Blocking
+
     with answering.spinner(model, console):
-        engine = _blocking(model, choice, choice.arguments(loading))
+        engine = Blocking(backend_maker(model, choice, loading))
     with engine:
         yield engine
 
 
-def _blocking(model: str, choice: Choice, arguments: dict[str, Any]) -> Blocking:
-    from apar.backends.blocking import Blocking
-
+def backend_maker(model: str, choice: Choice, loading: dict[str, Any]) -> Callable[[], Backend]:
+    """What makes the chosen engine for asyncio programs; raises UserError at once for what is missing or unfit."""
+    if choice.backend == _LOCAL:
+        return _local_maker(model, loading)
+    arguments = choice.arguments(loading)
     url = choice.url
     if url is not None:
         from apar.backends.remote.engine import RemoteBackend
 
-        return Blocking(
-            lambda: RemoteBackend(
-                model, url, served_model=choice.served_model, api_key=choice.api_key, ranks=choice.ranks or 1
-            )
+        return lambda: RemoteBackend(
+            model, url, served_model=choice.served_model, api_key=choice.api_key, ranks=choice.ranks or 1
         )
     from apar.backends.vllm.versions import require_vllm
 
@@ -159,4 +164,17 @@ def _blocking(model: str, choice: Choice, arguments: dict[str, Any]) -> Blocking
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     from apar.backends.vllm.engine import VllmBackend
 
-    return Blocking(lambda: VllmBackend(model, fork=choice.fork, **arguments))
+    return lambda: VllmBackend(model, fork=choice.fork, **arguments)
+
+
+def _local_maker(model: str, loading: dict[str, Any]) -> Callable[[], Backend]:
+    require("local", "torch", "transformers")
+
+    def make() -> Backend:
+        from apar.cli.quiet import quiet_libraries
+        from apar.engine.async_llm import AsyncLLM
+
+        quiet_libraries()
+        return AsyncLLM(model, **loading)
+
+    return make

@@ -122,7 +122,7 @@ def _answers(llm: LLM | Blocking, question: str, params: SamplingParams, as_json
         click.echo(title + numbers(answer), err=True)
 
 
-def _show(stream: AnswerStream, params: SamplingParams, live: Console | None, quiet: bool) -> None:
+def _show(stream: AnswerStream[Answer], params: SamplingParams, live: Console | None, quiet: bool) -> None:
     """Read the stream to its end; draw its threads on `live`, and print its text unless `quiet`."""
     from apar.cli.answering import write
     from apar.view.live import can_show_live, show_live, show_plain

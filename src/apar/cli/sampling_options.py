@@ -13,7 +13,7 @@ from apar.errors import RequestError
 
 _DEFAULTS = SamplingParams()
 
-_OPTIONS: dict[str, tuple[str, str]] = {
+NUMBERS: dict[str, tuple[str, str]] = {
     "max_tokens": ("N", "Budget of visible tokens, all threads together."),
     "temperature": ("T", "0 is greedy."),
     "top_p": ("P", "Sample from the likeliest tokens that make up P."),
@@ -42,7 +42,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
         *args: Any, sequential: bool, logit_bias: tuple[str, ...], seed: int | None, stop: tuple[str, ...],
         logprobs: int | None, n: int, **values: Any,
     ) -> None:  # fmt: skip
-        numbers = {name: values.pop(name) for name in _OPTIONS}
+        numbers = {name: values.pop(name) for name in NUMBERS}
         biases = dict(map(_bias, logit_bias))
         params = SamplingParams(
             **numbers, logit_bias=biases, seed=seed, stop=stop, logprobs=logprobs, n=n, fork=not sequential
@@ -54,7 +54,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _numbers(command: Callable[..., None]) -> Callable[..., None]:
-    for name, (metavar, text) in reversed(_OPTIONS.items()):
+    for name, (metavar, text) in reversed(NUMBERS.items()):
         option = "--" + name.replace("_", "-")
         default = getattr(_DEFAULTS, name)
         command = click.option(option, default=default, show_default=True, metavar=metavar, help=text)(command)

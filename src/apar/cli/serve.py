@@ -1,55 +1,146 @@
-"""`apar serve MODEL`: answer requests of OpenAI's API."""
+"""`apar serve MODEL`: answer requests of OpenAI's API, with a page on which threads can be watched."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from apar.backends.vllm.words import read_config
-from apar.cli.backend_options import BackendCommand, vllm_config_option, vllm_words
+from apar.cli.backend_options import BackendCommand, Choice, backend_maker, vllm_config_option, vllm_words
+from apar.cli.model_options import model_options
+from apar.cli.serve_options import OWN, Serving, serve_options
+from apar.errors import UserError
+from apar.extras import require
+
+if TYPE_CHECKING:
+    from apar.backends.streams import Backend
+    from apar.backends.vllm.engine import ForkWay
+
+_OWN_SERVER, _VLLM_SERVER = "apar", "vllm"
 
 
 class ServeCommand(BackendCommand):
-    """Takes the options of vLLM's server."""
+    """Takes the options of vLLM's engine, or with `--server vllm` those of its server."""
 
-    serves = True
+    def for_server(self, args: list[str]) -> bool:
+        given = " ".join(args).replace("=", " ").split()
+        return any(pair == ("--server", _VLLM_SERVER) for pair in pairwise(given))
 
 
 @click.command("serve", cls=ServeCommand)
 @click.argument("model")
-@click.option("--backend", type=click.Choice(("vllm",)), required=True, help="What decodes and serves.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option(
-    "--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="Refuse requests without it.  [default: $VLLM_API_KEY]"
+    "--backend",
+    type=click.Choice(("local", "vllm")),
+    default="local",
+    show_default=True,
+    help="Our engine in this process, or vLLM.",
 )
-@click.option("--served-model-name", metavar="NAME", help="What clients call the model.  [default: MODEL]")
-@click.option("--dtype", metavar="TYPE", help="float32, bfloat16 or float16.  [default: the model's]")
+@click.option(
+    "--server",
+    type=click.Choice((_OWN_SERVER, _VLLM_SERVER)),
+    default=_OWN_SERVER,
+    show_default=True,
+    help="Ours, or vLLM's own with forks in its core.",
+)
+@serve_options
+@click.option("--url", metavar="URL", help="A vLLM server elsewhere that decodes; its key is $VLLM_API_KEY.")
+@click.option("--remote-model", metavar="NAME", help="That server's name of the model.  [default: its only one]")
+@click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of that server.")
+@click.option("--fork", type=click.Choice(("core", "requests")), help="Forks inside vLLM's core, or by requests.")
 @vllm_config_option
+@model_options
 def command(
     model: str,
     backend: str,
-    host: str,
-    port: int,
-    api_key: str | None,
-    served_model_name: str | None,
-    dtype: str | None,
+    server: str,
+    serving: Serving,
+    url: str | None,
+    remote_model: str | None,
+    ranks: int | None,
+    fork: ForkWay | None,
     config: Path | None,
+    loading: dict[str, Any],
 ) -> None:
-    """Serve MODEL with vLLM's own OpenAI server, forking inside its core.
+    """Serve MODEL behind OpenAI's API; answers only come faster. The page is at the address that is printed.
 
-    To every client an answer is one ordinary text; it only comes faster. MODEL is a folder, a hub id, or `demo`.
-    vLLM's own options are given as --vllm.NAME VALUE.
+    MODEL is a folder, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE.
     """
-    from apar.backends.vllm.server import run_server, server_command
-    from apar.backends.vllm.words import to_words
+    name = serving.served_model_name or _name_of(model)
+    key = os.environ.get("VLLM_API_KEY") if url else None
+    choice = Choice(backend, url, remote_model, key, ranks, fork, config, vllm_words())
+    if server == _VLLM_SERVER:
+        _serve_by_vllm(model, name, choice, serving, loading)
+    else:
+        _serve(name, choice, serving, backend_maker(model, choice, loading))
 
-    options: dict[str, str | int | None] = {
-        "host": host,
-        "port": port,
-        "served-model-name": served_model_name or model,
-        "dtype": dtype,
-    }
-    words = [*(to_words(read_config(config)) if config else ()), *vllm_words()]
-    run_server(server_command(model, options, words), api_key)
+
+def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backend]) -> None:
+    require("server", "fastapi", "httptools", "prometheus_client", "uvicorn")
+    from apar.server.app import guarded_app
+    from apar.server.health import Health
+    from apar.server.run import serve
+
+    health = Health()
+    settings = serving.settings(name, "remote" if choice.url else choice.backend)
+    app = guarded_app(
+        settings,
+        _with_threads(make, serving.cpu_threads),
+        health,
+        serving.limits,
+        serving.api_key,
+        serving.cors_origins,
+    )
+    serve(
+        app,
+        health,
+        name,
+        host=serving.host,
+        port=serving.port,
+        limits=serving.limits,
+        access_log=serving.log_requests,
+    )
+
+
+def _with_threads(make: Callable[[], Backend], threads: int | None) -> Callable[[], Backend]:
+    if threads is None:
+        return make
+
+    def made() -> Backend:
+        import torch
+
+        torch.set_num_threads(threads)
+        return make()
+
+    return made
+
+
+def _serve_by_vllm(model: str, name: str, choice: Choice, serving: Serving, loading: dict[str, Any]) -> None:
+    """Become vLLM's own server; raises UserError for options that it does not have."""
+    if choice.backend != "vllm" or choice.url or choice.fork:
+        raise UserError(
+            "--server vllm is vLLM's own server with forks in its core: give --backend vllm, no --url, no --fork"
+        )
+    context = click.get_current_context()
+    for option in OWN:
+        if context.get_parameter_source(option) is not ParameterSource.DEFAULT:
+            raise UserError(f"--{option.replace('_', '-')} is of our own server; leave out --server vllm")
+    from apar.backends.vllm.server import run_server, server_command
+    from apar.backends.vllm.words import read_config, to_words
+
+    given = read_config(choice.config) if choice.config else {}
+    given |= {"dtype": loading["dtype"]} if "dtype" in loading else {}
+    choice.arguments(loading)
+    options: dict[str, str | int | None] = {"host": serving.host, "port": serving.port, "served-model-name": name}
+    run_server(server_command(model, options, [*to_words(given), *choice.words]), serving.api_key)
+
+
+def _name_of(model: str) -> str:
+    """A hub id is its own name; a folder has the last part of its path, which tells nothing of the machine."""
+    folder = Path(model)
+    return folder.resolve().name if folder.is_dir() else model

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apar.engine.params import Prompt, RawPrompt, SamplingParams, fresh_seed
-from apar.errors import RequestError
+from apar.errors import ContextError, RequestError
 from apar.tokens import ControlTokens, Message, check_ids, encode_prompt, encode_raw
 
 
@@ -88,11 +88,11 @@ class Intake:
 
 
 def check_length(prompt: Sequence[int], context: int) -> None:
-    """Raise RequestError if a prompt is empty or leaves no room for an answer."""
+    """Raise RequestError if a prompt is empty, ContextError if it leaves no room for an answer."""
     if not prompt:
         raise RequestError("the prompt has no tokens")
     if len(prompt) >= context:
-        raise RequestError(
+        raise ContextError(
             f"the prompt has {len(prompt)} tokens, and the context of {context} tokens must also "
             "hold the answer; shorten the prompt"
         )

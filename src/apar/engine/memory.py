@@ -14,6 +14,7 @@ import torch
 
 from apar.engine.cache import CacheShape
 from apar.errors import ModelError, RequestError
+from apar.sizes import parse_bytes, show_bytes
 
 _GPU_SHARE = 0.8
 """Of the memory that is free once the model is loaded; the rest is for what a pass computes."""
@@ -24,12 +25,6 @@ _CPU_BYTES = 2 << 30
 
 _SMALLEST_CONTEXT = 256
 """Tokens. A cache chosen by its bytes that holds less serves no useful request."""
-
-_UNITS = {"": 1, "b": 1} | {
-    name: base**power
-    for power, letter in enumerate("kmgt", 1)
-    for name, base in ((letter, 1024), (f"{letter}ib", 1024), (f"{letter}b", 1000))
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +50,7 @@ class CacheBudget:
         if self.kv_memory is not None:
             if self.num_blocks is not None:
                 raise RequestError("num_blocks and kv_memory both size the cache; give one of them")
-            parse_bytes(self.kv_memory)
+            parse_bytes(self.kv_memory, "kv_memory")
 
     def blocks_for(self, model: Any) -> int:
         """The number of blocks for a loaded Hugging Face model.
@@ -67,7 +62,9 @@ class CacheBudget:
         if self.num_blocks is not None:
             _check_free(self.num_blocks * block, free, f"num_blocks={self.num_blocks}")
             return self.num_blocks
-        wanted = default_bytes(model.device, free) if self.kv_memory is None else parse_bytes(self.kv_memory)
+        wanted = (
+            default_bytes(model.device, free) if self.kv_memory is None else parse_bytes(self.kv_memory, "kv_memory")
+        )
         context = int(model.config.max_position_embeddings)
         blocks = min(wanted // block, self._blocks(context) * self.max_rows)
         self._check_useful(wanted, blocks, block, min(context, _SMALLEST_CONTEXT))
@@ -100,26 +97,6 @@ def _check_free(wanted: int, free: int, name: str) -> None:
 def default_bytes(device: torch.device, free: int) -> int:
     """What the cache may take of `free` bytes where nothing is said."""
     return int(free * _GPU_SHARE) if device.type == "cuda" else min(_CPU_BYTES, int(free * _CPU_SHARE))
-
-
-def parse_bytes(size: int | str) -> int:
-    """Bytes of a number or of a text as "2GiB", "512 MB"; raises RequestError for anything else or below 1."""
-    if isinstance(size, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", size.lower())
-        parsed = int(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
-    else:
-        parsed = int(size)
-    if parsed < 1:
-        raise RequestError(f"kv_memory is {size!r}; give bytes, or a size as 2GiB or 512MiB")
-    return parsed
-
-
-def show_bytes(size: int) -> str:
-    """Bytes for a reader."""
-    for unit, width in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= width:
-            return f"{size / width:.1f} {unit}"
-    return f"{size} bytes"
 
 
 def free_bytes(device: torch.device) -> int:

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apar.errors import AparError, BusyError, ModelError, RequestError
+from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: context managers set an exception's traceback
 class ApiError(Exception):
-    """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it."""
+    """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it.
+
+    Not frozen: whoever handles an exception sets its traceback.
+    """
 
     status: int
     message: str
@@ -27,6 +30,9 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """What the client reads."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+FAILED = ApiError(500, "the server has failed at this request; its log says why", SERVER, code="internal_error")
 
 
 def unknown_model(name: str, served: str) -> ApiError:
@@ -55,7 +61,7 @@ def of_apar(error: AparError) -> ApiError:
     if isinstance(error, BusyError):
         return busy(str(error), 1)
     if isinstance(error, RequestError):
-        code = "context_length_exceeded" if "context" in str(error) else None
+        code = "context_length_exceeded" if isinstance(error, ContextError) else None
         return ApiError(400, str(error), code=code)
     if isinstance(error, ModelError):
         return ApiError(400, str(error), param="model")

@@ -1,108 +1,96 @@
-"""The model that is served: being loaded, ready, failed, or on its way out."""
+"""The model that is served: from its loading to the end of its engine."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
-from typing import Literal
 
 from apar.backends.streams import Backend
 from apar.errors import AparError, RunError
 from apar.server.errors import unavailable
+from apar.server.health import Health
+from apar.server.token_text import TokenTexts
 
 logger = logging.getLogger(__name__)
 
-Status = Literal["ok", "loading", "failed", "stopping"]
+_LOOK_SECONDS = 1.0
+"""Between two looks at whether the engine still lives."""
 
 
 class Served:
-    """The backend behind the server. `load` makes it, in a thread of its own; `name` is what clients call the model.
+    """The backend behind a server, made by `load` in a thread of its own. `name` is what clients call the model,
+    `created` when it was begun to be served, in seconds since 1970.
 
-    `on_ready` and `on_failure` are called in the event loop when loading has come to its end.
+    `health` is told how it goes, and `on_ready` is called in the event loop once the model is loaded.
     """
 
     def __init__(
-        self,
-        name: str,
-        load: Callable[[], Backend],
-        on_ready: Callable[[Backend], None] | None = None,
-        on_failure: Callable[[AparError], None] | None = None,
+        self, name: str, load: Callable[[], Backend], health: Health, on_ready: Callable[[Backend], None]
     ) -> None:
         self.name = name
-        self._load, self._on_ready, self._on_failure = load, on_ready, on_failure
+        self.created = int(time.time())
+        self.health = health
+        self._load, self._on_ready = load, on_ready
         self._backend: Backend | None = None
-        self._error: AparError | None = None
-        self._stopping = False
-
-    @property
-    def status(self) -> Status:
-        if self._stopping:
-            return "stopping"
-        if self._error is not None or (self._backend is not None and self._backend.failure):
-            return "failed"
-        return "ok" if self._backend is not None else "loading"
-
-    @property
-    def reason(self) -> str:
-        """Why no answer can be given; empty if one can."""
-        match self.status:
-            case "ok":
-                return ""
-            case "stopping":
-                return "the server is stopping"
-            case "loading":
-                return f"the model {self.name} is being loaded"
-            case "failed":
-                failure = self._backend.failure if self._backend is not None else "it could not be loaded"
-                return f"the model {self.name} cannot answer: {failure}"
+        self._texts: TokenTexts | None = None
 
     @property
     def backend(self) -> Backend:
         """The backend; raises ApiError 503 while there is none that answers."""
-        if self.status != "ok" or self._backend is None:
-            raise unavailable(self.reason)
+        self.look()
+        if self.health.status != "ok" or self._backend is None:
+            raise unavailable(self.health.reason)
         return self._backend
 
-    def start(self) -> None:
-        """Begin to load. The thread is no reason for the program to stay."""
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._live, args=(loop,), name="apar-loading", daemon=True).start()
+    @property
+    def texts(self) -> TokenTexts:
+        """The texts of the model's tokens; raises as `backend` does."""
+        if self._texts is None:
+            self._texts = TokenTexts(self.backend.tokenizer)
+        return self._texts
 
-    def stop(self) -> None:
-        """Take no more requests."""
-        self._stopping = True
+    def look(self) -> None:
+        """Note where the engine is gone: nothing brings it back."""
+        if self._backend is not None and self.health.status == "ok" and (failure := self._backend.failure):
+            self.health.fail(RunError(f"{self.name} cannot answer any more: {failure}"))
+
+    async def live(self) -> None:
+        """Load the model, and look after it until this task is cancelled."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._load_it, args=(loop,), name="apar-loading", daemon=True).start()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.look()
 
     def close(self) -> None:
         """End the backend."""
-        self.stop()
+        self.health.stop()
         if self._backend is not None:
             self._backend.close()
 
-    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _load_it(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            backend: Backend | AparError = self._load()
+            loaded: Backend | AparError = self._load()
         except AparError as error:
-            backend = error
-        except BaseException as error:  # whatever it is, the server must not wait for ever
+            loaded = error
+        except BaseException as error:  # whatever it is, nobody may wait for ever
             logger.exception("loading %s failed", self.name)
-            backend = RunError(f"loading {self.name} failed: {type(error).__name__}: {error}")
+            loaded = RunError(f"loading {self.name} failed: {type(error).__name__}: {error}")
         try:
-            loop.call_soon_threadsafe(self._settle, backend)
+            loop.call_soon_threadsafe(self._take_over, loaded)
         except RuntimeError:  # the server has ended meanwhile
-            if not isinstance(backend, AparError):
-                backend.close()
+            if not isinstance(loaded, AparError):
+                loaded.close()
 
-    def _settle(self, loaded: Backend | AparError) -> None:
+    def _take_over(self, loaded: Backend | AparError) -> None:
         if isinstance(loaded, AparError):
-            self._error = loaded
-            if self._on_failure is not None:
-                self._on_failure(loaded)
-            return
-        if self._stopping:
-            loaded.close()
-            return
-        self._backend = loaded
-        if self._on_ready is not None:
+            self.health.fail(loaded)
+        elif self.health.status == "loading":
+            self._backend = loaded
             self._on_ready(loaded)
+            self.health.ready()
+        else:
+            loaded.close()

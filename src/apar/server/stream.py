@@ -17,11 +17,11 @@ from apar.engine.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
 from apar.server.errors import ApiError, of_apar, timed_out
+from apar.server.metrics import Metrics
 from apar.server.presence import client_gone
 from apar.server.telling import Telling, as_thread_event
 from apar.server.token_text import TokenTexts
 from apar.server.usage import parallel, usage
-from apar.server.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +52,13 @@ class AnswerResponse(Response):
         asked: Asked,
         streams: Sequence[AnswerEvents],
         texts: TokenTexts,
-        watch: Watch,
+        metrics: Metrics,
         resources: ExitStack,
         seconds: float,
         ping: float,
     ) -> None:
         super().__init__()
-        self._asked, self._streams, self._texts, self._watch = asked, streams, texts, watch
+        self._asked, self._streams, self._texts, self._metrics = asked, streams, texts, metrics
         self._resources, self._seconds, self._ping = resources, seconds, ping
         # The form of all chunks: what changes from one to the next is what is inside.
         self._head = "data: " + json.dumps(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
@@ -73,7 +73,7 @@ class AnswerResponse(Response):
             try:
                 await asyncio.wait([telling, *others], return_when=asyncio.FIRST_COMPLETED)
                 if not telling.done():
-                    self._watch.cancelled(self._asked)
+                    self._metrics.cancelled()
             finally:
                 for task in (telling, *others):
                     task.cancel()
@@ -110,7 +110,7 @@ class AnswerResponse(Response):
                 await self._chunk(choice)
         await self._chunk(telling.rest())
         answer = stream.answer
-        self._watch.answered(answer)
+        self._metrics.answered(answer)
         await self._chunk(asked.form.last(index, answer.finish_reason), self._figures([answer], last=False))
 
     async def _end(self, answers: Sequence[Answer]) -> None:
@@ -129,7 +129,7 @@ class AnswerResponse(Response):
             logger.error("answering %s failed: %s", self._asked.id, error, exc_info=error.__cause__)
             error = of_apar(error)
         assert isinstance(error, ApiError)
-        self._watch.failed(error)
+        self._metrics.failed()
         await self._body(f"data: {json.dumps(error.body)}\n\n".encode())
 
     async def _chunk(self, choice: dict[str, Any] | None, extra: dict[str, Any] | None = None) -> None:

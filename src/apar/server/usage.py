@@ -7,9 +7,6 @@ from typing import Any
 
 from apar.engine.answer import Answer
 
-CONTROL_TOKENS_OF_A_FORK = 2
-"""`[Fork]` and `[Child]`."""
-
 
 def usage(answers: Sequence[Answer]) -> dict[str, Any]:
     """The usage of a request. Its prompts are counted once each, however many answers they have.
@@ -25,8 +22,8 @@ def usage(answers: Sequence[Answer]) -> dict[str, Any]:
         "total_tokens": prompt + visible,
         "prompt_tokens_details": {"cached_tokens": sum(answer.cached_tokens for answer in prompts)},
         "completion_tokens_details": {
-            "control_tokens": CONTROL_TOKENS_OF_A_FORK * sum(answer.forks for answer in answers),
-            "discarded_tokens": sum(answer.decoded for answer in answers) - visible,
+            "control_tokens": sum(answer.control_tokens for answer in answers),
+            "discarded_tokens": sum(answer.discarded_tokens for answer in answers),
         },
     }
 

@@ -23,7 +23,7 @@ class Connection:
     """
 
     def __init__(self, url: str, api_key: str | None, timeout: float) -> None:
-        self._base = _base(url)
+        self._base = server_address(url)
         self.place = str(self._base.copy_with(userinfo=b"")).rstrip("/")
         self._options: dict[str, Any] = {
             "verify": httpx.create_ssl_context(),
@@ -126,8 +126,8 @@ class Connection:
         return RunError(f"the connection to the server at {self.place} was lost{when}: {reason}; ask again")
 
 
-def _base(url: str) -> httpx.URL:
-    """The address without `/v1`."""
+def server_address(url: str) -> httpx.URL:
+    """The address without `/v1`; raises UserError for what is no URL of a server."""
     try:
         base = httpx.URL(url)
     except (httpx.InvalidURL, TypeError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from apar.engine.params import SamplingParams
-from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Part, Request, wrong
+from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Part, Request, unsupported, wrong
 from apar.tokens import Message
 
 
@@ -23,6 +23,21 @@ class Turn(Part):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[TextPart], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        """Say why a message is refused that only asks for what is not here."""
+        if isinstance(data, dict):
+            if data.get("role") in ("tool", "function"):
+                raise unsupported(
+                    "messages", f"messages of the role {data['role']} are of tools, which are not supported"
+                )
+            content = data.get("content")
+            for part in content if isinstance(content, list) else ():
+                if isinstance(part, dict) and isinstance(kind := part.get("type"), str) and kind != "text":
+                    raise unsupported("messages", f"messages can have text only, and this one has {kind[:40]!r}")
+        return data
 
     def message(self) -> Message:
         """The message for a chat template; `developer` is OpenAI's later name of `system`."""

@@ -91,7 +91,7 @@ class Request(Part):
             if refusal is None:
                 del kept[name]
             elif refusal:
-                raise PydanticCustomError("unsupported", "{reason}", {"reason": refusal, "field": name})
+                raise unsupported(name, refusal)
         return kept
 
     @model_validator(mode="after")
@@ -134,3 +134,8 @@ def wrong(field: str, reason: str) -> PydanticCustomError:
 
 
 Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
+
+
+def unsupported(field: str, reason: str) -> PydanticCustomError:
+    """A field asks for what is not here."""
+    return PydanticCustomError("unsupported", "{reason}", {"reason": reason, "field": field})

@@ -1,0 +1,133 @@
+"""What `/v1/chat/completions` streams: server-sent events, each a chunk in JSON, and the events of the answer in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from apar.assemble import Recording
+from apar.chat.figures import Reply
+from apar.chat.refusals import refused_in_stream
+from apar.errors import RunError, TreeError
+from apar.events import Delta, Event, Finished, FinishReason, Started, from_json
+from apar.tree import ROOT
+
+_DONE = b"[DONE]"
+_KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "reason"}
+"""The keys of a trace's line; a thread that starts has its `parent` besides."""
+
+
+def read_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The data of each server-sent event; comments are skipped.
+
+    Lines are cut at line feeds only: other ends of lines may stand in a text.
+    """
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[len(b"data:") :].strip()
+
+
+class ChunkReader:
+    """Makes events of the chunks of one answer, and at the end what was told of it.
+
+    Where chunks carry the events of threads, those are told; the text of other servers is one thread, a chunk a step.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._threads: bool | None = None
+        self._recording = Recording()
+        self._step = 0
+        self._reason: str | None = None
+        self._usage: dict[str, Any] = {}
+        self._parallel: dict[str, Any] = {}
+        self._done = False
+
+    def read(self, pieces: Iterable[bytes]) -> Iterator[Event]:
+        """The events of a response's bytes.
+
+        Raises what the server failed with, and RunError for what is no chunk, for events that make no answer, and
+        for a stream that ends before the answer.
+        """
+        for data in read_data(pieces):
+            if data == _DONE:
+                self._done = True
+                break
+            yield from self._checked(self._events(data))
+        if self._reason is None:
+            raise RunError(f"the server at {self._place} ended in the middle of the answer")
+        if not self._threads:
+            reason: FinishReason = "length" if self._reason == "length" else "eos"
+            yield from self._checked([*self._begin(), Finished(ROOT, self._step, reason)])
+
+    def reply(self) -> Reply:
+        """What was told of the answer, after the last event."""
+        return Reply(
+            self._reason or "stop",
+            tokens=_count(self._usage, "completion_tokens"),
+            steps=_count(self._parallel, "steps"),
+            threads=_count(self._parallel, "threads"),
+        )
+
+    def _events(self, data: bytes) -> list[Event]:
+        try:
+            chunk: Any = json.loads(data)
+            if chunk.get("error") is not None:
+                raise refused_in_stream(self._place, chunk["error"])
+            self._note(chunk)
+            choices = chunk.get("choices") or []
+            return self._news(chunk, choices[0]) if choices and choices[0].get("index", 0) == 0 else []
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            shown = data[:80].decode(errors="replace")
+            raise RunError(f"the server at {self._place} sent what is no chunk of a chat: {shown}") from error
+
+    def _note(self, chunk: dict[str, Any]) -> None:
+        self._usage = chunk.get("usage") or self._usage
+        self._parallel = (chunk.get("metrics") or {}).get("parallel") or self._parallel
+
+    def _news(self, chunk: dict[str, Any], choice: dict[str, Any]) -> list[Event]:
+        self._reason = choice.get("finish_reason") or self._reason
+        told = (chunk.get("apar") or {}).get("events")
+        if told is not None and self._threads is not False:
+            self._threads = True
+            return [_event(line) for line in told]
+        text = (choice.get("delta") or {}).get("content") or ""
+        if not isinstance(text, str):
+            raise TypeError("a text is a string")
+        if self._threads or not text:
+            return []
+        return self._plain(text)
+
+    def _plain(self, text: str) -> list[Event]:
+        """The text of a server that tells of no threads."""
+        began = self._begin()
+        self._step += 1
+        return [*began, Delta(ROOT, self._step - 1, (), text)]
+
+    def _begin(self) -> list[Event]:
+        if self._threads is not None:
+            return []
+        self._threads = False
+        return [Started(ROOT, None, 0)]
+
+    def _checked(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            try:
+                self._recording.add(event)
+            except TreeError as error:
+                raise RunError(f"the server at {self._place} tells of threads that make no answer: {error}") from error
+            yield event
+
+
+def _event(line: dict[str, Any]) -> Event:
+    known = _KNOWN | {"parent"} if line["event"] == "started" else _KNOWN
+    return from_json(json.dumps({key: value for key, value in line.items() if key in known}))
+
+
+def _count(told: dict[str, Any], key: str) -> int | None:
+    value = told.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

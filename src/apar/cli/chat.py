@@ -1,0 +1,119 @@
+"""`apar chat MODEL`, or `apar chat --url URL`: talk with a model over many turns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from apar.cli.backend_options import BackendCommand, Choice, backend_options, open_engine
+from apar.cli.chat_options import Address, address_options
+from apar.cli.model_options import model_options
+from apar.cli.sampling_options import sampling_options
+from apar.engine.params import SamplingParams
+from apar.errors import RequestError, UserError
+
+if TYPE_CHECKING:
+    from apar.chat.conversation import Conversation
+    from apar.chat.session import Session
+
+
+@click.command("chat", cls=BackendCommand)
+@click.argument("model", required=False)
+@click.option("--system", metavar="TEXT", help="What the model is told before the chat.")
+@click.option(
+    "--load",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Go on with a chat of OpenAI's messages in JSON, as /save writes it.",
+)
+@click.option("--plain", is_flag=True, help="Take each line of standard input as a question, as without a terminal.")
+@click.option(
+    "--json-lines", is_flag=True, help="The same with JSON: lines of strings in, lines of answers with figures out."
+)
+@sampling_options
+@address_options
+@backend_options
+@model_options
+def command(
+    model: str | None,
+    system: str | None,
+    load: Path | None,
+    plain: bool,
+    json_lines: bool,
+    params: SamplingParams,
+    choice: Choice,
+    loading: dict[str, Any],
+    address: Address | None,
+) -> None:
+    """Talk with MODEL, or with a server, over many turns.
+
+    MODEL is a folder, a hub id, or `demo`. With --url alone a server answers: one of `apar serve`, which tells its
+    threads, or any other with OpenAI's API. On a terminal the threads are shown side by side, and /help lists what
+    can be done beside asking. Elsewhere each line of standard input is a question; answers go to standard output,
+    figures to standard error.
+    """
+    if params.n > 1:
+        raise RequestError("a chat has one answer a turn; leave -n out")
+    conversation = _conversation(system, load)
+    with _session(model, address, choice, loading, params, conversation) as session:
+        if json_lines:
+            from apar.cli.chat_plain import answer_json_lines
+
+            sys.exit(answer_json_lines(session))
+        if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            from apar.cli.chat_plain import answer_lines
+
+            sys.exit(answer_lines(session))
+        from apar.cli.chat_terminal import talk
+
+        talk(session, str(model or getattr(session.speaker, "model", "")))
+
+
+def _conversation(system: str | None, load: Path | None) -> Conversation:
+    """What the chat begins with."""
+    from apar.chat.conversation import Conversation
+
+    conversation = Conversation() if load is None else Conversation.read(load)
+    return conversation if system is None else conversation.with_system(system)
+
+
+@contextmanager
+def _session(
+    model: str | None,
+    address: Address | None,
+    choice: Choice,
+    loading: dict[str, Any],
+    params: SamplingParams,
+    conversation: Conversation,
+) -> Iterator[Session]:
+    """The chat with a server, or with an engine of this process."""
+    from apar.chat.session import Session
+
+    if address is not None:
+        if model is not None:
+            raise UserError(f"with --url the server has the model: leave {model} out, or name it by --model")
+        if loading:
+            name = next(iter(loading)).replace("_", "-")
+            raise UserError(f"--{name} is of a model that is loaded here; the server at --url has loaded its own")
+        with address.open() as server:
+            yield Session(server, params, conversation, at_once=True)
+        return
+    if model is None:
+        raise UserError("nobody is there to answer: name a MODEL, or a server by --url")
+    with open_engine(model, choice, loading) as engine:
+        _check_forks(engine, params)
+        # Our own engine must end the step that it is in; another backend runs beside.
+        yield Session(engine, params, conversation, at_once=choice.backend != "local")
+
+
+def _check_forks(engine: Any, params: SamplingParams) -> None:
+    """Raise ModelError at once where a model that was not trained to fork is asked to."""
+    if params.fork and not getattr(engine, "forks", True):
+        from apar.tokens import ControlTokens
+
+        ControlTokens.of(engine.tokenizer)

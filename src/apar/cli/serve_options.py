@@ -1,0 +1,103 @@
+"""The options of `apar serve`: where it listens, who may ask, and how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from apar.cli.sizes import SIZE
+
+if TYPE_CHECKING:
+    from apar.server.limits import Limits
+    from apar.server.settings import Settings
+
+OWN = ("cors_origins", "max_open", "max_body", "request_timeout", "drain", "log_requests", "cpu_threads")
+"""Options of our own server, which vLLM's does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What was given of them."""
+
+    host: str
+    port: int
+    api_key: str | None
+    served_model_name: str | None
+    cors_origins: tuple[str, ...]
+    max_open: int
+    max_body: int
+    request_timeout: float
+    drain: float
+    log_requests: bool
+    cpu_threads: int | None
+
+    @property
+    def limits(self) -> Limits:
+        from apar.server.limits import Limits
+
+        return Limits(body=self.max_body, drain_seconds=self.drain)
+
+    def settings(self, model: str, backend: str) -> Settings:
+        """Raises UserError where they do not fit."""
+        from apar.server.settings import Settings
+
+        return Settings(model, backend, max_open=self.max_open, request_seconds=self.request_timeout)
+
+
+def serve_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options; it is called with their `Serving` as `serving`."""
+
+    @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from elsewhere.")
+    @click.option(
+        "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free."
+    )
+    @click.option(
+        "--api-key", envvar="APAR_API_KEY", metavar="KEY", help="Refuse requests without it.  [default: $APAR_API_KEY]"
+    )
+    @click.option(
+        "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
+    )
+    @click.option(
+        "--served-model-name",
+        metavar="NAME",
+        help="What clients call the model.  [default: MODEL, a folder's own name]",
+    )
+    @click.option(
+        "--max-open",
+        type=click.IntRange(min=1),
+        default=256,
+        show_default=True,
+        metavar="N",
+        help="Answers under way or waiting, at most; one more is refused with 429.",
+    )
+    @click.option("--max-body", type=SIZE, default="4MiB", show_default=True, metavar="SIZE", help="Of a request.")
+    @click.option(
+        "--request-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds that an answer may take.",
+    )
+    @click.option(
+        "--drain",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds that open answers may take on after the order to stop.",
+    )
+    @click.option("--log-requests", is_flag=True, help="A line for every request on standard error.")
+    @click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor.")
+    @wraps(command)
+    def gathered(*args: Any, **values: Any) -> None:
+        given = {name: values.pop(name) for name in Serving.__dataclass_fields__}
+        given["cors_origins"] = tuple(origin for each in given["cors_origins"] for origin in each.split(",") if origin)
+        command(*args, serving=Serving(**given), **values)
+
+    decorated: Callable[..., None] = gathered
+    return decorated

@@ -1,0 +1,69 @@
+"""The routes of OpenAI's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from apar.server.desk import Desk
+from apar.server.errors import unknown_model
+from apar.server.protocol.answers import ChatCompletion, Completion, Error, Model, Models
+from apar.server.protocol.chat import ChatRequest
+from apar.server.protocol.completion import CompletionRequest
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Error, "description": "The request is wrong, or asks for what is not supported."},
+    401: {"model": Error, "description": "The API key is missing or wrong."},
+    404: {"model": Error, "description": "There is no such model."},
+    429: {"model": Error, "description": "Too many answers are under way; Retry-After says when to come again."},
+    503: {"model": Error, "description": "The model is being loaded, has failed, or the server is stopping."},
+}
+_SENDING: dict[int | str, dict[str, Any]] = {
+    408: {"model": Error, "description": "The body did not come in time."},
+    413: {"model": Error, "description": "The body is too large."},
+    415: {"model": Error, "description": "The body is not JSON."},
+    500: {"model": Error, "description": "The engine failed while it answered."},
+    504: {"model": Error, "description": "The answer took too long."},
+}
+_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+def api_routes(desk: Desk) -> APIRouter:
+    """Chats, completions and models. All of them want the API key, if there is one."""
+    router = APIRouter(prefix="/v1", responses=_REFUSALS, default_response_class=JSONResponse)
+
+    @router.post("/chat/completions", response_model=ChatCompletion, responses={**_SENDING, 200: {"content": _EVENTS}})
+    async def chat_completions(body: ChatRequest, request: Request) -> Response:
+        """Go on with a chat: one JSON object, or with `stream` server-sent events."""
+        return await desk.chat(body, request)
+
+    @router.post("/completions", response_model=Completion, responses={**_SENDING, 200: {"content": _EVENTS}})
+    async def completions(body: CompletionRequest, request: Request) -> Response:
+        """Go on from texts, without a chat template."""
+        return await desk.completion(body, request)
+
+    @router.get("/models", response_model=Models)
+    async def models() -> dict[str, Any]:
+        """The one model that is served."""
+        return {"object": "list", "data": [_model(desk)]}
+
+    @router.get("/models/{name:path}", response_model=Model)
+    async def model(name: str) -> dict[str, Any]:
+        """The model of a name."""
+        if name != desk.served.name:
+            raise unknown_model(name, desk.served.name)
+        return _model(desk)
+
+    return router
+
+
+def _model(desk: Desk) -> dict[str, Any]:
+    return {
+        "id": desk.served.name,
+        "object": "model",
+        "created": desk.served.created,
+        "owned_by": "apar",
+        "max_model_len": desk.served.backend.context,
+    }

@@ -1,0 +1,124 @@
+"""The application: OpenAI's API over a backend, its description, its figures, and the page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from apar.backends.streams import Backend
+from apar.engine.statistics import EngineStatistics
+from apar.server.api import api_routes
+from apar.server.counting import Counting
+from apar.server.desk import Desk
+from apar.server.errors import FAILED, ApiError
+from apar.server.guard import guard
+from apar.server.health import Health
+from apar.server.limits import Limits
+from apar.server.metrics import Metrics
+from apar.server.operation import operation_routes
+from apar.server.pages import page_routes
+from apar.server.protocol.invalid import of_validation
+from apar.server.settings import Settings
+from apar.server.state import Served
+
+DISTRIBUTION = "apar-llm"
+
+
+def make_app(settings: Settings, load: Callable[[], Backend], health: Health | None = None) -> FastAPI:
+    """The application that answers by the backend that `load` makes.
+
+    Loading begins with the application's lifespan, in a thread of its own; until it ends the API answers 503, and
+    `health` is told how it went.
+    """
+    metrics = Metrics(settings.backend, settings.model, version(DISTRIBUTION))
+    served = Served(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
+    desk = Desk(settings, served, metrics)
+    app = FastAPI(
+        title="APAR",
+        version=version(DISTRIBUTION),
+        description=(
+            "OpenAI's API. Answers are decoded in parallel threads where the model forks, and told in reading order. "
+            "What is asked for and not supported is an error."
+        ),
+        lifespan=lambda app: _lifespan(served),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for routes in (api_routes(desk), operation_routes(settings, served, metrics), page_routes()):
+        app.include_router(routes)
+    app.add_exception_handler(ApiError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
+    app.state.desk = desk
+    return app
+
+
+def guarded_app(
+    settings: Settings,
+    load: Callable[[], Backend],
+    health: Health,
+    limits: Limits,
+    key: str | None = None,
+    origins: Sequence[str] = (),
+) -> ASGIApp:
+    """The application behind its guards, every request counted; raises UserError for a key that nobody can send."""
+    app = make_app(settings, load, health)
+    return Counting(guard(app, limits, key, origins), app.state.desk.metrics)
+
+
+def _watch(metrics: Metrics, backend: Backend) -> None:
+    def statistics() -> EngineStatistics:
+        told = backend.statistics()
+        assert told is not None, "it told some before"
+        return told
+
+    if backend.statistics() is not None:
+        metrics.watch(statistics)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(served: Served) -> AsyncIterator[None]:
+    living = asyncio.create_task(served.live())
+    try:
+        yield
+    finally:
+        living.cancel()
+        served.close()
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    told = _api_error(error, request)
+    return JSONResponse(told.body, told.status, told.headers)
+
+
+async def _fail(request: Request, error: Exception) -> JSONResponse:
+    """What the log tells of is raised again behind this answer."""
+    return JSONResponse(FAILED.body, FAILED.status)
+
+
+def _api_error(error: Exception, request: Request) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return of_validation(error.errors())
+    assert isinstance(error, HTTPException)
+    headers = error.headers or {}
+    match error.status_code:
+        case 404:
+            return ApiError(404, f"there is nothing at {request.url.path[:200]}", code="not_found")
+        case 405:
+            message = f"{request.url.path[:200]} does not take {request.method}"
+            return ApiError(405, message, code="method_not_allowed", headers=headers)
+        case 400:
+            return ApiError(400, "the body cannot be read: send a JSON object in UTF-8")
+    return ApiError(error.status_code, str(error.detail), headers=headers)
