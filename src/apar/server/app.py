@@ -18,7 +18,7 @@ from apar.engine.statistics import EngineStatistics
 from apar.server.api import api_routes
 from apar.server.counting import Counting
 from apar.server.desk import Desk
-from apar.server.errors import ApiError
+from apar.server.errors import FAILED, ApiError
 from apar.server.guard import guard
 from apar.server.health import Health
 from apar.server.limits import Limits
@@ -58,6 +58,7 @@ def make_app(settings: Settings, load: Callable[[], Backend], health: Health | N
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
     app.state.desk = desk
     return app
 
@@ -98,6 +99,11 @@ async def _lifespan(served: Served) -> AsyncIterator[None]:
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     told = _api_error(error, request)
     return JSONResponse(told.body, told.status, told.headers)
+
+
+async def _fail(request: Request, error: Exception) -> JSONResponse:
+    """What the log tells of is raised again behind this answer."""
+    return JSONResponse(FAILED.body, FAILED.status)
 
 
 def _api_error(error: Exception, request: Request) -> ApiError:

@@ -6,7 +6,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apar.server.refusals import error_json, has_body, refuse
+from apar.server.errors import ApiError
+from apar.server.refusals import has_body, refuse
 
 
 class _TooLargeError(Exception):
@@ -33,10 +34,10 @@ class BodyLimit:
                 body = await self._read(receive)
         except _TooLargeError:
             message = f"the body of the request is too large; at most {self._size} bytes are taken"
-            await refuse(scope, receive, send, 413, error_json(message, "invalid_request_error", "body_too_large"))
+            await refuse(scope, receive, send, ApiError(413, message, code="body_too_large"))
         except TimeoutError:
             message = f"the body of the request did not come within {self._seconds:g} seconds"
-            await refuse(scope, receive, send, 408, error_json(message, "invalid_request_error", "body_too_slow"))
+            await refuse(scope, receive, send, ApiError(408, message, code="body_too_slow"))
         else:
             if body is not None:
                 await self._app(scope, _with_body(body, receive), send)

@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from apar.server.errors import INVALID, SERVER, ApiError
 from apar.server.limits import Limits
 from apar.server.refusals import error_json
 
@@ -37,6 +38,7 @@ class Connection(HttpToolsProtocol):
         assert isinstance(config, Settings)
         self._limits = config.limits
         self._head_bytes = 0
+        self._deaf = False
         # Times of the loop, None while it is not so: since when a request's head is due, the client reads too
         # slowly, it was refused, and the connection that was closed has something left to send.
         self._head_since: float | None = None
@@ -52,7 +54,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused_since is not None:
+        if self._deaf:
             return
         if self._head_since is None and self._idle:
             self._head_since = self.loop.time()
@@ -112,18 +114,25 @@ class Connection(HttpToolsProtocol):
         self._refuse(431, f"the request's head is too large; at most {self._limits.head} bytes are taken")
 
     def _refuse(self, status: int, message: str) -> None:
-        """Say what is wrong, and take nothing more; where a response is under way, it is cut instead."""
-        if self._refused_since is not None:
+        """Take nothing more from this client, and say what is wrong unless a response is under way."""
+        if self._deaf:
             return
-        self._head_since, self._refused_since = None, self.loop.time()
-        if not self._idle:
+        self._deaf = True
+        self._head_since = None
+        if self._idle:
+            self._tell(status, message)
+        elif self.cycle.more_body:  # which cannot come any more
             self.transport.close()
-            return
-        body = error_json(message, "server_error" if status >= 500 else "invalid_request_error")
+        else:
+            self.cycle.keep_alive = False
+
+    def _tell(self, status: int, message: str) -> None:
+        body = error_json(ApiError(status, message, SERVER if status >= 500 else INVALID))
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         # Closing now could reset the connection, and the client would lose what it was told.
         self.transport.write_eof()
+        self._refused_since = self.loop.time()
 
 
 def _past(since: float | None, seconds: float, now: float) -> bool:

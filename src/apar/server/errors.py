@@ -12,7 +12,7 @@ INVALID = "invalid_request_error"
 SERVER = "server_error"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False)  # not frozen: context managers set an exception's traceback
 class ApiError(Exception):
     """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it.
 
@@ -30,6 +30,9 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """What the client reads."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+FAILED = ApiError(500, "the server has failed at this request; its log says why", SERVER, code="internal_error")
 
 
 def unknown_model(name: str, served: str) -> ApiError:

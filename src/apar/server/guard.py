@@ -10,9 +10,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apar.server.body import BodyLimit
+from apar.server.errors import FAILED, SERVER, ApiError
 from apar.server.keys import KeyCheck
 from apar.server.limits import Limits
-from apar.server.refusals import error_json
+from apar.server.refusals import error_json, tell
 
 logger = logging.getLogger("apar.server")
 
@@ -21,8 +22,9 @@ _HEADERS = {
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
 }
-_FAILED = error_json("the server has failed at this request; its log says why", "server_error", "internal_error")
-_STOPPING = error_json("the server is stopping; this answer was cancelled", "server_error", "stopping")
+_STOPPING = ApiError(
+    503, "the server is stopping; this answer was cancelled", SERVER, code="stopping", headers={"Retry-After": "5"}
+)
 
 
 def guard(app: ASGIApp, limits: Limits, key: str | None = None, origins: Sequence[str] = ()) -> ASGIApp:
@@ -63,11 +65,11 @@ class Failures:
         try:
             await self._app(scope, receive, response.send)
         except asyncio.CancelledError:
-            await response.end(503, _STOPPING)
+            await response.end(_STOPPING)
             raise
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            await response.end(500, _FAILED)
+            await response.end(FAILED)
 
 
 class _Response:
@@ -88,13 +90,9 @@ class _Response:
             self._complete = True
         await self._send(message)
 
-    async def end(self, status: int, error: bytes) -> None:
+    async def end(self, error: ApiError) -> None:
         """Tell an error; what is half told and no stream of events is left so, and the server cuts it."""
-        if self._complete:
-            return
         if not self._started:
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(error))]
-            await self.send({"type": "http.response.start", "status": status, "headers": headers})
-            await self.send({"type": "http.response.body", "body": error})
-        elif self._streams:
-            await self.send({"type": "http.response.body", "body": b"data: %b\n\n" % error})
+            await tell(self.send, error)
+        elif self._streams and not self._complete:
+            await self.send({"type": "http.response.body", "body": b"data: %b\n\n" % error_json(error)})

@@ -8,9 +8,10 @@ import hmac
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apar.errors import UserError
-from apar.server.refusals import error_json, refuse
+from apar.server.errors import ApiError
+from apar.server.refusals import refuse
 
-_CHALLENGE = [(b"www-authenticate", b"Bearer")]
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class KeyCheck:
@@ -39,8 +40,7 @@ class KeyCheck:
         else:
             await self._app(scope, receive, send)
             return
-        body = error_json(message, "invalid_request_error", "invalid_api_key")
-        await refuse(scope, receive, send, 401, body, _CHALLENGE)
+        await refuse(scope, receive, send, ApiError(401, message, code="invalid_api_key", headers=_CHALLENGE))
 
     def _fits(self, header: bytes) -> bool:
         scheme, _, key = header.partition(b" ")

@@ -5,40 +5,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
-Headers = Iterable[tuple[bytes, bytes]]
+from apar.server.errors import ApiError
 
 # So that a client that is still sending reads why it was refused, the rest of what it sends is taken and dropped.
-_REST_SECONDS = 5.0
+_REST_SECONDS = 2.0
 _REST_BYTES = 64 * 2**20
 
 
-def error_json(message: str, kind: str, code: str | None = None) -> bytes:
-    """The body of an error; `kind` is OpenAI's type of it."""
-    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
+def error_json(error: ApiError) -> bytes:
+    """The body of an error's response."""
+    return json.dumps(error.body).encode()
 
 
-async def refuse(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    status: int,
-    body: bytes,
-    headers: Headers = (),
-) -> None:
-    """Answer with an error, and close the connection where a body was not read."""
-    unread = has_body(scope)
-    own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
-    if unread:
-        own.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": own})
-    await send({"type": "http.response.body", "body": body, "more_body": unread})
-    if unread:
-        await _drop_rest(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
+    """Answer with an error a request whose body was not read; where there is one, the connection is closed."""
+    if not has_body(scope):
+        await tell(send, error)
+        return
+    await tell(send, error, [(b"connection", b"close")], more=True)
+    await _drop_rest(receive)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def tell(send: Send, error: ApiError, extra: Sequence[tuple[bytes, bytes]] = (), more: bool = False) -> None:
+    """The response of an error; `more` leaves it open."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    body = error_json(error)
+    headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 def has_body(scope: Scope) -> bool:

@@ -16,7 +16,8 @@ export class Past {
     if (this.#entries.has(entry) || !entry.runs.some((run) => run.recording.events.length)) return;
     this.#entries.add(entry);
     const about = make("small", {}, summary(entry.runs[0]));
-    const button = make("button", { type: "button", onclick: () => this.show(entry) }, make("span", {}, entry.question), about);
+    const attributes = { type: "button", onclick: () => this.show(entry) };
+    const button = make("button", attributes, make("span", {}, entry.question), about);
     byId("past-list").prepend(make("li", {}, button));
     byId("past").hidden = false;
   }

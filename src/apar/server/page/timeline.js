@@ -16,8 +16,10 @@ export class Timeline {
 
   /** `resized` is called when the drawing has to be done again. */
   constructor(label, resized) {
-    const head = make("div", { class: "axis-names", "aria-hidden": "true" }, make("span", {}, "thread"), make("span", {}, "tokens"));
-    this.element = make("div", { class: "timeline", role: "region", "aria-label": label }, head, this.#picture, this.#list, this.#more);
+    const names = ["thread", "tokens"].map((name) => make("span", {}, name));
+    const head = make("div", { class: "axis-names", "aria-hidden": "true" }, ...names);
+    const attributes = { class: "timeline", role: "region", "aria-label": label };
+    this.element = make("div", attributes, head, this.#picture, this.#list, this.#more);
     new ResizeObserver(resized).observe(this.element);
   }
 
@@ -66,15 +68,16 @@ export class Timeline {
       draw("line", { class: "grid", x1: x, x2: x, y1: TOP - 4, y2: height }),
       draw("text", { x: x + 3, y: TOP - 8 }, label),
     ]);
-    const links = forks.filter((fork) => fork.to !== null).map((fork) => hued(fork.thread, draw("path", {
-      class: "fork", d: `M${fork.x} ${fork.from + BAR}V${fork.to + (ROW - BAR) / 2}`,
-    })));
+    const forkOf = new Map(forks.map((fork) => [fork.child, fork]));
+    const links = bars.filter((bar) => forkOf.has(bar.thread.key)).map((bar) => {
+      const { x, y } = forkOf.get(bar.thread.key);
+      return hued(bar.thread, draw("path", { class: "fork", d: `M${x} ${y + BAR}V${bar.y}` }));
+    });
     const shapes = bars.map((bar) => hued(bar.thread, draw("rect", {
-      class: classOf(bar.thread), "data-thread": bar.thread.key, x: bar.x, y: bar.y, width: bar.width, height: BAR, rx: 3,
+      class: classOf(bar.thread), "data-thread": bar.thread.key,
+      x: bar.x, y: bar.y, width: bar.width, height: BAR, rx: 3,
     })));
-    const marks = forks.map((fork) => draw("line", {
-      class: "mark", x1: fork.x, x2: fork.x, y1: fork.from, y2: fork.from + BAR,
-    }));
+    const marks = forks.map(({ x, y }) => draw("line", { class: "mark", x1: x, x2: x, y1: y, y2: y + BAR }));
     this.#picture.replaceChildren(...axis, ...links, ...shapes, ...marks);
   }
 }
@@ -84,7 +87,8 @@ function makeRow(thread, first) {
   const label = make("span", { class: "label" }, make("b", {}, thread.key), " ", thread.lead);
   label.style.setProperty("--depth", depth);
   const tokens = make("span", { class: "tokens" });
-  const button = make("button", { type: "button", "data-thread": thread.key, tabindex: first ? "0" : "-1" }, label, tokens);
+  const attributes = { type: "button", "data-thread": thread.key, tabindex: first ? "0" : "-1" };
+  const button = make("button", attributes, label, tokens);
   button.style.setProperty("--hue", hueOf(thread.number));
   if (depth === 0) button.classList.add("root");
   return { item: make("li", {}, button), button, tokens, told: "" };
