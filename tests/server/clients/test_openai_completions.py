@@ -25,7 +25,7 @@ def test_a_text_is_gone_on_with_whole_and_streamed(client: openai.OpenAI) -> Non
     chunks = list(client.completions.create(**GREEDY, prompt=PROMPTS[0], stream=True))
     assert answer.object == "text_completion"
     assert answer.choices[0].text == "".join(chunk.choices[0].text for chunk in chunks) != ""
-    assert chunks[-1].choices[0].finish_reason == answer.choices[0].finish_reason == "length"
+    assert chunks[-1].choices[0].finish_reason == answer.choices[0].finish_reason == "stop"
 
 
 def test_sixteen_tokens_are_given_if_nothing_is_said(client: openai.OpenAI) -> None:
@@ -50,9 +50,9 @@ def test_several_answers_to_several_texts_are_numbered_text_by_text(client: open
 
 def test_token_ids_are_gone_on_with_as_their_text(client: openai.OpenAI) -> None:
     transformers = pytest.importorskip("transformers")
-    from apar.demo import DEMO_MODEL
+    from apar.demo import model_folder
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(DEMO_MODEL)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder())
     ids = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in PROMPTS]
     texts = [text_of(client, prompt) for prompt in PROMPTS]
     assert [text_of(client, one) for one in ids] == texts

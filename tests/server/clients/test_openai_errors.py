@@ -10,7 +10,7 @@ openai = pytest.importorskip("openai")
 
 from tests.server.clients import openai_clients
 from tests.server.clients.openai_clients import GREEDY
-from tests.server.demo import MODEL, Demo
+from tests.server.demo import KEY, MODEL, Demo
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
 
@@ -30,7 +30,7 @@ TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type
         ({"extra_body": {"temprature": 1}}, "temprature", "did you mean temperature?"),
         ({"extra_body": {"apar": {"threads": 4}}}, "apar.threads", "unknown field"),
         ({"tools": [TOOL]}, "tools", "decoded in parallel"),
-        ({"tools": [TOOL], "tool_choice": "required"}, "tools", "leave tools out"),
+        ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice", "tools, which are not supported"),
         ({"response_format": {"type": "json_object"}}, "response_format", "only the response_format text"),
         ({"messages": [{"role": "tool", "content": "3", "tool_call_id": "a"}]}, "messages", "tools"),
         ({"messages": [{"role": "user", "content": "cake " * 9000}]}, None, "2048"),
@@ -61,7 +61,7 @@ def test_a_prompt_that_is_too_long_has_the_code_that_clients_look_for(client: op
     assert caught.value.code == "context_length_exceeded"
 
 
-@pytest.mark.parametrize("key", ["wrong", "a-key-of-the-test", " "])
+@pytest.mark.parametrize("key", ["wrong", KEY[:-1], f"{KEY}s"])
 def test_a_wrong_key_is_an_authentication_error(demo: Demo, key: str) -> None:
     with openai_clients.client(demo, key) as stranger:
         with pytest.raises(openai.AuthenticationError) as caught:
