@@ -128,6 +128,14 @@ def test_the_verdict_says_where_there_was_no_fork_and_where_others_were_served_f
     )
 
 
+def test_the_verdict_says_which_answers_were_cut(view: View, server: FakeServer) -> None:
+    server.will(Reply(FORKED), Reply(chunks(flat(LIST)[:20], finish="length")))
+    view.page.get_by_label("Compare with sequential").check()
+    view.ask("How?")
+    expect(view.state("Sequential")).to_have_text("cut by max. tokens")
+    assert "The sequential answer was cut by max. tokens." in verdict(view)
+
+
 def test_an_answer_without_forks_is_compared_too(view: View, server: FakeServer) -> None:
     events = chunks(list(replay(ParagraphTree.leaf("No parts here."))))
     server.will(Reply(events), Reply(events))

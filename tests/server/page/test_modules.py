@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
-from apar.assemble import Recording, TreeError
+from apar.assemble import Recording
+from apar.errors import TreeError
 from apar.events import Event, replay, to_json
 from apar.stats import event_stats
 from apar.tree import ParagraphTree
@@ -54,11 +55,15 @@ FOLD = """async (lines) => {
   const { AnswerDocument } = await import("/page/document.js");
   const document = new AnswerDocument("");
   const recording = new Recording();
+  const news = new Set();
   for (const event of readTrace(lines, "trace")) {
-    const thread = recording.add(event);
-    if (event.step % 3 === 0) document.draw([thread]);
+    news.add(recording.add(event));
+    if (event.step % 3 === 0) {
+      document.draw(news);
+      news.clear();
+    }
   }
-  document.draw(recording.inReadingOrder());
+  document.draw(news);
   const again = new Recording();
   for (const event of inStepOrder(recording.events)) again.add(event);
   return { text: document.element.textContent, tokens: recording.tokens, steps: recording.steps,

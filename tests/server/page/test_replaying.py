@@ -75,7 +75,7 @@ def test_a_trace_plays_from_its_start_at_the_speed_that_is_set(still: View, trac
     paused = position(still)
     still.page.clock.run_for(5000)
     assert position(still) == paused < LAST
-    still.button("Replay").click()
+    still.button("Play").click()
     still.page.clock.run_for(60_000)
     assert position(still) == LAST
     assert still.text("Trace") == LIST.text

@@ -40,7 +40,10 @@ function focus(view, key) {
 
 function walk(event, view, keys, used) {
   const key = keyAt(event.target);
-  if (event.key === "Enter" && key !== null && view.element.classList.contains("document")) event.target.click();
+  if (event.key === "Enter" && key !== null && event.target.tagName !== "BUTTON") {
+    event.preventDefault(); // or it would press the button that gets the focus
+    event.target.click();
+  }
   if (!used.includes(event.key) || !keys.length) return;
   event.preventDefault();
   const from = key === null ? (FORWARD[event.key] > 0 ? 0 : 1) : keys.indexOf(key);

@@ -44,6 +44,7 @@ export function verdict(parallel, sequential) {
   const sentences = [
     `${clock}: ${seconds(fast)} in parallel, ${seconds(slow)} sequentially${queues(parallel, sequential)}.`,
     steps(few, many),
+    ...cuts(parallel, sequential),
     ...lengths(parallel, sequential),
   ];
   return { who, text: sentences.join(" ") };
@@ -60,6 +61,13 @@ function steps(few, many) {
   if (few === many) return `Both took ${count(few, "step")}.`;
   const ratio = few < many ? `${times(many, few)} times fewer` : `${times(few, many)} times more`;
   return `${count(few, "step")} against ${whole(many)}, ${ratio}.`;
+}
+
+/** Which answers would have gone on. */
+function cuts(parallel, sequential) {
+  const cut = [parallel, sequential].filter((run) => run.state === "cut");
+  if (cut.length === 2) return ["Both were cut by max. tokens."];
+  return cut.map((run) => `${run === parallel ? "The parallel" : "The sequential"} answer was cut by max. tokens.`);
 }
 
 /** What has to be known to judge the clock: whether the model forked, and whether the answers are as long. */

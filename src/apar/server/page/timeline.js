@@ -5,6 +5,7 @@ import { count, whole } from "./figures.js";
 import { BAR, hueOf, layout, ROW, TOP } from "./layout.js";
 
 const MOST_ROWS = 200;
+const LABEL = 36; // width of the axis' longest labels, in pixels
 
 const ENDS = { eos: "ended", stop: "ended by a stop text", length: "cut by a limit", cancelled: "cancelled" };
 
@@ -44,7 +45,7 @@ export class Timeline {
     const height = TOP + ROW * threads.length;
     this.#picture.setAttribute("height", height);
     const width = this.#picture.clientWidth;
-    if (width) this.#paint(layout(threads, steps, width), height);
+    if (width) this.#paint(layout(threads, steps, width), width, height);
   }
 
   #row(thread, index, tokens) {
@@ -63,11 +64,12 @@ export class Timeline {
     row.tokens.textContent = whole(tokens);
   }
 
-  #paint({ ticks, bars, forks }, height) {
-    const axis = ticks.flatMap(({ x, label }) => [
-      draw("line", { class: "grid", x1: x, x2: x, y1: TOP - 4, y2: height }),
-      draw("text", { x: x + 3, y: TOP - 8 }, label),
-    ]);
+  #paint({ ticks, bars, forks }, width, height) {
+    const axis = ticks.flatMap(({ x, label }) => {
+      const place = x + LABEL < width ? { x: x + 3 } : { x: x - 3, class: "last" };
+      const line = draw("line", { class: "grid", x1: x, x2: x, y1: TOP - 4, y2: height });
+      return [line, draw("text", { ...place, y: TOP - 8 }, label)];
+    });
     const forkOf = new Map(forks.map((fork) => [fork.child, fork]));
     const links = bars.filter((bar) => forkOf.has(bar.thread.key)).map((bar) => {
       const { x, y } = forkOf.get(bar.thread.key);
