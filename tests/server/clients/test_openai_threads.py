@@ -7,9 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import openai
 import pytest
-
-openai = pytest.importorskip("openai")
 
 from apar.assemble import tree_of
 from apar.events import Event, Finished, from_json
