@@ -118,9 +118,9 @@ def serving(
         assert not thread.is_alive(), "the server has not ended"
 
 
-def wait_for(true: Callable[[], bool], what: str) -> None:
+def wait_for(true: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Wait until something is so; fails after a long while."""
-    for _ in range(int(PATIENCE / 0.01)):
+    for _ in range(int(seconds / 0.01)):
         if true():
             return
         threading.Event().wait(0.01)
