@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -43,7 +44,7 @@ def make_app(
     metrics = Metrics(settings.backend, settings.model, version(DISTRIBUTION))
     served = Served(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
     desk = Desk(settings, served, metrics)
-    app = FastAPI(
+    app = _Application(
         title="APAR",
         version=version(DISTRIBUTION),
         description=(
@@ -63,6 +64,20 @@ def make_app(
     app.add_exception_handler(Exception, _fail)
     app.state.desk = desk
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI's, described without the status 422, which is never given: what is wrong with a body is a 400."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            described = super().openapi()
+            for path in described["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                described["components"]["schemas"].pop(name, None)
+        return super().openapi()
 
 
 def guarded_app(
