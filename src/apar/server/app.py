@@ -32,11 +32,13 @@ from apar.server.state import Served
 DISTRIBUTION = "apar-llm"
 
 
-def make_app(settings: Settings, load: Callable[[], Backend], health: Health | None = None) -> FastAPI:
+def make_app(
+    settings: Settings, load: Callable[[], Backend], health: Health | None = None, keyed: bool = False
+) -> FastAPI:
     """The application that answers by the backend that `load` makes.
 
     Loading begins with the application's lifespan, in a thread of its own; until it ends the API answers 503, and
-    `health` is told how it went.
+    `health` is told how it went. A `keyed` server says that its API wants a key.
     """
     metrics = Metrics(settings.backend, settings.model, version(DISTRIBUTION))
     served = Served(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
@@ -53,7 +55,7 @@ def make_app(settings: Settings, load: Callable[[], Backend], health: Health | N
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (api_routes(desk), operation_routes(settings, served, metrics), page_routes()):
+    for routes in (api_routes(desk, keyed), operation_routes(settings, served, metrics), page_routes()):
         app.include_router(routes)
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -72,7 +74,7 @@ def guarded_app(
     origins: Sequence[str] = (),
 ) -> ASGIApp:
     """The application behind its guards, every request counted; raises UserError for a key that nobody can send."""
-    app = make_app(settings, load, health)
+    app = make_app(settings, load, health, keyed=key is not None)
     return Counting(guard(app, limits, key, origins), app.state.desk.metrics)
 
 
