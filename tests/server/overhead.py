@@ -152,9 +152,7 @@ async def compare(llm: AsyncLLM, clients: Clients, given: argparse.Namespace, co
         "overhead": statistics.median(each),
         "overhead_least": min(each),
         "overhead_most": max(each),
-        "busy": statistics.median(
-            b.busy / a.busy - 1 for a, b in zip(rounds["bare"], rounds["served"], strict=True)
-        ),
+        "busy": statistics.median(b.busy / a.busy - 1 for a, b in zip(rounds["bare"], rounds["served"], strict=True)),
     }
 
 
@@ -198,7 +196,9 @@ async def measure(given: argparse.Namespace, llm: AsyncLLM) -> None:
             lines.append(await compare(llm, clients, given, concurrency))
             print(
                 "concurrency {concurrency:4d}: bare {bare_rate:8.1f} tokens/s, served {served_rate:8.1f}, "
-                "overhead {overhead:6.1%} ({overhead_least:.1%} to {overhead_most:.1%}), processor time {busy:+.1%}".format(**lines[-1]),
+                "overhead {overhead:6.1%} ({overhead_least:.1%} to {overhead_most:.1%}), processor time {busy:+.1%}".format(
+                    **lines[-1]
+                ),
                 flush=True,
             )
         print(json.dumps({"what": given.shape or given.model, "dtype": given.dtype, "rounds": lines}))
