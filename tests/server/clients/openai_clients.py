@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-openai = pytest.importorskip("openai")
+import openai
 
 from tests.server.demo import KEY, MODEL, Demo
 

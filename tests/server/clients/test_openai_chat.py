@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import openai
 import pytest
-
-openai = pytest.importorskip("openai")
 
 from tests.server.clients.openai_clients import ASKED, GREEDY, QUESTION, SAMPLED, async_client
 from tests.server.demo import MODEL, Demo

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import openai
 import pytest
-
-openai = pytest.importorskip("openai")
 
 from tests.server.clients.openai_clients import async_client
 from tests.server.demo import MODEL, Demo

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import openai
 import pytest
-
-openai = pytest.importorskip("openai")
 
 from tests.server.clients import openai_clients
 from tests.server.clients.openai_clients import GREEDY
@@ -50,8 +49,8 @@ def test_a_wrong_request_is_a_bad_request_with_the_field_and_the_reason(
 def test_a_wrong_request_for_a_stream_is_refused_before_it_begins(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="greater than or equal to 0"):
         client.chat.completions.create(**{**GREEDY, "temperature": -1}, stream=True)
+    long = [{"role": "user", "content": "cake " * 9000}]
     with pytest.raises(openai.BadRequestError, match="2048"):
-        long = [{"role": "user", "content": "cake " * 9000}]
         client.chat.completions.create(**{**GREEDY, "messages": long}, stream=True)
 
 

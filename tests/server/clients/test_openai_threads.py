@@ -7,9 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import openai
 import pytest
-
-openai = pytest.importorskip("openai")
 
 from apar.assemble import tree_of
 from apar.events import Event, Finished, from_json
@@ -74,7 +73,9 @@ def test_threads_are_limited_as_asked(client: openai.OpenAI, limit: dict[str, An
     figures = answer.model_extra["metrics"]["parallel"]
     assert figures["threads"] == most
     assert figures["mode"] == ("forked" if most > 1 else "sequential")
-    assert answer.usage.completion_tokens_details.model_extra["control_tokens"] == 2 * figures["forks"] == 2 * (most - 1)
+    assert (
+        answer.usage.completion_tokens_details.model_extra["control_tokens"] == 2 * figures["forks"] == 2 * (most - 1)
+    )
 
 
 def test_metrics_are_told_where_they_are_asked_for_only(client: openai.OpenAI) -> None:

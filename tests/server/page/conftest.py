@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -41,23 +42,28 @@ def server() -> Iterator[FakeServer]:
         yield fake
 
 
-@pytest.fixture
-def page(browser: Browser, server: FakeServer) -> Iterator[Page]:
-    """A tab that fails its test if a script fails, the policy is broken, or a request leaves the server."""
+@contextmanager
+def watched(browser: Browser, url: str) -> Iterator[Page]:
+    """A tab that fails its test if a script fails, the policy is broken, or a request leaves the server at `url`."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     context.set_default_timeout(20_000)
     page = context.new_page()
     wrong: list[str] = []
+    own = (url, f"blob:{url}", "data:")
     page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
     page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("console", lambda told: "Content Security Policy" in told.text and wrong.append(told.text))
-    page.on(
-        "request",
-        lambda asked: asked.url.startswith((server.url, f"blob:{server.url}")) or wrong.append(f"request: {asked.url}"),
-    )
+    page.on("console", lambda told: wrong.append(told.text) if "Content Security Policy" in told.text else None)
+    page.on("request", lambda asked: None if asked.url.startswith(own) else wrong.append(f"request: {asked.url}"))
     yield page
     context.close()
     assert not wrong
+
+
+@pytest.fixture
+def page(browser: Browser, server: FakeServer) -> Iterator[Page]:
+    """A watched tab."""
+    with watched(browser, server.url) as page:
+        yield page
 
 
 @pytest.fixture
