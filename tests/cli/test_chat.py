@@ -200,3 +200,19 @@ def test_what_a_server_says_steers_no_terminal(apar: Apar, piped: Type) -> None:
         code, _, err = apar("chat", "--url", url)
     assert code == 2
     assert "\x1b" not in err
+
+
+def test_a_vllm_server_answers_with_its_forks_carried_out_here(apar: Apar, piped: Type, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.backends.remote.fake import FakeServer
+    from tests.backends.vllm.tiny import tokenizer
+
+    tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    piped(b"a\nb\n")
+    fake = FakeServer(context=200)
+    with fake.running() as url:
+        code, _, err = apar("chat", tmp_path, "--backend", "vllm", "--url", url, "--max-tokens", 20)
+    assert code == 0, err
+    assert err.count(" tokens in ") == 2
+    assert len(fake.bodies) > 2
