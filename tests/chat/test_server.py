@@ -226,14 +226,15 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         connect(url)
 
 
-def test_asking_a_server_imports_neither_torch_nor_transformers() -> None:
+def test_asking_a_server_needs_none_of_what_decodes_here() -> None:
     code = (
-        "import json, sys; from apar.cli import cli; from click.testing import CliRunner;"
+        "import json, sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'tokenizers', 'numpy']));"
+        "from apar.cli import cli; from click.testing import CliRunner;"
         "result = CliRunner().invoke(cli, ['chat', '--url', sys.argv[1]], input='Why?');"
-        "print(json.dumps([result.exit_code, result.output, sorted({'torch', 'transformers'} & set(sys.modules))]))"
+        "print(json.dumps([result.exit_code, result.output]))"
     )
     with FakeChat().running() as url:
         done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
-    exit_code, output, heavy = json.loads(done.stdout)
-    assert (exit_code, heavy) == (0, [])
+    exit_code, output = json.loads(done.stdout)
+    assert exit_code == 0
     assert LIST.text in output

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -218,3 +220,38 @@ def test_an_engine_ends_the_step_in_which_it_is_interrupted_and_loses_no_block(
     talk.params = SamplingParams(max_tokens=10)
     read(talk.ask("And then?"))
     assert talk.conversation.questions == 2
+
+
+def test_waiting_for_another_threads_engine_is_broken_off_and_loses_no_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from apar.backends.blocking import Blocking
+    from apar.engine.async_llm import AsyncLLM
+    from apar.engine.engine import Engine
+    from tests.tiny import tiny_model
+
+    whole, run = Engine.step, [0]
+
+    def step(self: Engine) -> None:
+        run[0] += 1
+        if run[0] == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        whole(self)
+
+    monkeypatch.setattr(Engine, "step", step)
+    folder = tiny_model(tmp_path)
+    with Blocking(lambda: AsyncLLM(folder, dtype="float32")) as engine, Interrupts() as interrupts:
+        talk = Session(engine, SamplingParams(max_tokens=200), Conversation(), at_once=True)
+        turn = talk.ask("How can I sleep?")
+        with pytest.raises(KeyboardInterrupt):
+            read(turn, interrupts)
+        talk.params = SamplingParams(max_tokens=10)
+        read(talk.ask("And then?"), interrupts)
+        backend = engine.backend
+        assert isinstance(backend, AsyncLLM)
+        end = time.monotonic() + 60
+        while backend.statistics().blocks_free < backend.statistics().blocks:
+            assert time.monotonic() < end, "blocks are still held"
+            time.sleep(0.01)
+    assert talk.conversation.questions == 1

@@ -185,3 +185,34 @@ def test_a_key_comes_from_the_command_line_or_our_own_place_in_the_environment(
         assert apar("chat", "--url", url, "--api-key", "secret").code == 0
         monkeypatch.setenv("APAR_API_KEY", "secret")
         assert apar("chat", "--url", url).code == 0
+
+
+def test_without_httpx_what_to_install_is_told(apar: Apar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    code, out, err = apar("chat", "--url", "http://127.0.0.1:1")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "apar-llm[client]" in err
+
+
+def test_what_a_server_says_steers_no_terminal(apar: Apar, piped: Type) -> None:
+    piped(b"One?\n")
+    with FakeChat(refuse=lambda body: Reply(400, {"error": {"message": "\x1b[2J"}})).running() as url:
+        code, _, err = apar("chat", "--url", url)
+    assert code == 2
+    assert "\x1b" not in err
+
+
+def test_a_vllm_server_answers_with_its_forks_carried_out_here(apar: Apar, piped: Type, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.backends.remote.fake import FakeServer
+    from tests.backends.vllm.tiny import tokenizer
+
+    tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    piped(b"a\nb\n")
+    fake = FakeServer(context=200)
+    with fake.running() as url:
+        code, _, err = apar("chat", tmp_path, "--backend", "vllm", "--url", url, "--max-tokens", 20)
+    assert code == 0, err
+    assert err.count(" tokens in ") == 2
+    assert len(fake.bodies) > 2

@@ -86,13 +86,7 @@ class Server:
     def _tells_of_threads(self) -> bool:
         """Whether the server is ours: others have no /version, or tell no backend there."""
         response = self._get("version")
-        if response.status_code != httpx.codes.OK:
-            return False
-        try:
-            told = response.json()
-        except ValueError:
-            return False
-        return isinstance(told, dict) and {"version", "backend", "model"} <= told.keys()
+        return response.status_code == httpx.codes.OK and {"version", "backend", "model"} <= _told(response).keys()
 
     def _only_model(self) -> str:
         while True:
@@ -103,8 +97,8 @@ class Server:
 
     def _named(self, response: httpx.Response) -> str:
         try:
-            names = [str(card["id"]) for card in response.json()["data"]]
-        except (ValueError, KeyError, TypeError) as error:
+            names = [str(card["id"]) for card in _told(response)["data"]]
+        except (KeyError, TypeError) as error:
             raise RunError(f"the server at {self.place} does not list its models; name one by --model") from error
         if len(names) != 1:
             listed = f": {', '.join(names[:10])}" if names else ""
@@ -127,11 +121,16 @@ class Server:
 
     def _is_loading(self) -> bool:
         """Whether the health of the server says so."""
-        try:
-            told: Any = self._get("health").json()
-        except ValueError:
-            return False
-        return isinstance(told, dict) and told.get("status") == "loading"
+        return _told(self._get("health")).get("status") == "loading"
+
+
+def _told(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a response; empty where it is none."""
+    try:
+        told = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _headers(api_key: str | None) -> dict[str, str]:

@@ -113,7 +113,8 @@ def _session(
 
 def _check_forks(engine: Any, params: SamplingParams) -> None:
     """Raise ModelError at once where a model that was not trained to fork is asked to."""
-    if params.fork and not getattr(engine, "forks", True):
+    backend = getattr(engine, "backend", engine)
+    if params.fork and not getattr(backend, "forks", True):
         from apar.tokens import ControlTokens
 
-        ControlTokens.of(engine.tokenizer)
+        ControlTokens.of(backend.tokenizer)

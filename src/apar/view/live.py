@@ -18,6 +18,8 @@ from apar.view.board import Board
 
 FRAME_SECONDS = 0.1
 """Drawing takes time from decoding: ten frames a second are lively and cost a few per cent."""
+_SILENCE_SECONDS = 2 * FRAME_SECONDS
+"""Without an event for so long, what has not been drawn is drawn although it may take time from decoding."""
 
 
 def can_show_live(console: Console) -> bool:
@@ -81,7 +83,7 @@ class _Frames:
         while not self._ended.wait(FRAME_SECONDS):
             # A terminal that is gone is told by the next frame in the thread of the answer.
             with self._board, suppress(OSError, ValueError):
-                if self._news:
+                if self._news and time.monotonic() - self._drawn >= _SILENCE_SECONDS:
                     self._refresh()
 
     def _refresh(self) -> None:
