@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM := .venv-vllm/bin
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # One thread: in one process vLLM's workers and PyTorch's threads wait for each other, and on few cores they spin.
 # The engine runs in the process of the tests: a process of its own would import everything once more.
 VLLM_SETTINGS := OMP_NUM_THREADS=1 VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1
 
-.PHONY: demo test test-vllm check format lives clean
+.PHONY: demo test test-vllm check format lives chromium clean
 
 demo: .venv/installed ## Watch the shipped model answer questions in parallel threads.
 	$(BIN)/apar demo
@@ -28,6 +29,9 @@ check: .venv/installed ## Style, types, and the direction of imports.
 format: .venv/installed ## Put the code into the one format.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+chromium: ## Install Debian's Chromium, in which the page is tested, unless there is one.
+	command -v chromium >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq chromium; }
 
 lives: .venv/installed ## The engine against the slow oracle over 2,000 random cases (minutes).
 	$(BIN)/python -m tests.engine.random_lives --cases 2000

@@ -11,6 +11,7 @@ from apar.tokens import (
     CHILD,
     FORK,
     ControlTokens,
+    PromptEncoder,
     add_control_tokens,
     encode_prompt,
     encode_text,
@@ -136,3 +137,25 @@ def test_texts_encoded_one_by_one_decode_to_the_joined_text_where_a_space_is_put
     assert tokenizer.decode(plain) != "".join(pieces), "this tokenizer does not need the anchor"
     ids = [token for piece in pieces for token in encode_text(tokenizer, piece)]
     assert tokenizer.decode(ids) == "".join(pieces)
+
+
+def test_a_raw_prompt_keeps_special_tokens_and_turns_control_tokens_to_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    text = f"<|user|>Say {FORK}{CHILD}, please<|assistant|>"
+    ids = PromptEncoder(tokenizer).raw(text)
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
+    assert not ControlTokens.of(tokenizer).hidden & set(ids)
+    assert ids[0] == tokenizer.convert_tokens_to_ids("<|user|>")
+    assert ids[-1] == tokenizer.convert_tokens_to_ids("<|assistant|>")
+
+
+def test_ids_that_are_no_tokens_or_control_tokens_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    control = ControlTokens.of(tokenizer)
+    PromptEncoder(tokenizer).check_ids([0, 5, len(tokenizer) - 3])
+    for ids, says in (
+        ([5, control.fork], r"is \[Fork\]"),
+        ([control.child], r"is \[Child\]"),
+        ([len(tokenizer)], f"the model has {len(tokenizer)} tokens"),
+        ([-1], "names token -1"),
+    ):
+        with pytest.raises(RequestError, match=says):
+            PromptEncoder(tokenizer).check_ids(ids)

@@ -7,7 +7,7 @@
 # RANKS counts all copies, LOCAL those of this machine, FIRST is the number of its first copy. vLLM sends a request to
 # the copy with the least to do; its threads stay there, for they are made inside that copy's core.
 set -euo pipefail
-common=(--backend vllm
+common=(--backend vllm --server vllm
     --vllm.data-parallel-size "${RANKS:?copies in all}"
     --vllm.data-parallel-size-local "${LOCAL:?copies on this machine}"
     --vllm.data-parallel-address "${HEAD:?the address of the first machine}"

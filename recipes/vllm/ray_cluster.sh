@@ -12,7 +12,7 @@ case "${1:-}" in
 head) exec ray start --head --port=6379 --block ;;
 worker) exec ray start --address="${HEAD:?the address of the first machine}:6379" --block ;;
 serve)
-    exec apar serve "${MODEL:?a folder or hub id}" --backend vllm --host 0.0.0.0 --port "${PORT:-8000}" \
+    exec apar serve "${MODEL:?a folder or hub id}" --backend vllm --server vllm --host 0.0.0.0 --port "${PORT:-8000}" \
         --vllm.distributed-executor-backend ray \
         --vllm.tensor-parallel-size "${GPUS:?GPUs of a machine}" \
         --vllm.pipeline-parallel-size "${NODES:?machines}" \

@@ -167,3 +167,15 @@ def test_closing_wakes_whoever_waits_in_another_thread(monkeypatch: pytest.Monke
     waiter.join(10)
     assert not waiter.is_alive()
     assert [type(failure) for failure in failures] in ([RunError], [StopIteration])
+
+
+@in_loop
+async def test_taking_reads_the_same_events_and_is_empty_after_the_last() -> None:
+    expected = [event async for event in _stream(_Slow())]
+    stream = _stream(_Slow())
+    taken: list[Event] = []
+    while events := await stream.take():
+        taken += events
+    assert taken == expected
+    assert await stream.take() == []
+    assert stream.answer.events == tuple(expected)

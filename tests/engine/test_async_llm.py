@@ -289,3 +289,66 @@ def test_dropping_the_llm_ends_its_thread() -> None:
     gc.collect()
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def test_asking_gives_the_streams_of_all_answers_and_taking_reads_what_waits() -> None:
+    params = replace(LONG, n=3, temperature=1.0, seed=4)
+
+    async def main(crowd: Crowd) -> list[Answer]:
+        streams = await crowd.llm.ask("a", params)
+        answers = []
+        for stream in streams:
+            events: list[Event] = []
+            while taken := await stream.take():
+                events += taken
+            assert await stream.take() == []
+            assert tuple(events) == stream.answer.events
+            answers.append(stream.answer)
+        return answers
+
+    expected = tiny_llm().generate(["a"], params)
+    with Crowd() as crowd:
+        answers = asyncio.run(main(crowd))
+    assert [answer.events for answer in answers] == [answer.events for answer in expected]
+    assert [answer.choice for answer in answers] == [0, 1, 2]
+
+
+def test_all_that_came_meanwhile_is_taken_at_once() -> None:
+    async def main(crowd: Crowd) -> None:
+        [stream] = await crowd.llm.ask("a", LONG)
+        crowd.let(4)
+        while crowd.engine._counters.passes < 4:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        taken = await stream.take()
+        assert {event.step for event in taken} == {0, 1, 2, 3}
+        waiting = asyncio.create_task(stream.take())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        crowd.let(1)
+        assert {event.step for event in await waiting} == {4}
+        await stream.aclose()
+        assert await stream.take() == []
+        crowd.let()
+
+    with Crowd(held=True) as crowd:
+        asyncio.run(main(crowd))
+
+
+def test_taking_raises_what_the_answer_failed_with() -> None:
+    async def main(crowd: Crowd) -> None:
+        [stream] = await crowd.llm.ask("a", LONG)
+        with pytest.raises(RunError, match="no a today"):
+            await stream.take()
+
+    with Crowd() as crowd:
+        spoil(crowd, "a")
+        asyncio.run(main(crowd))
+
+
+def test_an_engine_tells_why_it_answers_no_more() -> None:
+    with Crowd() as crowd:
+        assert crowd.llm.failure is None
+        assert crowd.llm.forks
+        crowd.llm.close()
+        assert crowd.llm.failure == "the engine was closed"

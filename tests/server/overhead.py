@@ -171,14 +171,26 @@ async def compare(llm: AsyncLLM, clients: Clients, given: argparse.Namespace, co
         "overhead": statistics.median(each),
         "overhead_least": min(each),
         "overhead_most": max(each),
-        "processor": {
-            name: {
-                thread: 1e6 * statistics.median(round.busy[thread] / round.tokens for round in rounds[name])
-                for thread in ("engine", "loop")
-            }
-            for name in rounds
-        },
+        "processor": {way: _processor(both) for way, both in rounds.items()},
     }
+
+
+def _processor(rounds: Sequence[Round]) -> dict[str, float]:
+    """Microseconds of the processor for a token, by thread."""
+    return {
+        thread: 1e6 * statistics.median(round.busy[thread] / round.tokens for round in rounds)
+        for thread in ("engine", "loop")
+    }
+
+
+def _line(told: dict[str, Any]) -> str:
+    bare, served = told["processor"]["bare"], told["processor"]["served"]
+    return (
+        f"concurrency {told['concurrency']:4d}: bare {told['bare_rate']:8.1f} tokens/s, "
+        f"served {told['served_rate']:8.1f}, overhead {told['overhead']:6.1%} "
+        f"({told['overhead_least']:.1%} to {told['overhead_most']:.1%}); microseconds of the processor for a token: "
+        f"bare {bare['engine']:.0f} + {bare['loop']:.0f}, served {served['engine']:.0f} + {served['loop']:.0f}"
+    )
 
 
 async def first_tokens(clients: Clients, given: argparse.Namespace) -> dict[str, Any]:
@@ -219,13 +231,7 @@ async def measure(given: argparse.Namespace, llm: AsyncLLM) -> None:
         lines = []
         for concurrency in given.concurrency:
             lines.append(await compare(llm, clients, given, concurrency))
-            print(
-                "concurrency {concurrency:4d}: bare {bare_rate:8.1f} tokens/s, served {served_rate:8.1f}, "
-                "overhead {overhead:6.1%} ({overhead_least:.1%} to {overhead_most:.1%}), processor {processor}".format(
-                    **lines[-1]
-                ),
-                flush=True,
-            )
+            print(_line(lines[-1]), flush=True)
         print(json.dumps({"what": given.shape or given.model, "dtype": given.dtype, "rounds": lines}))
     await clients.end()
     server.should_exit = True

@@ -88,6 +88,13 @@ class Site:
         return sum(map(float, values))
 
 
+class _InProcess(Server):
+    """Ends no process: it is that of the tests."""
+
+    def _end_surely(self, seconds: float = 0.0) -> None:
+        pass
+
+
 @contextmanager
 def serving(
     load: Callable[[], Backend], key: str | None = None, limits: Limits | None = None, **settings: Any
@@ -98,7 +105,7 @@ def serving(
     app = guarded_app(Settings(MODEL, "local", **settings), load, health, limits, key)
     sockets = listen("127.0.0.1", 0)
     configured = ConnectionSettings(app, limits, ws="none", lifespan="on", log_config=None, server_header=False)
-    server = Server(configured, health, lambda line: None)
+    server = _InProcess(configured, health, lambda line: None)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets)), name="server")
     thread.start()
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
@@ -111,9 +118,9 @@ def serving(
         assert not thread.is_alive(), "the server has not ended"
 
 
-def wait_for(true: Callable[[], bool], what: str) -> None:
+def wait_for(true: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Wait until something is so; fails after a long while."""
-    for _ in range(int(PATIENCE / 0.01)):
+    for _ in range(int(seconds / 0.01)):
         if true():
             return
         threading.Event().wait(0.01)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,19 @@ def test_threads_are_drawn_and_cleared_and_the_answer_comes_back() -> None:
     assert "0.1" in written
     assert written.count(HIDE_CURSOR) == written.count(SHOW_CURSOR) == 1
     assert written.endswith("\x1b[2K")
+
+
+def test_what_came_before_a_silence_is_drawn_during_it() -> None:
+    console, file = terminal()
+
+    def events() -> Iterator[Event]:
+        yield from list(replay(encoded(LIST)))[:5]
+        end = time.monotonic() + 60
+        while "Two" not in file.getvalue():
+            assert time.monotonic() < end, "nothing was drawn"
+            time.sleep(0.01)
+
+    show_live(events(), console)
 
 
 def test_the_answer_ends_before_a_stop_text() -> None:

@@ -37,6 +37,15 @@ class Session:
         self.at_once = at_once
         self.begin(conversation)
 
+    def begin(self, conversation: Conversation) -> None:
+        """Go on from another conversation; a question at its end is what `retry` asks."""
+        kept, question = conversation.unanswered()
+        self.conversation = kept
+        self.unanswered: str | None = question
+        """The last question, if it got no answer."""
+        self.events: list[Event] = []
+        """Those of the last answer, as far as it came."""
+
     def ask(self, question: str) -> Turn:
         """Ask a question; raises UserError for what is none."""
         return Turn(self, self.conversation, question)
@@ -55,15 +64,6 @@ class Session:
         """
         self.conversation, question = self.conversation.without_last()
         return question
-
-    def begin(self, conversation: Conversation) -> None:
-        """Go on from another conversation; a question at its end is what `retry` asks."""
-        kept, question = conversation.unanswered()
-        self.conversation: Conversation = kept
-        self.unanswered: str | None = question
-        """The last question, if it got no answer."""
-        self.events: list[Event] = []
-        """Those of the last answer, as far as it came."""
 
 
 class Turn:

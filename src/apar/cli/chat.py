@@ -53,9 +53,9 @@ def command(
     """Talk with MODEL, or with a server, over many turns.
 
     MODEL is a folder, a hub id, or `demo`. With --url alone a server answers: one of `apar serve`, which tells its
-    threads, or any other with OpenAI's API. On a terminal the threads are shown side by side, and /help lists what
-    can be done beside asking. Elsewhere each line of standard input is a question; answers go to standard output,
-    figures to standard error.
+    threads, or any other with OpenAI's API; its key is --api-key or $APAR_API_KEY. On a terminal the threads are
+    shown side by side, and /help lists what can be done beside asking. Elsewhere each line of standard input is a
+    question; answers go to standard output, figures to standard error.
     """
     if params.n > 1:
         raise RequestError("a chat has one answer a turn; leave -n out")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from apar.errors import UserError
 from apar.extras import require
@@ -61,8 +63,14 @@ def address_options(command: Callable[..., None]) -> Callable[..., None]:
             engine = {"backend": backend, "url": url, "api_key": api_key, "served_model": served_model}
             command(*args, address=None, **engine, **values)
             return
-        address = Address(url, api_key, model_name or served_model, timeout)
+        address = Address(url, _key(api_key), model_name or served_model, timeout)
         command(*args, address=address, backend=backend, url=None, api_key=None, served_model=None, **values)
 
     decorated: Callable[..., None] = addressed
     return decorated
+
+
+def _key(api_key: str | None) -> str | None:
+    """The key that was given, or that of the environment; never another server's, which stands there too."""
+    given = click.get_current_context().get_parameter_source("api_key") is ParameterSource.COMMANDLINE
+    return api_key if given else os.environ.get("APAR_API_KEY")

@@ -12,7 +12,7 @@ from apar.doctor.check import Check, Finding, examine
 from apar.extras import fits
 
 NAME = "apar-llm"
-EXTRAS = ("local", "remote", "adapters", "quantize", "sentencepiece", "data")
+EXTRAS = ("local", "remote", "server", "client", "adapters", "quantize", "sentencepiece", "data")
 """Those with a row of the table. vLLM has rows of its own, and `dev` is for who changes apar."""
 
 _NEEDED_BY = {"": ("local", "vllm", "server"), "local": ("local", "vllm"), "remote": ("server",)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse, Response
 
 from apar.server.desk import Desk
@@ -30,9 +31,15 @@ _SENDING: dict[int | str, dict[str, Any]] = {
 _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
-def api_routes(desk: Desk) -> APIRouter:
-    """Chats, completions and models. All of them want the API key, if there is one."""
-    router = APIRouter(prefix="/v1", responses=_REFUSALS, default_response_class=JSONResponse)
+def api_routes(desk: Desk, keyed: bool) -> APIRouter:
+    """Chats, completions and models. If the server is `keyed`, all of them want the API key.
+
+    That is seen to before a request comes here (see `KeyCheck`); here it is only described.
+    """
+    key = [Depends(HTTPBearer(auto_error=False, description="The API key of the server."))] if keyed else []
+    router = APIRouter(
+        prefix="/v1", tags=["API"], responses=_REFUSALS, default_response_class=JSONResponse, dependencies=key
+    )
 
     @router.post("/chat/completions", response_model=ChatCompletion, responses={**_SENDING, 200: {"content": _EVENTS}})
     async def chat_completions(body: ChatRequest, request: Request) -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -32,16 +33,18 @@ from apar.server.state import Served
 DISTRIBUTION = "apar-llm"
 
 
-def make_app(settings: Settings, load: Callable[[], Backend], health: Health | None = None) -> FastAPI:
+def make_app(
+    settings: Settings, load: Callable[[], Backend], health: Health | None = None, keyed: bool = False
+) -> FastAPI:
     """The application that answers by the backend that `load` makes.
 
     Loading begins with the application's lifespan, in a thread of its own; until it ends the API answers 503, and
-    `health` is told how it went.
+    `health` is told how it went. A `keyed` server says that its API wants a key.
     """
     metrics = Metrics(settings.backend, settings.model, version(DISTRIBUTION))
     served = Served(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
     desk = Desk(settings, served, metrics)
-    app = FastAPI(
+    app = _Application(
         title="APAR",
         version=version(DISTRIBUTION),
         description=(
@@ -53,7 +56,7 @@ def make_app(settings: Settings, load: Callable[[], Backend], health: Health | N
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (api_routes(desk), operation_routes(settings, served, metrics), page_routes()):
+    for routes in (api_routes(desk, keyed), operation_routes(settings, served, metrics), page_routes()):
         app.include_router(routes)
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -61,6 +64,20 @@ def make_app(settings: Settings, load: Callable[[], Backend], health: Health | N
     app.add_exception_handler(Exception, _fail)
     app.state.desk = desk
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI's, described without the status 422, which is never given: what is wrong with a body is a 400."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            described = super().openapi()
+            for path in described["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                described["components"]["schemas"].pop(name, None)
+        return super().openapi()
 
 
 def guarded_app(
@@ -72,7 +89,7 @@ def guarded_app(
     origins: Sequence[str] = (),
 ) -> ASGIApp:
     """The application behind its guards, every request counted; raises UserError for a key that nobody can send."""
-    app = make_app(settings, load, health)
+    app = make_app(settings, load, health, keyed=key is not None)
     return Counting(guard(app, limits, key, origins), app.state.desk.metrics)
 
 

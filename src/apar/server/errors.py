@@ -14,7 +14,10 @@ SERVER = "server_error"
 
 @dataclass(eq=False)  # not frozen: context managers set an exception's traceback
 class ApiError(Exception):
-    """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it."""
+    """A refusal in the form of the API. `param` names the field, `code` is for programs; `headers` go with it.
+
+    Not frozen: whoever handles an exception sets its traceback.
+    """
 
     status: int
     message: str

@@ -16,9 +16,9 @@ from apar.engine.statistics import EngineStatistics
 from apar.server.engine_metrics import EngineCollector
 
 Reason = Literal["busy", "unready", "key", "large", "slow", "type", "path", "request"]
-"""Why a request was refused: too many are open (429); the model is loading, has failed or the server is stopping
-(503); no or a wrong key (401); too large a body (413); the body did not come in time (408); a media type that is
-not JSON (415); no such model or path (404); a request that is wrong or asks for what there is not (400)."""
+"""Why a request was refused: too many answers are under way (429); the model is being loaded or has failed, or the
+server is stopping (503); no key or a wrong one (401); too large a body (413); it did not come in time (408); it is no
+JSON (415); no such model, path or method (404, 405); a request that is wrong or asks for what there is not (400)."""
 
 ENDPOINTS = (
     "/v1/chat/completions",
@@ -33,6 +33,7 @@ ENDPOINTS = (
     "/page",
 )
 OTHER = "other"
+_FOLDERS = ("page", "docs", "v1/models")
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 THREADS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
@@ -54,7 +55,7 @@ class Metrics:
         about = self._gauge("apar_info", "What this server runs; always 1.", "backend", "model", "version")
         about.labels(backend, model, version).set(1)
         self._requests = self._counter("apar_requests", "HTTP requests answered.", "endpoint", "status")
-        self._refused = self._counter("apar_requests_refused", "Requests refused, by reason.", "reason")
+        self._refused = self._counter("apar_requests_refused", "Requests to the API refused, by reason.", "reason")
         self._open = self._gauge("apar_answers_open", "Answers under way.")
         self._answers = self._counter("apar_answers", "Answers given whole.", "mode", "reason")
         self._cancelled = self._counter("apar_answers_cancelled", "Answers cancelled because the client was gone.")
@@ -75,10 +76,9 @@ class Metrics:
         """Tell the figures of an engine too, which are asked for whenever all are rendered."""
         self._engine.statistics = statistics
 
-    def request(self, endpoint: str, status: int) -> None:
-        """A request was answered with an HTTP status. A path that is none of `ENDPOINTS` counts as `other`."""
-        known = "/page" if endpoint.startswith("/page/") else endpoint if endpoint in ENDPOINTS else OTHER
-        self._requests.labels(known, str(status)).inc()
+    def request(self, path: str, status: int) -> None:
+        """A request was answered with an HTTP status. A path that is under none of `ENDPOINTS` counts as `other`."""
+        self._requests.labels(_endpoint(path), str(status)).inc()
 
     def refused(self, reason: Reason) -> None:
         """A request was turned away before it was answered."""
@@ -125,6 +125,14 @@ class Metrics:
                 self._answers.labels(mode, finish_reason)
             for metric in (*self._counts.values(), *self._histograms.values()):
                 metric.labels(mode)
+
+
+def _endpoint(path: str) -> str:
+    """The endpoint that a path belongs to: itself, or the folder that it is a file of."""
+    for known in (path, *(f"/{folder}" for folder in _FOLDERS if path.startswith(f"/{folder}/"))):
+        if known in ENDPOINTS:
+            return known
+    return OTHER
 
 
 class _Registry(CollectorRegistry):

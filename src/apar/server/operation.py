@@ -16,7 +16,7 @@ from apar.server.state import Served
 
 def operation_routes(settings: Settings, served: Served, metrics: Metrics) -> APIRouter:
     """Routes that want no API key."""
-    router = APIRouter()
+    router = APIRouter(tags=["Operation"])
 
     @router.get("/health", response_model=HealthReport, responses={503: {"model": HealthReport}})
     async def health() -> JSONResponse:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -29,7 +32,6 @@ def show_live(events: Iterable[Event], console: Console, stop: Sequence[str] = (
     events do not fit together; the terminal is as before, whatever is raised.
     """
     board = Board(stop, title)
-    drawn = 0.0
     with Live(
         board,
         console=console,
@@ -38,14 +40,54 @@ def show_live(events: Iterable[Event], console: Console, stop: Sequence[str] = (
         redirect_stdout=False,
         redirect_stderr=False,
     ) as live:
-        for event in events:
-            board.add(event)
-            if time.monotonic() - drawn >= FRAME_SECONDS:
-                live.refresh()
-                drawn = time.monotonic()
+        with _Frames(live) as frames:
+            for event in events:
+                with frames.change():
+                    board.add(event)
         board.end()
         live.refresh()
     return board.text
+
+
+class _Frames:
+    """Draws what is new, ten times a second at most; a thread draws what came last before a silence."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._board = threading.Lock()
+        self._news = False
+        self._drawn = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="apar-frames", daemon=True)
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Within it the board may be changed."""
+        with self._board:
+            yield
+            self._news = True
+            if time.monotonic() - self._drawn >= FRAME_SECONDS:
+                self._refresh()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _draw(self) -> None:
+        while not self._ended.wait(FRAME_SECONDS):
+            # A terminal that is gone is told by the next frame in the thread of the answer.
+            with self._board, suppress(OSError, ValueError):
+                if self._news:
+                    self._refresh()
+
+    def _refresh(self) -> None:
+        self._news = False
+        self._live.refresh()
+        self._drawn = time.monotonic()
 
 
 def paced(events: Iterable[Event], steps_per_second: float) -> Iterator[Event]:

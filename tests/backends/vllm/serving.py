@@ -18,11 +18,27 @@ _MOST_SECONDS = 240.0
 
 @contextmanager
 def serving(folder: Path, log: Path, *options: str) -> Iterator[str]:
-    """`apar serve FOLDER --backend vllm` with further options; yields its address. Fails with the end of its log."""
+    """`apar serve FOLDER --backend vllm --server vllm` with further options; yields its address.
+
+    Fails with the end of its log.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "apar", "serve", str(folder), "--backend", "vllm", "--port", str(port), *options]
+    words = [
+        sys.executable,
+        "-m",
+        "apar",
+        "serve",
+        str(folder),
+        "--backend",
+        "vllm",
+        "--server",
+        "vllm",
+        "--port",
+        str(port),
+        *options,
+    ]
     with (
         log.open("wb") as out,
         subprocess.Popen(

@@ -31,22 +31,23 @@ export class AnswerDocument {
     for (;;) {
       this.#write(place, thread.texts[place.node]);
       if (place.node === thread.forks.length) break;
-      const child = thread.forks[place.node].child;
-      const element = make("span", { class: "thread forked", "data-thread": child });
-      this.#places.set(child, { element, node: 0, written: 0, text: null });
-      place.element.append(element);
+      this.#open(thread.forks[place.node].child, place.element);
       Object.assign(place, { node: place.node + 1, written: 0, text: null });
     }
     place.element.classList.toggle("live", thread.finished === null);
   }
 
+  /** Make the place of a thread at the end of `parent`. Until the thread starts, nothing of it is seen. */
+  #open(key, parent) {
+    const element = make("span", { class: "thread forked", "data-thread": key });
+    const place = { element, node: 0, written: 0, text: null };
+    this.#places.set(key, place);
+    parent.append(place.element);
+    return place;
+  }
+
   #place(thread) {
-    let place = this.#places.get(thread.key);
-    if (!place) {
-      place = { element: make("span", { class: "thread", "data-thread": thread.key }), node: 0, written: 0, text: null };
-      this.#places.set(thread.key, place);
-      this.element.append(place.element);
-    }
+    const place = this.#places.get(thread.key) ?? this.#open(thread.key, this.element);
     if (!place.named) {
       place.named = true;
       place.element.classList.remove("forked");

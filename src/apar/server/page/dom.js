@@ -5,7 +5,8 @@ const SVG = "http://www.w3.org/2000/svg";
 export const make = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
 
 /** The same for a part of a drawing. */
-export const draw = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+export const draw = (name, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
 
 function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {

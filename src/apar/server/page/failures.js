@@ -24,7 +24,8 @@ export async function refusal(response) {
   const told = await errorOf(response);
   const title = TITLES[response.status] ?? (response.status < 500 ? TITLES[400] : "The server failed");
   const wait = response.status === 429 || response.status === 503 ? waitOf(response) : null;
-  return new Failure(title, told || `It answered with status ${response.status}.`, { wait, key: response.status === 401 });
+  const message = told || `It answered with status ${response.status}.`;
+  return new Failure(title, message, { wait, key: response.status === 401 });
 }
 
 async function errorOf(response) {
@@ -44,9 +45,10 @@ function waitOf(response) {
 }
 
 export const broken = () =>
-  new Failure("The answer broke off", "The connection ended before the answer was complete. What had come is below.");
+  new Failure("The answer broke off", "The connection ended before the answer was complete.");
 
-export const garbled = () => new Failure("The answer broke off", "The server sent something that is no part of an answer.");
+export const garbled = () =>
+  new Failure("The answer broke off", "The server sent something that is no part of an answer.");
 
 /** An error that came within the stream of an answer. */
 export const failedMidway = (error) =>

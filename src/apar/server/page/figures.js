@@ -8,54 +8,75 @@ export const seconds = (value) => (value === null ? "–" : value.toFixed(value 
 
 const times = (one, other) => (one / other).toFixed(2);
 
-/** Name, value and explanation of each counter. `run` is a run of `panel.js`. */
-export function counters(run) {
+/** Name, value and explanation of each counter. `run` is a run of `panel.js`; `open` if more of it comes. */
+export function counters(run, open) {
   const { recording, metrics } = run;
   const rate = recording.steps ? (recording.tokens / recording.steps).toFixed(2) : "–";
   return [
-    ["threads", `${recording.alive} / ${recording.threads.size}`, "being decoded now / in all"],
-    ["forks", whole(recording.forks), "places where a detail began beside what follows it"],
-    ["tokens", whole(recording.tokens), "visible tokens"],
-    ["steps", whole(recording.steps), "every live thread gives a token in a step"],
-    ["tokens/step", rate, "what a step gives on average"],
     ["time", seconds(run.seconds), "since the question was sent"],
     ["first text", seconds(run.firstText), "until the first text that is in its final place"],
+    ["steps", whole(recording.steps), "every live thread gives a token in a step"],
+    ["tokens", whole(recording.tokens), "visible tokens"],
+    ["tokens/step", rate, "what a step gives on average"],
+    ["threads", (open ? `${recording.alive} / ` : "") + recording.threads.size, "being decoded now / in all"],
+    ["forks", whole(recording.forks), "places where a detail began beside what follows it"],
     ["KV blocks", metrics ? whole(metrics.kv_blocks_peak) : "–", "the most blocks of the cache held at a time"],
   ];
 }
 
 /** One answer in a sentence. */
 export function summary(run) {
-  const { recording } = run;
-  const parts = [count(recording.tokens, "token"), count(recording.steps, "step"), count(recording.threads.size, "thread")];
-  return parts.join(", ") + (run.seconds === null ? "" : `, ${seconds(run.seconds)}`);
+  const { tokens, steps, threads } = run.recording;
+  const told = [count(tokens, "token"), count(steps, "step"), count(threads.size, "thread")];
+  if (run.seconds !== null) told.push(seconds(run.seconds));
+  return told.join(", ");
 }
 
-/** What the comparison of two complete answers says, the better one first, whoever it is; `who`: its title or "". */
+/** What the comparison of two complete answers says, and `who` was faster: parallel, sequential, or "" for neither. */
 export function verdict(parallel, sequential) {
   const [fast, slow] = [parallel.seconds, sequential.seconds];
   const [few, many] = [parallel.recording.steps, sequential.recording.steps];
   if (![fast, slow, few, many].every((value) => value > 0)) return { who: "", text: "There is nothing to compare." };
-  const faster = fast <= slow;
-  const ratio = faster ? slow / fast : fast / slow;
-  const even = ratio < 1.02;
-  const name = faster ? "Parallel" : "Sequential";
-  const clock = even ? "Both took the same time" : `${name} was ${ratio.toFixed(2)} times as fast`;
-  const text = `${clock}: ${seconds(fast)} in parallel, ${seconds(slow)} sequentially. ${steps(few, many)} ${lengths(parallel, sequential)}`;
-  return { who: even ? "" : name.toLowerCase(), text: text.trim() };
+  const ratio = Math.max(slow / fast, fast / slow);
+  const who = ratio < 1.02 ? "" : fast < slow ? "parallel" : "sequential";
+  const name = who === "parallel" ? "Parallel" : "Sequential";
+  const clock = who ? `${name} was ${ratio.toFixed(2)} times as fast` : "It took the same time";
+  const sentences = [
+    `${clock}: ${seconds(fast)} in parallel, ${seconds(slow)} sequentially${queues(parallel, sequential)}.`,
+    steps(few, many),
+    ...cuts(parallel, sequential),
+    ...lengths(parallel, sequential),
+  ];
+  return { who, text: sentences.join(" ") };
+}
+
+/** Whether the time is also that of others who were served first. */
+function queues(parallel, sequential) {
+  const waits = [parallel, sequential].map((run) => run.metrics?.queue_seconds ?? 0);
+  const counts = waits.some((wait, k) => wait > 0.05 * [parallel, sequential][k].seconds);
+  return counts ? ` (in the server's queue ${waits.map(seconds).join(" and ")} of it)` : "";
 }
 
 function steps(few, many) {
-  const ratio = few <= many ? `${times(many, few)} times fewer` : `${times(few, many)} times more`;
-  return `${whole(few)} steps against ${whole(many)}${few === many ? "" : `, ${ratio}`}.`;
+  if (few === many) return `Both took ${count(few, "step")}.`;
+  const ratio = few < many ? `${times(many, few)} times fewer` : `${times(few, many)} times more`;
+  return `${count(few, "step")} against ${whole(many)}, ${ratio}.`;
+}
+
+/** Which answers would have gone on. */
+function cuts(parallel, sequential) {
+  const cut = [parallel, sequential].filter((run) => run.state === "cut");
+  if (cut.length === 2) return ["Both were cut by max. tokens."];
+  return cut.map((run) => `${run === parallel ? "The parallel" : "The sequential"} answer was cut by max. tokens.`);
 }
 
 /** What has to be known to judge the clock: whether the model forked, and whether the answers are as long. */
 function lengths(parallel, sequential) {
-  if (!parallel.recording.forks) return "The model did not fork here, so both did the same work.";
+  if (!parallel.recording.forks) return ["The model did not fork here, so both did the same work."];
   const [ours, theirs] = [parallel.recording.tokens, sequential.recording.tokens];
-  if (Math.abs(ours - theirs) < 0.05 * Math.max(ours, theirs) || !ours || !theirs) return "";
+  if (Math.abs(ours - theirs) < 0.05 * Math.max(ours, theirs) || !ours || !theirs) return [];
   const [one, other] = [parallel.seconds / ours, sequential.seconds / theirs];
   const each = one <= other ? `parallel was ${times(other, one)}` : `sequential was ${times(one, other)}`;
-  return `The answers are not equally long (${whole(ours)} and ${whole(theirs)} tokens); per token ${each} times as fast.`;
+  const lengths = `${whole(ours)} and ${whole(theirs)} tokens`;
+  return [`The answers are not equally long (${lengths}); per token ${each} times as fast.`];
 }

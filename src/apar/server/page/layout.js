@@ -24,7 +24,7 @@ export function extent(steps) {
 
 /**
  * The bars of `threads`, in reading order, on an axis of `steps` steps that is `width` pixels wide:
- * `{ticks: [{x, label}], bars: [{thread, x, y, width}], forks: [{x, from, to, thread}]}`.
+ * `{ticks: [{x, label}], bars: [{thread, x, y, width}], forks: [{x, y, child}]}`.
  */
 export function layout(threads, steps, width) {
   const x = (step) => Math.round((10 * step * (width - ROOM)) / Math.max(steps, 1)) / 10;
@@ -38,7 +38,7 @@ export function layout(threads, steps, width) {
   });
   const forks = threads.flatMap((thread) =>
     thread.forks.map((fork) => ({
-      thread, x: x(fork.step + 1), from: rows.get(thread.key) + (ROW - BAR) / 2, to: rows.get(fork.child) ?? null,
+      x: x(fork.step + 1), y: rows.get(thread.key) + (ROW - BAR) / 2, child: fork.child,
     })),
   );
   return { ticks, bars, forks };

@@ -5,11 +5,11 @@ import { makeRun } from "./panel.js";
 import { Recording } from "./recording.js";
 import { readTrace } from "./trace.js";
 
-const LARGEST = 64 * 2 ** 20; // bytes
+const LARGEST = 64; // MiB
 
 /** The entry that a trace file is; throws an Error that says what is wrong with it. */
 export async function openTrace(file) {
-  if (file.size > LARGEST) throw new Error(`${file.name} has more than ${LARGEST / 2 ** 20} MiB: that is no trace of an answer.`);
+  if (file.size > LARGEST * 2 ** 20) throw new Error(`${file.name} is larger than ${LARGEST} MiB: no trace is.`);
   const events = readTrace(await textOf(file), file.name);
   const run = { ...makeRun("Trace", "trace"), recording: new Recording() };
   for (const event of events) run.recording.add(event);
@@ -20,7 +20,8 @@ async function textOf(file) {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch (error) {
-    throw new Error(`${file.name} ${error instanceof TypeError ? "is not a trace: it is not UTF-8 text." : "cannot be read."}`);
+    const why = error instanceof TypeError ? "is not a trace: it is not UTF-8 text." : "cannot be read.";
+    throw new Error(`${file.name} ${why}`);
   }
 }
 

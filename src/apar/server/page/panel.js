@@ -37,7 +37,8 @@ export class Panel {
     this.figures = make("dl", { class: "figures" });
     const save = make("button", { type: "button", class: "quiet", onclick: () => this.#save() }, "Save trace");
     const head = make("header", {}, make("h3", {}, run.title), this.state, save);
-    this.element = make("section", { class: "panel", "aria-label": run.title }, head, this.figures, this.timeline.element, this.document.element);
+    const parts = [head, this.figures, this.timeline.element, this.document.element];
+    this.element = make("section", { class: "panel", "aria-label": run.title }, ...parts);
     this.showAll();
   }
 
@@ -68,8 +69,9 @@ export class Panel {
       if (this.#shown !== this.#run.recording) this.showAll();
       return;
     }
+    const { events } = this.#run.recording;
     if (this.#shown === this.#run.recording || step < this.#shown.steps - 1) {
-      if (this.#events.length !== this.#run.recording.events.length) this.#events = inStepOrder(this.#run.recording.events);
+      if (this.#events.length !== events.length) this.#events = inStepOrder(events);
       this.#clear();
       this.#shown = new Recording();
     }
@@ -81,12 +83,15 @@ export class Panel {
   draw(steps) {
     this.document.draw(this.#news);
     this.#news.clear();
-    this.timeline.draw(this.#shown, steps);
     const whole = this.#shown === this.#run.recording;
-    this.#count(whole ? this.#run : { ...makeRun(""), recording: this.#shown });
-    this.state.textContent = STATES[this.#run.state];
+    const open = isOpen(this.#run) || !whole;
+    this.timeline.draw(this.#shown, steps, open);
+    this.#count(whole ? this.#run : { ...makeRun(""), recording: this.#shown }, open);
+    const none = this.#run.state === "failed" && this.#run.recording.events.length === 0;
+    this.element.dataset.none = none;
+    this.state.textContent = none ? "no answer" : STATES[this.#run.state];
     this.element.dataset.state = this.#run.state;
-    this.element.dataset.open = isOpen(this.#run) || !whole;
+    this.element.dataset.open = open;
   }
 
   #clear() {
@@ -95,8 +100,8 @@ export class Panel {
     this.#news.clear();
   }
 
-  #count(run) {
-    for (const [name, value, title] of counters(run)) {
+  #count(run, open) {
+    for (const [name, value, title] of counters(run, open)) {
       if (!this.#cells.has(name)) {
         this.#cells.set(name, make("dd", {}));
         this.figures.append(make("div", { title }, make("dt", {}, name), this.#cells.get(name)));
@@ -107,8 +112,9 @@ export class Panel {
   }
 
   #save() {
-    const address = URL.createObjectURL(new Blob([writeTrace(this.#run.recording.events)], { type: "application/jsonl" }));
-    make("a", { href: address, download: `${this.#run.title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.jsonl` }).click();
+    const file = new Blob([writeTrace(this.#run.recording.events)], { type: "application/jsonl" });
+    const address = URL.createObjectURL(file);
+    make("a", { href: address, download: `${this.#run.title.toLowerCase()}.jsonl` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
 }

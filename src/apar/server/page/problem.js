@@ -23,7 +23,8 @@ export class Problem {
       event.preventDefault();
       again(input.value.trim());
     };
-    const form = make("form", { onsubmit: submit }, make("label", { for: "key" }, "API key"), input, make("button", { class: "primary" }, "Use this key"));
+    const label = make("label", { for: "key" }, "API key");
+    const form = make("form", { onsubmit: submit }, label, input, make("button", { class: "primary" }, "Use this key"));
     this.#tell(failure, form, make("p", { class: "faint" }, "It is kept until this tab is closed."));
     input.focus();
   }

@@ -114,5 +114,5 @@ export class Recording {
 /** The lead that a thread carries out: the last line of the text before its fork. */
 function leadOf(text) {
   const line = text.trim().split("\n").at(-1);
-  return line.replaceAll("**", "").replace(/\s+/g, " ").slice(0, 200);
+  return line.replaceAll("**", "").replace(/\s+/g, " ").replace(/:$/, "").slice(0, 200);
 }

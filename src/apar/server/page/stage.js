@@ -113,7 +113,7 @@ export class Stage {
     byId("position").value = step;
     byId("position").setAttribute("aria-valuetext", `step ${step + 1} of ${this.#player.last + 1}`);
     byId("position-told").textContent = `step ${step + 1} of ${this.#player.last + 1}`;
-    byId("play").textContent = this.#player.playing ? "Pause" : "Replay";
+    byId("play").textContent = this.#player.playing ? "Pause" : step < this.#player.last ? "Play" : "Replay";
   }
 
   #judge(open) {

@@ -5,6 +5,7 @@ import { count, whole } from "./figures.js";
 import { BAR, hueOf, layout, ROW, TOP } from "./layout.js";
 
 const MOST_ROWS = 200;
+const LABEL = 36; // width of the axis' longest labels, in pixels
 
 const ENDS = { eos: "ended", stop: "ended by a stop text", length: "cut by a limit", cancelled: "cancelled" };
 
@@ -16,8 +17,10 @@ export class Timeline {
 
   /** `resized` is called when the drawing has to be done again. */
   constructor(label, resized) {
-    const head = make("div", { class: "axis-names", "aria-hidden": "true" }, make("span", {}, "thread"), make("span", {}, "tokens"));
-    this.element = make("div", { class: "timeline", role: "region", "aria-label": label }, head, this.#picture, this.#list, this.#more);
+    const names = ["thread", "tokens"].map((name) => make("span", {}, name));
+    const head = make("div", { class: "axis-names", "aria-hidden": "true" }, ...names);
+    const attributes = { class: "timeline", role: "region", "aria-label": label };
+    this.element = make("div", attributes, head, this.#picture, this.#list, this.#more);
     new ResizeObserver(resized).observe(this.element);
   }
 
@@ -32,27 +35,27 @@ export class Timeline {
     return this.#rows.get(key)?.button;
   }
 
-  /** Draw `recording` on an axis of `steps` steps. */
-  draw(recording, steps) {
+  /** Draw `recording` on an axis of `steps` steps; `open` if more of it comes. */
+  draw(recording, steps, open) {
     const all = recording.inReadingOrder();
     const threads = all.slice(0, MOST_ROWS);
     this.#more.hidden = all.length === threads.length;
     this.#more.textContent = `and ${count(all.length - threads.length, "more thread")}`;
-    threads.forEach((thread, index) => this.#row(thread, index, recording.tokensOf(thread)));
+    threads.forEach((thread, index) => this.#row(thread, index, recording.tokensOf(thread), open));
     const height = TOP + ROW * threads.length;
     this.#picture.setAttribute("height", height);
     const width = this.#picture.clientWidth;
-    if (width) this.#paint(layout(threads, steps, width), height);
+    if (width) this.#paint(layout(threads, steps, width), width, height);
   }
 
-  #row(thread, index, tokens) {
+  #row(thread, index, tokens, open) {
     let row = this.#rows.get(thread.key);
     if (!row) {
       row = makeRow(thread, this.#rows.size === 0);
       this.#rows.set(thread.key, row);
       this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
     }
-    const ended = thread.finished === null ? "being decoded" : ENDS[thread.finished];
+    const ended = ENDS[thread.finished] ?? (open ? "being decoded" : "not ended");
     const told = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}`;
     if (told === row.told) return;
     row.told = told;
@@ -61,20 +64,22 @@ export class Timeline {
     row.tokens.textContent = whole(tokens);
   }
 
-  #paint({ ticks, bars, forks }, height) {
-    const axis = ticks.flatMap(({ x, label }) => [
-      draw("line", { class: "grid", x1: x, x2: x, y1: TOP - 4, y2: height }),
-      draw("text", { x: x + 3, y: TOP - 8 }, label),
-    ]);
-    const links = forks.filter((fork) => fork.to !== null).map((fork) => hued(fork.thread, draw("path", {
-      class: "fork", d: `M${fork.x} ${fork.from + BAR}V${fork.to + (ROW - BAR) / 2}`,
-    })));
+  #paint({ ticks, bars, forks }, width, height) {
+    const axis = ticks.flatMap(({ x, label }) => {
+      const place = x + LABEL < width ? { x: x + 3 } : { x: x - 3, class: "last" };
+      const line = draw("line", { class: "grid", x1: x, x2: x, y1: TOP - 4, y2: height });
+      return [line, draw("text", { ...place, y: TOP - 8 }, label)];
+    });
+    const forkOf = new Map(forks.map((fork) => [fork.child, fork]));
+    const links = bars.filter((bar) => forkOf.has(bar.thread.key)).map((bar) => {
+      const { x, y } = forkOf.get(bar.thread.key);
+      return hued(bar.thread, draw("path", { class: "fork", d: `M${x} ${y + BAR}V${bar.y}` }));
+    });
     const shapes = bars.map((bar) => hued(bar.thread, draw("rect", {
-      class: classOf(bar.thread), "data-thread": bar.thread.key, x: bar.x, y: bar.y, width: bar.width, height: BAR, rx: 3,
+      class: classOf(bar.thread), "data-thread": bar.thread.key,
+      x: bar.x, y: bar.y, width: bar.width, height: BAR, rx: 3,
     })));
-    const marks = forks.map((fork) => draw("line", {
-      class: "mark", x1: fork.x, x2: fork.x, y1: fork.from, y2: fork.from + BAR,
-    }));
+    const marks = forks.map(({ x, y }) => draw("line", { class: "mark", x1: x, x2: x, y1: y, y2: y + BAR }));
     this.#picture.replaceChildren(...axis, ...links, ...shapes, ...marks);
   }
 }
@@ -84,7 +89,8 @@ function makeRow(thread, first) {
   const label = make("span", { class: "label" }, make("b", {}, thread.key), " ", thread.lead);
   label.style.setProperty("--depth", depth);
   const tokens = make("span", { class: "tokens" });
-  const button = make("button", { type: "button", "data-thread": thread.key, tabindex: first ? "0" : "-1" }, label, tokens);
+  const attributes = { type: "button", "data-thread": thread.key, tabindex: first ? "0" : "-1" };
+  const button = make("button", attributes, label, tokens);
   button.style.setProperty("--hue", hueOf(thread.number));
   if (depth === 0) button.classList.add("root");
   return { item: make("li", {}, button), button, tokens, told: "" };

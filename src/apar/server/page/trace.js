@@ -21,11 +21,11 @@ const KINDS = {
 
 /** The event with the keys of its kind only; throws an Error that says what is wrong. */
 export function checked(event) {
-  const kind = event !== null && typeof event === "object" && Object.hasOwn(KINDS, event.event) ? KINDS[event.event] : null;
-  if (!kind) throw new Error("it is no event");
-  const kept = { event: event.event };
-  for (const [key, isRight] of Object.entries(kind)) {
-    if (!isRight(event[key])) throw new Error(`"${key}" of a ${event.event} event is missing or wrong`);
+  const name = event !== null && typeof event === "object" ? event.event : null;
+  if (!Object.hasOwn(KINDS, name)) throw new Error("it is no event");
+  const kept = { event: name };
+  for (const [key, isRight] of Object.entries(KINDS[name])) {
+    if (!isRight(event[key])) throw new Error(`"${key}" of a ${name} event is missing or wrong`);
     kept[key] = event[key];
   }
   return kept;

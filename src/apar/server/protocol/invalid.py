@@ -19,7 +19,7 @@ _FORM = re.compile(r"str|constrained-str|list\[.*")
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The first of pydantic's errors, with the place of the field; how many more there are is told."""
-    first = errors[0]
+    first = _telling(errors)
     place = [str(part) for part in first["loc"] if part != "body" and not _FORM.fullmatch(str(part))]
     field = first.get("ctx", {}).get("field") or ".".join(place)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -45,6 +45,13 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
             return ApiError(400, f"{field} is missing", param=field, code="missing_field")
     message = f"{field or 'the body'}: {_cut(first['msg'])}{more}"
     return ApiError(400, message, param=field or None, code="invalid_value")
+
+
+def _telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of the errors of the first wrong field the one that says most: a field of several forms has one for each."""
+    field = errors[0]["loc"][:2]
+    of_field = [error for error in errors if error["loc"][:2] == field]
+    return max(of_field, key=lambda error: (len(error["loc"]), not error["type"].endswith("_type")))
 
 
 def _unknown(place: Sequence[str]) -> str:

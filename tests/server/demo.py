@@ -1,0 +1,65 @@
+"""`apar serve demo` in a process of its own, with a key, as clients find it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from tests.server.processes import Reply, Running, running, wait_until
+
+KEY = "a-key-of-the-tests"
+MODEL = "demo"
+# Loading imports PyTorch, which takes long on a busy machine.
+_LOADING_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The server that is ready."""
+
+    process: Running
+
+    @property
+    def origin(self) -> str:
+        return f"http://{self.process.host}:{self.process.port}"
+
+    @property
+    def url(self) -> str:
+        """What clients call the base URL."""
+        return f"{self.origin}/v1"
+
+    def post(self, path: str, body: Any) -> Reply:
+        """Ask without any client's help."""
+        headers = [f"Authorization: Bearer {KEY}", "Content-Type: application/json"]
+        return self.process.ask(path, json.dumps(body).encode(), *headers, method="POST")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        families = parse(self.process.ask("/metrics").body.decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        assert samples, f"there is no metric {name}"
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def check_idle(self) -> None:
+        """Fail unless all answers come to an end and every block is free."""
+        wait_until(lambda: not self.metric("apar_answers_open"), "no answer is open")
+        wait_until(lambda: not self.metric("apar_engine_blocks", state="held"), "no block is held")
+
+
+@contextmanager
+def serving(*words: str) -> Iterator[Demo]:
+    """`apar serve demo WORDS` until the end of the context, ready at its begin."""
+    with running("apar", "serve", MODEL, "--port", "0", "--api-key", KEY, *words) as process:
+        end = time.monotonic() + _LOADING_SECONDS
+        while not any(re.search("the model is ready", line) for line in process.lines):
+            assert process.process.poll() is None, process.lines
+            assert time.monotonic() < end, process.lines
+            time.sleep(0.05)
+        yield Demo(process)
