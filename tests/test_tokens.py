@@ -11,10 +11,9 @@ from apar.tokens import (
     CHILD,
     FORK,
     ControlTokens,
+    PromptEncoder,
     add_control_tokens,
-    check_ids,
     encode_prompt,
-    encode_raw,
     encode_text,
     end_tokens,
 )
@@ -142,7 +141,7 @@ def test_texts_encoded_one_by_one_decode_to_the_joined_text_where_a_space_is_put
 
 def test_a_raw_prompt_keeps_special_tokens_and_turns_control_tokens_to_text(tokenizer: PreTrainedTokenizerFast) -> None:
     text = f"<|user|>Say {FORK}{CHILD}, please<|assistant|>"
-    ids = encode_raw(tokenizer, text)
+    ids = PromptEncoder(tokenizer).raw(text)
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
     assert not ControlTokens.of(tokenizer).hidden & set(ids)
     assert ids[0] == tokenizer.convert_tokens_to_ids("<|user|>")
@@ -151,7 +150,7 @@ def test_a_raw_prompt_keeps_special_tokens_and_turns_control_tokens_to_text(toke
 
 def test_ids_that_are_no_tokens_or_control_tokens_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     control = ControlTokens.of(tokenizer)
-    check_ids(tokenizer, [0, 5, len(tokenizer) - 3])
+    PromptEncoder(tokenizer).check_ids([0, 5, len(tokenizer) - 3])
     for ids, says in (
         ([5, control.fork], r"is \[Fork\]"),
         ([control.child], r"is \[Child\]"),
@@ -159,4 +158,4 @@ def test_ids_that_are_no_tokens_or_control_tokens_are_refused(tokenizer: PreTrai
         ([-1], "names token -1"),
     ):
         with pytest.raises(RequestError, match=says):
-            check_ids(tokenizer, ids)
+            PromptEncoder(tokenizer).check_ids(ids)

@@ -2,7 +2,7 @@
 
 Ids are never written as numbers anywhere. Text that comes from a user never becomes a control token: the
 literal text `[Fork]` in a question or an answer is encoded as ordinary text by `encode_text` and
-`encode_prompt`, and by `encode_raw`.
+`PromptEncoder`.
 """
 
 from __future__ import annotations
@@ -98,47 +98,58 @@ def _encode_plain(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
 
+class PromptEncoder:
+    """Encodes prompts, in several threads at once: none of its calls changes the tokenizer's options.
+
+    Control tokens in a prompt can only have come from a user's text, and are put back to ordinary text.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        vocabulary = tokenizer.get_added_vocab()
+        # Made here, because it does change an option for the time that it takes.
+        self._literal = {vocabulary[t]: (t, encode_text(tokenizer, t)) for t in (FORK, CHILD) if t in vocabulary}
+
+    def chat(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a chat up to where the assistant's answer begins, by the tokenizer's chat template.
+
+        The template's own special tokens are kept. Raises ModelError without a template, RequestError where the
+        messages are malformed or the template refuses them.
+        """
+        tokenizer = self._tokenizer
+        if tokenizer.chat_template is None:
+            raise ModelError("the tokenizer has no chat template; set chat_template in tokenizer_config.json")
+        _check_messages(messages)
+        try:
+            rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template raises whatever its author chose
+            raise RequestError(f"the model's chat template refuses these messages: {error}") from error
+        return self._without_control(tokenizer.encode(rendered, add_special_tokens=False))
+
+    def raw(self, text: str) -> list[int]:
+        """The ids of a text that is gone on from as it is, behind the special tokens that texts begin with.
+
+        Special tokens are recognised in the text, but for control tokens.
+        """
+        return self._without_control(self._tokenizer.encode(text, add_special_tokens=True))
+
+    def check_ids(self, ids: Sequence[int]) -> None:
+        """Raise RequestError if one of a prompt's ids is none of the tokenizer's, or a control token."""
+        size = len(self._tokenizer)
+        for token in ids:
+            if not 0 <= token < size:
+                raise RequestError(f"the prompt names token {token}; the model has {size} tokens")
+            if token in self._literal:
+                name = self._literal[token][0]
+                raise RequestError(f"the prompt names token {token}, which is {name}; no prompt may have it")
+
+    def _without_control(self, ids: Iterable[int]) -> list[int]:
+        return [piece for token in ids for piece in (self._literal[token][1] if token in self._literal else (token,))]
+
+
 def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """The ids of a chat up to where the assistant's answer begins, by the tokenizer's chat template.
-
-    The template's own special tokens are kept; a control token can only have come from the messages' text
-    and is put back to ordinary text. Raises ModelError without a template, RequestError where the messages
-    are malformed or the template refuses them.
-    """
-    if tokenizer.chat_template is None:
-        raise ModelError("the tokenizer has no chat template; set chat_template in tokenizer_config.json")
-    _check_messages(messages)
-    try:
-        rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # a template raises whatever its author chose
-        raise RequestError(f"the model's chat template refuses these messages: {error}") from error
-    return _without_control(tokenizer, tokenizer.encode(rendered, add_special_tokens=False))
-
-
-def encode_raw(tokenizer: Any, text: str) -> list[int]:
-    """The ids of a text that is gone on from as it is, with the special tokens that the tokenizer puts before texts.
-
-    Its special tokens are recognised in the text, but for control tokens.
-    """
-    return _without_control(tokenizer, tokenizer.encode(text, add_special_tokens=True))
-
-
-def check_ids(tokenizer: Any, ids: Sequence[int]) -> None:
-    """Raise RequestError if one of a prompt's ids is none of the tokenizer's, or a control token."""
-    vocabulary = tokenizer.get_added_vocab()
-    control = {vocabulary[token]: token for token in (FORK, CHILD) if token in vocabulary}
-    for token in ids:
-        if not 0 <= token < len(tokenizer):
-            raise RequestError(f"the prompt names token {token}; the model has {len(tokenizer)} tokens")
-        if token in control:
-            raise RequestError(f"the prompt names token {token}, which is {control[token]}; no prompt may have it")
-
-
-def _without_control(tokenizer: Any, ids: Iterable[int]) -> list[int]:
-    """The ids, control tokens put back to the ordinary text that they can only have come from."""
-    vocabulary = tokenizer.get_added_vocab()
-    literal = {vocabulary[t]: encode_text(tokenizer, t) for t in (FORK, CHILD) if t in vocabulary}
-    return [piece for token in ids for piece in literal.get(token, (token,))]
+    """The ids of one chat, as `PromptEncoder.chat` gives them."""
+    return PromptEncoder(tokenizer).chat(messages)
 
 
 def _check_messages(messages: Sequence[Message]) -> None:

@@ -122,6 +122,14 @@ def test_a_body_that_is_no_request_is_refused(site: Site, body: bytes, headers: 
         assert Error.model_validate(response.json()).error.message
 
 
+def test_a_prompt_that_is_far_too_long_is_refused_by_its_characters(site: Site) -> None:
+    refused = site.chat("ab " * 3000)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert "9000 characters" in refused.json()["error"]["message"]
+    tokens = site.complete([5] * 200)
+    assert (tokens.status_code, tokens.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
 def test_unknown_models_paths_and_methods_are_told_so(site: Site) -> None:
     body = {"model": "gpt-4", "messages": [{"role": "user", "content": "a"}]}
     other = site.client.post("/v1/chat/completions", json=body)

@@ -75,5 +75,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"apar: {message}", err=True)
+    from apar.view.labels import printable  # a message may hold what a server or a file says
+
+    click.echo(f"apar: {printable(message)}", err=True)
     sys.exit(code)

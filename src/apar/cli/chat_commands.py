@@ -14,9 +14,11 @@ from apar.cli.sampling_options import NUMBERS
 from apar.data.files import atomic_write
 from apar.errors import UserError
 from apar.events import write_trace
+from apar.view.labels import shorten
 
 _SETTINGS = (*NUMBERS, "seed", "stop")
 _NONE = "none"
+_QUESTION_CELLS = 60
 
 _HELP = {
     "/help": "this list",
@@ -70,8 +72,7 @@ class Commands:
         return self._session.retry()
 
     def _undo(self, rest: str) -> None:
-        question = self._session.undo()
-        self._tell(f"taken back: {question}")
+        self._tell(f"taken back: {shorten(self._session.undo(), _QUESTION_CELLS)}")
 
     def _system(self, rest: str) -> None:
         session = self._session

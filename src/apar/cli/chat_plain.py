@@ -11,6 +11,7 @@ import click
 from apar.chat.session import Session
 from apar.cli.answering import AnswerStream, numbers, write
 from apar.errors import AparError, RequestError
+from apar.view.labels import printable
 from apar.view.live import show_plain
 
 
@@ -26,7 +27,7 @@ def answer_lines(session: Session) -> int:
         try:
             _answer_line(session, _decoded(line))
         except AparError as error:
-            click.echo(f"apar: line {number}: {error}", err=True)
+            click.echo(printable(f"apar: line {number}: {error}"), err=True)
             code = code or error.exit_code
     return code
 

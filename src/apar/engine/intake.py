@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from apar.engine.params import Prompt, RawPrompt, SamplingParams, fresh_seed
 from apar.errors import ContextError, RequestError
-from apar.tokens import ControlTokens, Message, check_ids, encode_prompt, encode_raw
+from apar.tokens import ControlTokens, Message, PromptEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,7 @@ class Intake:
     def __init__(self, tokenizer: Any, forks: bool, check: Callable[[Sequence[int], SamplingParams], None]) -> None:
         self.forks = forks
         self._tokenizer, self._check = tokenizer, check
-        # A tokenizer keeps the options of a call as its state: without the lock, the text `[Fork]` of one prompt
-        # becomes a control token while another prompt is being encoded.
-        self._lock = threading.Lock()
+        self._encoder = PromptEncoder(tokenizer)
 
     def one(self, prompt: Prompt, params: SamplingParams | None) -> Request:
         """The request for one answer; raises RequestError, and ModelError where the model cannot fork and should."""
@@ -70,21 +67,18 @@ class Intake:
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
         if params.fork and not self.forks:
             ControlTokens.of(self._tokenizer)  # raises, naming what is missing
-        ids = self._raw(prompt) if isinstance(prompt, RawPrompt) else self._chat(prompt)
+        ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(prompt)
         self._check(ids, params)
         return ids
 
     def _chat(self, prompt: str | Sequence[Message]) -> list[int]:
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        with self._lock:
-            return encode_prompt(self._tokenizer, messages)
+        return self._encoder.chat([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
 
-    def _raw(self, prompt: RawPrompt) -> list[int]:
-        if isinstance(prompt.content, str):
-            with self._lock:
-                return encode_raw(self._tokenizer, prompt.content)
-        check_ids(self._tokenizer, prompt.content)
-        return list(prompt.content)
+    def _raw(self, content: str | tuple[int, ...]) -> list[int]:
+        if isinstance(content, str):
+            return self._encoder.raw(content)
+        self._encoder.check_ids(content)
+        return list(content)
 
 
 def check_length(prompt: Sequence[int], context: int) -> None:

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apar.backends.streams import Backend
-from apar.engine.params import Prompt, SamplingParams
+from apar.engine.params import Prompt, RawPrompt, SamplingParams
+from apar.errors import ContextError
 from apar.server.forms import ChatForm, CompletionForm, Form
 from apar.server.protocol.chat import ChatRequest
 from apar.server.protocol.completion import CompletionRequest
+
+CHARACTERS_PER_TOKEN = 32
+"""Far more than text has, in any language; only runs of blanks have as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,17 @@ class Asked:
         threads = request.apar.stream == "threads"
         return cls(form, request.model, prompts, params, request.include_usage, threads, request.apar.metrics)
 
+    def check_size(self, context: int) -> None:
+        """Raise ContextError for a prompt that is far too long, before time is spent on its tokens."""
+        most = CHARACTERS_PER_TOKEN * context
+        for prompt in self.prompts:
+            size = _size(prompt)
+            if size > most:
+                raise ContextError(
+                    f"the prompt has {size} characters, and for a context of {context} tokens at most {most} are "
+                    "taken; shorten the prompt"
+                )
+
     @property
     def answers(self) -> int:
         """How many are asked for."""
@@ -69,3 +84,12 @@ class Asked:
             "model": self.model,
             "system_fingerprint": None,
         }
+
+
+def _size(prompt: Prompt) -> int:
+    """Characters of a text or of a chat, tokens of a list of them."""
+    if isinstance(prompt, str):
+        return len(prompt)
+    if isinstance(prompt, RawPrompt):
+        return len(prompt.content)
+    return sum(len(message["content"]) for message in prompt)

@@ -55,7 +55,7 @@ class Desk:
         if body.model != self.served.name:
             raise unknown_model(body.model, self.served.name)
         with ExitStack() as stack:
-            asked = _of_client(lambda: read(backend))
+            asked = _checked(lambda: read(backend), backend.context)
             self._take_places(stack, asked.answers)
             if body.user is not None:
                 logger.info("request %s is of user %r", asked.id, body.user)
@@ -114,8 +114,10 @@ class Desk:
             raise told from None
 
 
-def _of_client(read: Callable[[], Asked]) -> Asked:
+def _checked(read: Callable[[], Asked], context: int) -> Asked:
     try:
-        return read()
+        asked = read()
+        asked.check_size(context)
     except RequestError as error:
         raise of_apar(error) from None
+    return asked

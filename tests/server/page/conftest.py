@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.server.page.fake import FakeServer
 from tests.server.page.view import View
@@ -21,6 +21,10 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# A busy machine is no failure.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="package")  # while it lives its event loop counts as running: asyncio.run is refused
@@ -46,7 +50,7 @@ def server() -> Iterator[FakeServer]:
 def watched(browser: Browser, url: str) -> Iterator[Page]:
     """A tab that fails its test if a script fails, the policy is broken, or a request leaves the server at `url`."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     wrong: list[str] = []
     own = (url, f"blob:{url}", "data:")

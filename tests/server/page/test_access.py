@@ -106,6 +106,20 @@ def test_pointing_at_a_thread_marks_it_in_the_other_view(view: View, server: Fak
     expect(view.page.locator(".chosen")).to_have_count(0)
 
 
+def test_a_click_in_the_text_does_not_lead_away_from_it(view: View, server: FakeServer) -> None:
+    view.page.set_viewport_size({"width": 360, "height": 500})
+    server.will(Reply(CHUNKS))
+    view.ask("How?")
+    view.has_ended()
+    view.thread("0.2").scroll_into_view_if_needed()
+    before = view.page.evaluate("scrollY")
+    view.thread("0.2").click()
+    assert focused(view.page)["tag"] == "BUTTON"
+    assert view.page.evaluate("scrollY") == before > 0
+    view.page.keyboard.press("Enter")
+    assert focused(view.page)["name"] == "detail, thread 0.2"
+
+
 def test_assistive_technology_is_told_names_and_summaries(view: View, server: FakeServer) -> None:
     reply = server.will(Reply(CHUNKS, held=True))
     said = view.page.get_by_role("status")

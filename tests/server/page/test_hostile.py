@@ -69,3 +69,4 @@ def test_text_that_changes_direction_stays_in_its_thread(view: View, server: Fak
     view.ask("How?")
     view.has_ended()
     assert view.text() == tree.text
+    assert view.thread("0.0").evaluate("element => getComputedStyle(element).unicodeBidi") == "isolate"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -100,6 +102,8 @@ def test_a_refusal_that_is_no_json_is_told_by_its_status(view: View, server: Fak
     view.ask("How?")
     expect(view.problem).to_contain_text("The server failed")
     expect(view.problem).to_contain_text("It answered with status 502.")
+    expect(view.state()).to_have_text("no answer")
+    expect(view.button("Save trace")).to_be_hidden()
 
 
 def test_an_error_in_the_stream_leaves_what_has_come(view: View, server: FakeServer) -> None:
@@ -112,13 +116,17 @@ def test_an_error_in_the_stream_leaves_what_has_come(view: View, server: FakeSer
     assert len(view.text()) > 20
     assert view.document().locator(".live").count() > 0, "threads that did not end are no complete ones"
     expect(view.panel()).to_have_attribute("data-open", "false")
+    expect(view.timeline().get_by_role("button").first).to_have_accessible_name(re.compile("not ended$"))
 
 
 @pytest.mark.parametrize("breaks", [True, False])
 def test_a_stream_that_ends_early_is_not_taken_for_an_answer(view: View, server: FakeServer, breaks: bool) -> None:
-    server.will(Reply(CHUNKS[:-1], breaks=breaks), whole())
+    reply = server.will(Reply(CHUNKS[:-1], breaks=breaks, held=True), whole())
     view.page.get_by_label("Compare with sequential").check()
     view.ask("How?")
+    reply.upto(9)
+    expect(view.figure("steps")).not_to_have_text("0")
+    reply.finish()
     expect(view.problem).to_contain_text("The connection ended before the answer was complete.")
     expect(view.state()).to_have_text("broken off")
     assert len(server.requests) == 1
@@ -166,5 +174,5 @@ def test_a_new_question_ends_the_one_before(view: View, server: FakeServer) -> N
     view.button("Stop Esc").click()
     view.ask("Second?")
     view.has_ended()
-    assert first.gone.wait(20)
+    assert first.gone.wait(30)
     expect(view.problem).to_be_hidden()

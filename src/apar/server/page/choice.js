@@ -25,7 +25,8 @@ export function linkChoices(views, order) {
   }
   timeline.element.addEventListener("click", (event) => focus(text, keyAt(event.target)));
   text.element.addEventListener("click", (event) => {
-    if (getSelection().isCollapsed) focus(timeline, keyAt(event.target));
+    // Who points into the text reads there: only the key leads away.
+    if (getSelection().isCollapsed) focus(timeline, keyAt(event.target), { preventScroll: event.detail > 0 });
   });
   text.element.addEventListener("keydown", (event) => walk(event, text, order(), ["ArrowRight", "ArrowLeft"]));
   timeline.element.addEventListener("keydown", (event) => walk(event, timeline, order(), ["ArrowDown", "ArrowUp"]));
@@ -33,9 +34,9 @@ export function linkChoices(views, order) {
 
 const keyAt = (element) => element?.closest?.("[data-thread]")?.dataset.thread ?? null;
 
-function focus(view, key) {
+function focus(view, key, how) {
   const element = key === null ? null : view.elementOf(key);
-  if (element?.hasAttribute("tabindex")) element.focus();
+  if (element?.hasAttribute("tabindex")) element.focus(how);
 }
 
 function walk(event, view, keys, used) {

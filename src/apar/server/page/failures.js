@@ -45,7 +45,7 @@ function waitOf(response) {
 }
 
 export const broken = () =>
-  new Failure("The answer broke off", "The connection ended before the answer was complete. What had come is below.");
+  new Failure("The answer broke off", "The connection ended before the answer was complete.");
 
 export const garbled = () =>
   new Failure("The answer broke off", "The server sent something that is no part of an answer.");

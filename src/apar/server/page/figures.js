@@ -8,8 +8,8 @@ export const seconds = (value) => (value === null ? "–" : value.toFixed(value 
 
 const times = (one, other) => (one / other).toFixed(2);
 
-/** Name, value and explanation of each counter. `run` is a run of `panel.js`. */
-export function counters(run) {
+/** Name, value and explanation of each counter. `run` is a run of `panel.js`; `open` if more of it comes. */
+export function counters(run, open) {
   const { recording, metrics } = run;
   const rate = recording.steps ? (recording.tokens / recording.steps).toFixed(2) : "–";
   return [
@@ -18,7 +18,7 @@ export function counters(run) {
     ["steps", whole(recording.steps), "every live thread gives a token in a step"],
     ["tokens", whole(recording.tokens), "visible tokens"],
     ["tokens/step", rate, "what a step gives on average"],
-    ["threads", `${recording.alive} / ${recording.threads.size}`, "being decoded now / in all"],
+    ["threads", (open ? `${recording.alive} / ` : "") + recording.threads.size, "being decoded now / in all"],
     ["forks", whole(recording.forks), "places where a detail began beside what follows it"],
     ["KV blocks", metrics ? whole(metrics.kv_blocks_peak) : "–", "the most blocks of the cache held at a time"],
   ];

@@ -83,12 +83,15 @@ export class Panel {
   draw(steps) {
     this.document.draw(this.#news);
     this.#news.clear();
-    this.timeline.draw(this.#shown, steps);
     const whole = this.#shown === this.#run.recording;
-    this.#count(whole ? this.#run : { ...makeRun(""), recording: this.#shown });
-    this.state.textContent = STATES[this.#run.state];
+    const open = isOpen(this.#run) || !whole;
+    this.timeline.draw(this.#shown, steps, open);
+    this.#count(whole ? this.#run : { ...makeRun(""), recording: this.#shown }, open);
+    const none = this.#run.state === "failed" && this.#run.recording.events.length === 0;
+    this.element.dataset.none = none;
+    this.state.textContent = none ? "no answer" : STATES[this.#run.state];
     this.element.dataset.state = this.#run.state;
-    this.element.dataset.open = isOpen(this.#run) || !whole;
+    this.element.dataset.open = open;
   }
 
   #clear() {
@@ -97,8 +100,8 @@ export class Panel {
     this.#news.clear();
   }
 
-  #count(run) {
-    for (const [name, value, title] of counters(run)) {
+  #count(run, open) {
+    for (const [name, value, title] of counters(run, open)) {
       if (!this.#cells.has(name)) {
         this.#cells.set(name, make("dd", {}));
         this.figures.append(make("div", { title }, make("dt", {}, name), this.#cells.get(name)));

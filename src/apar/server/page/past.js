@@ -3,8 +3,10 @@
 import { byId, make } from "./dom.js";
 import { summary } from "./figures.js";
 
+const MOST = 30; // each holds all of its events
+
 export class Past {
-  #entries = new Set();
+  #entries = new WeakSet();
 
   /** `show` is called with the entry that is chosen. */
   constructor(show) {
@@ -18,7 +20,9 @@ export class Past {
     const about = make("small", {}, summary(entry.runs[0]));
     const attributes = { type: "button", onclick: () => this.show(entry) };
     const button = make("button", attributes, make("span", {}, entry.question), about);
-    byId("past-list").prepend(make("li", {}, button));
+    const list = byId("past-list");
+    list.prepend(make("li", {}, button));
+    if (list.children.length > MOST) list.lastElementChild.remove();
     byId("past").hidden = false;
   }
 }

@@ -35,27 +35,27 @@ export class Timeline {
     return this.#rows.get(key)?.button;
   }
 
-  /** Draw `recording` on an axis of `steps` steps. */
-  draw(recording, steps) {
+  /** Draw `recording` on an axis of `steps` steps; `open` if more of it comes. */
+  draw(recording, steps, open) {
     const all = recording.inReadingOrder();
     const threads = all.slice(0, MOST_ROWS);
     this.#more.hidden = all.length === threads.length;
     this.#more.textContent = `and ${count(all.length - threads.length, "more thread")}`;
-    threads.forEach((thread, index) => this.#row(thread, index, recording.tokensOf(thread)));
+    threads.forEach((thread, index) => this.#row(thread, index, recording.tokensOf(thread), open));
     const height = TOP + ROW * threads.length;
     this.#picture.setAttribute("height", height);
     const width = this.#picture.clientWidth;
     if (width) this.#paint(layout(threads, steps, width), width, height);
   }
 
-  #row(thread, index, tokens) {
+  #row(thread, index, tokens, open) {
     let row = this.#rows.get(thread.key);
     if (!row) {
       row = makeRow(thread, this.#rows.size === 0);
       this.#rows.set(thread.key, row);
       this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
     }
-    const ended = thread.finished === null ? "being decoded" : ENDS[thread.finished];
+    const ended = ENDS[thread.finished] ?? (open ? "being decoded" : "not ended");
     const told = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}`;
     if (told === row.told) return;
     row.told = told;

@@ -10,6 +10,8 @@ from apar.engine.params import SamplingParams
 from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Part, Request, unsupported, wrong
 from apar.tokens import Message
 
+MAX_MESSAGES = 10_000
+
 
 class TextPart(Part):
     """A piece of a message; only text can be read."""
@@ -49,7 +51,9 @@ class Turn(Part):
 class ChatRequest(Request):
     """A chat to be gone on with by the assistant. A field that is not here is refused."""
 
-    messages: list[Turn] = Field(min_length=1, description="The chat so far. Control tokens in it are ordinary text.")
+    messages: list[Turn] = Field(
+        min_length=1, max_length=MAX_MESSAGES, description="The chat so far. Control tokens in it are ordinary text."
+    )
     max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS, description="OpenAI's older name of the next.")
     max_completion_tokens: int | None = Field(
         default=None,

@@ -14,6 +14,7 @@ from apar.server.protocol.unsupported import refusal_of
 MAX_TOKENS = 1_000_000
 MAX_CHOICES = 128
 MAX_STOPS = 64
+MAX_BIASES = 1024
 MAX_THREADS = 1024
 MAX_DEPTH = 64
 _SEEDS = 2 * 10**19
@@ -89,7 +90,9 @@ class Request(Part):
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     repetition_penalty: float = Field(default=1.0, ge=MIN_REPETITION, le=MAX_REPETITION)
-    logit_bias: dict[TokenId, Bias] = Field(default_factory=dict, description="Token ids and what is added to logits.")
+    logit_bias: dict[TokenId, Bias] = Field(
+        default_factory=dict, max_length=MAX_BIASES, description="Token ids and what is added to their logits."
+    )
     seed: int | None = Field(default=None, ge=-_SEEDS, le=_SEEDS, description="The same seed gives the same answer.")
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = Field(
         default=None, description="The answer ends before the first of these texts, wherever in reading order it is."
