@@ -27,16 +27,19 @@ Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 
 
 class Part(BaseModel):
-    """A part of a request: nothing is converted, an unknown field is an error, and null is as good as absent."""
+    """A part of a request: nothing is converted, an unknown field is an error, and null is as good as absent.
+
+    JSON knows numbers only, so 3.0 is the integer 3.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
+    def _as_json_means(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
+        return {key: _whole(value) for key, value in data.items() if value is not None or key not in cls.model_fields}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -46,6 +49,13 @@ class Part(BaseModel):
             if name not in form.get("required", ()):
                 form["properties"][name] = _or_null(field)
         return described
+
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction as an integer, in lists too."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _or_null(field: JsonSchemaValue) -> JsonSchemaValue:
@@ -91,7 +101,10 @@ class Request(Part):
     frequency_penalty: Penalty = 0.0
     repetition_penalty: float = Field(default=1.0, ge=MIN_REPETITION, le=MAX_REPETITION)
     logit_bias: dict[TokenId, Bias] = Field(
-        default_factory=dict, max_length=MAX_BIASES, description="Token ids and what is added to their logits."
+        default_factory=dict,
+        max_length=MAX_BIASES,
+        description="Token ids and what is added to their logits.",
+        json_schema_extra={"additionalProperties": False},
     )
     seed: int | None = Field(default=None, ge=-_SEEDS, le=_SEEDS, description="The same seed gives the same answer.")
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = Field(
@@ -107,7 +120,7 @@ class Request(Part):
         """Drop fields that ask for nothing, and say why those are refused that ask for what is not here."""
         if not isinstance(data, dict):
             return data
-        kept = {key: value for key, value in data.items() if value is not None}
+        kept = {key: value for key, value in data.items() if value is not None or refusal_of(key, None, data) == ""}
         for name in [name for name in kept if name not in cls.model_fields]:
             refusal = refusal_of(name, kept[name], kept)
             if refusal is None:
