@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,11 +54,13 @@ class Demo:
 
 @contextmanager
 def serving(*words: str) -> Iterator[Demo]:
-    """`apar serve demo WORDS` until the end of the context, ready at its begin."""
+    """`apar serve demo WORDS` until the end of the context, ready at its begin; fails if its log tells of a failure."""
     with running("apar", "serve", MODEL, "--port", "0", "--api-key", KEY, *words) as process:
         end = time.monotonic() + _LOADING_SECONDS
-        while not any(re.search("the model is ready", line) for line in process.lines):
+        while not any("the model is ready" in line for line in process.lines):
             assert process.process.poll() is None, process.lines
             assert time.monotonic() < end, process.lines
             time.sleep(0.05)
         yield Demo(process)
+        assert process.stop() == 0, process.lines
+        assert not any("Traceback" in line for line in process.lines), "".join(process.lines)
