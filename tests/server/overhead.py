@@ -14,6 +14,7 @@ import asyncio
 import json
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -39,15 +40,33 @@ WARM_UP = 4
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Some requests, all done: seconds that it took, and those of the server's process alone; visible tokens."""
+    """Some requests, all done: seconds that it took, those of the processor by thread; visible tokens."""
 
     seconds: float
-    busy: float
+    busy: dict[str, float]
     tokens: int
 
     @property
     def rate(self) -> float:
         return self.tokens / self.seconds
+
+
+class Clock:
+    """The seconds that the processor has worked for the engine's thread, and for the thread of the event loop."""
+
+    def __init__(self) -> None:
+        self._clocks = {
+            "engine" if thread.name == "apar-engine" else "loop": time.pthread_getcpuclockid(thread.ident)
+            for thread in threading.enumerate()
+            if thread.name == "apar-engine" or thread is threading.main_thread()
+        }
+        self._began = self._now()
+
+    def past(self) -> dict[str, float]:
+        return {name: now - self._began[name] for name, now in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        return {name: time.clock_gettime(clock) for name, clock in self._clocks.items()}
 
 
 class Clients:
@@ -116,16 +135,16 @@ async def bare(llm: AsyncLLM, requests: Sequence[dict[str, Any]], concurrency: i
                 pass
             tokens += stream.answer.tokens
 
-    began, busy = time.perf_counter(), time.process_time()
+    began, clock = time.perf_counter(), Clock()
     await asyncio.gather(*(work() for _ in range(concurrency)))
-    return Round(time.perf_counter() - began, time.process_time() - busy, tokens)
+    return Round(time.perf_counter() - began, clock.past(), tokens)
 
 
 async def served(clients: Clients, requests: Sequence[dict[str, Any]], concurrency: int) -> Round:
     """The same through the server."""
-    busy = time.process_time()
+    clock = Clock()
     told = await clients.ask(requests, concurrency)
-    return Round(told["seconds"], time.process_time() - busy, told["tokens"])
+    return Round(told["seconds"], clock.past(), told["tokens"])
 
 
 async def compare(llm: AsyncLLM, clients: Clients, given: argparse.Namespace, concurrency: int) -> dict[str, Any]:
@@ -152,8 +171,26 @@ async def compare(llm: AsyncLLM, clients: Clients, given: argparse.Namespace, co
         "overhead": statistics.median(each),
         "overhead_least": min(each),
         "overhead_most": max(each),
-        "busy": statistics.median(b.busy / a.busy - 1 for a, b in zip(rounds["bare"], rounds["served"], strict=True)),
+        "processor": {way: _processor(both) for way, both in rounds.items()},
     }
+
+
+def _processor(rounds: Sequence[Round]) -> dict[str, float]:
+    """Microseconds of the processor for a token, by thread."""
+    return {
+        thread: 1e6 * statistics.median(round.busy[thread] / round.tokens for round in rounds)
+        for thread in ("engine", "loop")
+    }
+
+
+def _line(told: dict[str, Any]) -> str:
+    bare, served = told["processor"]["bare"], told["processor"]["served"]
+    return (
+        f"concurrency {told['concurrency']:4d}: bare {told['bare_rate']:8.1f} tokens/s, "
+        f"served {told['served_rate']:8.1f}, overhead {told['overhead']:6.1%} "
+        f"({told['overhead_least']:.1%} to {told['overhead_most']:.1%}); microseconds of the processor for a token: "
+        f"bare {bare['engine']:.0f} + {bare['loop']:.0f}, served {served['engine']:.0f} + {served['loop']:.0f}"
+    )
 
 
 async def first_tokens(clients: Clients, given: argparse.Namespace) -> dict[str, Any]:
@@ -194,13 +231,7 @@ async def measure(given: argparse.Namespace, llm: AsyncLLM) -> None:
         lines = []
         for concurrency in given.concurrency:
             lines.append(await compare(llm, clients, given, concurrency))
-            print(
-                "concurrency {concurrency:4d}: bare {bare_rate:8.1f} tokens/s, served {served_rate:8.1f}, "
-                "overhead {overhead:6.1%} ({overhead_least:.1%} to {overhead_most:.1%}), processor time {busy:+.1%}".format(
-                    **lines[-1]
-                ),
-                flush=True,
-            )
+            print(_line(lines[-1]), flush=True)
         print(json.dumps({"what": given.shape or given.model, "dtype": given.dtype, "rounds": lines}))
     await clients.end()
     server.should_exit = True

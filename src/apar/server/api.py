@@ -12,6 +12,7 @@ from apar.server.desk import Desk
 from apar.server.errors import unknown_model
 from apar.server.protocol.answers import ChatCompletion, Completion, Error, Model, Models
 from apar.server.protocol.chat import ChatRequest
+from apar.server.protocol.chunks import ChatChunk, Chunk, CompletionChunk, stream_of
 from apar.server.protocol.completion import CompletionRequest
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -28,7 +29,6 @@ _SENDING: dict[int | str, dict[str, Any]] = {
     500: {"model": Error, "description": "The engine failed while it answered."},
     504: {"model": Error, "description": "The answer took too long."},
 }
-_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
 def api_routes(desk: Desk, keyed: bool) -> APIRouter:
@@ -41,12 +41,12 @@ def api_routes(desk: Desk, keyed: bool) -> APIRouter:
         prefix="/v1", tags=["API"], responses=_REFUSALS, default_response_class=JSONResponse, dependencies=key
     )
 
-    @router.post("/chat/completions", response_model=ChatCompletion, responses={**_SENDING, 200: {"content": _EVENTS}})
+    @router.post("/chat/completions", response_model=ChatCompletion, responses=_streaming(ChatChunk))
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Go on with a chat: one JSON object, or with `stream` server-sent events."""
         return await desk.chat(body, request)
 
-    @router.post("/completions", response_model=Completion, responses={**_SENDING, 200: {"content": _EVENTS}})
+    @router.post("/completions", response_model=Completion, responses=_streaming(CompletionChunk))
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """Go on from texts, without a chat template."""
         return await desk.completion(body, request)
@@ -64,6 +64,10 @@ def api_routes(desk: Desk, keyed: bool) -> APIRouter:
         return _model(desk)
 
     return router
+
+
+def _streaming(chunk: type[Chunk]) -> dict[int | str, dict[str, Any]]:
+    return {**_SENDING, 200: {"content": stream_of(chunk)}}
 
 
 def _model(desk: Desk) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from apar.server.limits import Limits
 from apar.server.metrics import Metrics
 from apar.server.operation import operation_routes
 from apar.server.pages import page_routes
+from apar.server.protocol.chunks import chunk_schemas
 from apar.server.protocol.invalid import of_validation
 from apar.server.settings import Settings
 from apar.server.state import Served
@@ -67,7 +68,10 @@ def make_app(
 
 
 class _Application(FastAPI):
-    """FastAPI's, described without the status 422, which is never given: what is wrong with a body is a 400."""
+    """FastAPI's, whose description has the chunks of streams too.
+
+    It is without the status 422, which is never given: what is wrong with a body is a 400.
+    """
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -75,8 +79,10 @@ class _Application(FastAPI):
             for path in described["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)
+            schemas = described["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
-                described["components"]["schemas"].pop(name, None)
+                schemas.pop(name, None)
+            schemas.update(chunk_schemas())
         return super().openapi()
 
 

@@ -36,6 +36,7 @@ _HEADERS = [
 ]
 _PING = b": ping\n\n"
 _DONE = b"data: [DONE]\n\n"
+_NO_TEXT = b'""'
 
 
 class AnswerResponse(Response):
@@ -101,17 +102,30 @@ class AnswerResponse(Response):
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
-        while events := await stream.take():
-            choice = telling.read(events)
-            if asked.threads:
-                told = [as_thread_event(event) for event in events]
-                await self._chunk(choice or telling.nothing(), {"apar": {"events": told}})
-            else:
-                await self._chunk(choice)
+        if asked.threads or asked.logprobs:
+            await self._tell_pieces(telling, stream)
+        else:
+            await self._tell_text(telling, stream)
         await self._chunk(telling.rest())
         answer = stream.answer
         self._metrics.answered(answer)
         await self._chunk(asked.form.last(index, answer.finish_reason), self._figures([answer], last=False))
+
+    async def _tell_text(self, telling: Telling, stream: AnswerEvents) -> None:
+        """Chunks that differ in their text alone, so all else is written once: there may be thousands a second."""
+        before, after = self._line(json.dumps(telling.nothing()), None).split(_NO_TEXT)
+        while events := await stream.take():
+            if text := telling.text(events):
+                await self._body(b"%b%b%b" % (before, json.dumps(text).encode(), after))
+
+    async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
+        while events := await stream.take():
+            choice = telling.read(events)
+            if self._asked.threads:
+                told = [as_thread_event(event) for event in events]
+                await self._chunk(choice or telling.nothing(), {"apar": {"events": told}})
+            else:
+                await self._chunk(choice)
 
     async def _end(self, answers: Sequence[Answer]) -> None:
         if self._asked.include_usage:
@@ -137,10 +151,13 @@ class AnswerResponse(Response):
             await self._write(json.dumps(choice), extra)
 
     async def _write(self, choice: str, extra: dict[str, Any] | None) -> None:
+        await self._body(self._line(choice, extra))
+
+    def _line(self, choice: str, extra: dict[str, Any] | None) -> bytes:
         if self._asked.include_usage and (extra is None or "usage" not in extra):
             extra = {"usage": None, **(extra or {})}  # as OpenAI does in all chunks but the last
         more = f", {json.dumps(extra)[1:-1]}" if extra else ""
-        await self._body(f"{self._head}{choice}]{more}}}\n\n".encode())
+        return f"{self._head}{choice}]{more}}}\n\n".encode()
 
     async def _body(self, data: bytes) -> None:
         self._sent = time.monotonic()

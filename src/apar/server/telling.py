@@ -26,10 +26,13 @@ class Telling:
         self._logprobs = _LogprobsInOrder() if logprobs else None
         self._shown = 0  # characters
 
+    def text(self, events: Sequence[Event]) -> str:
+        """The text that may be read now, instead of `read` where nothing else is to be told."""
+        return "".join([self._assembler.feed(event) for event in events])
+
     def read(self, events: Sequence[Event]) -> dict[str, Any] | None:
         """The choice of a chunk with the text that may be read now; None where there is none."""
-        text = "".join([self._assembler.feed(event) for event in events])
-        return self._piece(text, events)
+        return self._piece(self.text(events), events)
 
     def rest(self) -> dict[str, Any] | None:
         """The same when the events have ended."""

@@ -15,9 +15,9 @@ _OURS = ("APAR_", "OPENAI_", "LLM_", "HF_", "PYTHONPATH")
 
 
 def run_command(
-    name: str, *words: str, environment: Mapping[str, str], given: str = ""
+    name: str, *words: str, environment: Mapping[str, str], folder: Path, given: str = "", seconds: float = _SECONDS
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment, with `given` on its standard input; skips where it is not installed.
+    """Run a command of this environment in a folder, with `given` on its standard input; skips where there is none.
 
     What the tests' own environment says to these programs is left out: they see what `environment` says.
     """
@@ -30,7 +30,8 @@ def run_command(
         input=given,
         capture_output=True,
         text=True,
-        timeout=_SECONDS,
+        timeout=seconds,
         env={**inherited, **environment},
+        cwd=folder,
         check=False,
     )

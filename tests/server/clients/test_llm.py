@@ -26,7 +26,7 @@ def llm(demo: Demo, tmp_path: Path) -> Callable[..., Run]:
     (tmp_path / "keys.json").write_text(json.dumps({"apar": KEY}))  # as `llm keys set apar` does
 
     def run(*words: str, given: str = "") -> Run:
-        return run_command("llm", *words, environment={"LLM_USER_PATH": str(tmp_path)}, given=given)
+        return run_command("llm", *words, environment={"LLM_USER_PATH": str(tmp_path)}, folder=tmp_path, given=given)
 
     return run
 

@@ -72,7 +72,7 @@ def evaluate(demo: Demo, folder: Path, expected: Mapping[str, str], model: str, 
     words += ["--tasks", "greedy", "--include_path", str(folder), "--output_path", str(folder / "out")]
     words += ["--apply_chat_template"] if "chat" in model else []
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(folder / "home")}
-    run = run_command("lm_eval", *words, environment={**offline, "OPENAI_API_KEY": KEY})
+    run = run_command("lm_eval", *words, environment={**offline, "OPENAI_API_KEY": KEY}, folder=folder)
     assert run.returncode == 0, run.stderr[-3000:]
     [results] = (folder / "out").rglob("results_*.json")
     score: float = json.loads(results.read_text())["results"]["greedy"]["exact_match,none"]

@@ -28,6 +28,9 @@ TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type
         ({"stop": [""]}, "stop.0", "at least 1 character"),
         ({"extra_body": {"temprature": 1}}, "temprature", "did you mean temperature?"),
         ({"extra_body": {"apar": {"threads": 4}}}, "apar.threads", "unknown field"),
+        ({"extra_body": {"whatever": None}}, "whatever", "unknown field"),
+        ({"logit_bias": {"cake": 1}}, "logit_bias.cake", "should match pattern"),
+        ({"extra_body": {"n": 1.5}}, "n", "valid integer"),
         ({"tools": [TOOL]}, "tools", "decoded in parallel"),
         ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice", "tools, which are not supported"),
         ({"response_format": {"type": "json_object"}}, "response_format", "only the response_format text"),
@@ -102,6 +105,7 @@ def test_more_answers_than_there_are_places_are_a_rate_limit_error(demo: Demo, c
         {"service_tier": "auto", "store": False},
         {"extra_body": {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1}},
         {"presence_penalty": 0.5, "frequency_penalty": -0.5, "logit_bias": {"5": -100}},
+        {"extra_body": {"top_k": 5.0, "seed": 2**64 - 1, "tools": None, "stop": None}},
         {"max_completion_tokens": 5, "max_tokens": openai.NOT_GIVEN},
     ],
 )

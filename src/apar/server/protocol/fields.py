@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from apar.engine.params import MAX_BIAS, MAX_LOGPROBS, MAX_PENALTY, MAX_REPETITION, MIN_REPETITION, SamplingParams
 from apar.server.protocol.unsupported import refusal_of
@@ -16,7 +17,8 @@ MAX_STOPS = 64
 MAX_BIASES = 1024
 MAX_THREADS = 1024
 MAX_DEPTH = 64
-_SEEDS = 2**63
+_SEEDS = 2 * 10**19
+"""Beyond all integers of 64 bits, with a sign or without. In the description bounds are decimals of few digits."""
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
@@ -25,16 +27,43 @@ Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 
 
 class Part(BaseModel):
-    """A part of a request: nothing is converted, an unknown field is an error, and null is as good as absent."""
+    """A part of a request: nothing is converted, an unknown field is an error, and null is as good as absent.
+
+    JSON knows numbers only, so 3.0 is the integer 3.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
+    def _as_json_means(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
+        return {key: _whole(value) for key, value in data.items() if value is not None or key not in cls.model_fields}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler(schema)
+        form = handler.resolve_ref_schema(described)
+        for name, field in form["properties"].items():
+            if name not in form.get("required", ()):
+                form["properties"][name] = _or_null(field)
+        return described
+
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction as an integer, in lists too."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _or_null(field: JsonSchemaValue) -> JsonSchemaValue:
+    """A field's schema that takes null too."""
+    about = {key: value for key, value in field.items() if key in ("title", "description", "default")}
+    form = {key: value for key, value in field.items() if key not in about}
+    forms = form.get("anyOf", [form])
+    return {"anyOf": forms if {"type": "null"} in forms else [*forms, {"type": "null"}], **about}
 
 
 class StreamOptions(Part):
@@ -72,9 +101,12 @@ class Request(Part):
     frequency_penalty: Penalty = 0.0
     repetition_penalty: float = Field(default=1.0, ge=MIN_REPETITION, le=MAX_REPETITION)
     logit_bias: dict[TokenId, Bias] = Field(
-        default_factory=dict, max_length=MAX_BIASES, description="Token ids and what is added to their logits."
+        default_factory=dict,
+        max_length=MAX_BIASES,
+        description="Token ids and what is added to their logits.",
+        json_schema_extra={"additionalProperties": False},
     )
-    seed: int | None = Field(default=None, ge=-_SEEDS, lt=_SEEDS, description="The same seed gives the same answer.")
+    seed: int | None = Field(default=None, ge=-_SEEDS, le=_SEEDS, description="The same seed gives the same answer.")
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = Field(
         default=None, description="The answer ends before the first of these texts, wherever in reading order it is."
     )
@@ -88,7 +120,7 @@ class Request(Part):
         """Drop fields that ask for nothing, and say why those are refused that ask for what is not here."""
         if not isinstance(data, dict):
             return data
-        kept = {key: value for key, value in data.items() if value is not None}
+        kept = {key: value for key, value in data.items() if value is not None or refusal_of(key, None, data) == ""}
         for name in [name for name in kept if name not in cls.model_fields]:
             refusal = refusal_of(name, kept[name], kept)
             if refusal is None:
@@ -122,7 +154,7 @@ class Request(Part):
             frequency_penalty=self.frequency_penalty,
             logit_bias={int(token): bias for token, bias in self.logit_bias.items()},
             logprobs=logprobs,
-            seed=None if self.seed is None else self.seed % (2 * _SEEDS),
+            seed=None if self.seed is None else self.seed % 2**64,
             stop=tuple(stops),
             n=self.n,
             fork=forks if self.apar.fork is None else self.apar.fork,

@@ -13,7 +13,7 @@ from apar.server.protocol.fields import Parallel
 
 _KNOWN = {"apar": sorted(Parallel.model_fields)}
 _LONGEST = 300
-_FORM = re.compile(r"str|constrained-str|list\[.*")
+_FORM = re.compile(r"str|constrained-str|list\[.*|\[key\]")
 """What pydantic puts into a place to say which of several forms it tried."""
 
 

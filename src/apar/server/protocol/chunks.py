@@ -1,0 +1,133 @@
+"""The events of a stream, for the server's OpenAPI description; tests hold streams against it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.json_schema import models_json_schema
+
+from apar.events import FinishReason
+from apar.server.protocol.answers import ChatLogprobs, CompletionLogprobs, Error, Figures, Told, Usage
+
+ThreadPath = list[int]
+
+
+class Happening(Told):
+    """What happened to a thread. A thread is named by its path, its `parent` is null for the first one."""
+
+    thread: ThreadPath
+    parent: ThreadPath | None
+    step: int = Field(ge=0, description="Logical; in each of them every live thread samples one token.")
+
+
+class StartedEvent(Happening):
+    """The thread exists."""
+
+    event: Literal["started"]
+
+
+class EventLogprob(Told):
+    token_id: int
+    logprob: float
+    top: list[tuple[int, float]]
+
+
+class DeltaEvent(Happening):
+    """The thread sampled visible tokens."""
+
+    event: Literal["delta"]
+    token_ids: list[int]
+    text: str = Field(description="Empty where a character is not complete.")
+    logprobs: list[EventLogprob] = Field([], description="If they were asked for.")
+
+
+class ForkedEvent(Happening):
+    """The thread forked: `child` gives the detail."""
+
+    event: Literal["forked"]
+    child: ThreadPath
+
+
+class FinishedEvent(Happening):
+    """The thread ended."""
+
+    event: Literal["finished"]
+    reason: FinishReason
+
+
+class ThreadEvents(Told):
+    """What happened to the threads of the chunk's answer."""
+
+    events: list[StartedEvent | DeltaEvent | ForkedEvent | FinishedEvent]
+
+
+class Chunk(Told):
+    """A piece of the answers, or where `choices` is empty their usage."""
+
+    id: str
+    created: int
+    model: str
+    system_fingerprint: None
+    usage: Usage | None = Field(None, description="In the last chunk, if `stream_options.include_usage` is true.")
+    metrics: Figures | None = Field(
+        None, description="If `apar.metrics` is true: with the usage, else in an answer's last chunk."
+    )
+    apar: ThreadEvents | None = Field(None, description="If `apar.stream` is `threads`.")
+
+
+class ChatDelta(Told):
+    role: Literal["assistant"] | None = Field(None, description="In an answer's first chunk.")
+    content: str | None = Field(None, description="The next text in reading order.")
+
+
+class ChatChunkChoice(Told):
+    index: int
+    delta: ChatDelta
+    logprobs: ChatLogprobs | None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class ChatChunk(Chunk):
+    """A piece of the answers to a chat."""
+
+    object: Literal["chat.completion.chunk"]
+    choices: list[ChatChunkChoice]
+
+
+class CompletionChunkChoice(Told):
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class CompletionChunk(Chunk):
+    """A piece of the texts that prompts were gone on with."""
+
+    object: Literal["text_completion"]
+    choices: list[CompletionChunkChoice]
+
+
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def stream_of(chunk: type[Chunk]) -> dict[str, Any]:
+    """The media type of a stream of such chunks. OpenAPI 3.1 has `schema` describe one event of it."""
+    told = {"anyOf": [{"$ref": _REFERENCE.format(model=model.__name__)} for model in (chunk, Error)]}
+    data = {
+        "type": "string",
+        "description": "A chunk; an error, after which nothing comes; or at the end [DONE].",
+        "anyOf": [{"const": "[DONE]"}, {"contentMediaType": "application/json", "contentSchema": told}],
+    }
+    return {"text/event-stream": {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}}
+
+
+def chunk_schemas() -> dict[str, Any]:
+    """The schemas that `stream_of` refers to, by name."""
+    _, schemas = models_json_schema(
+        [(ChatChunk, "serialization"), (CompletionChunk, "serialization"), (Error, "serialization")],
+        ref_template=_REFERENCE,
+    )
+    defined: dict[str, Any] = schemas["$defs"]
+    return defined
