@@ -46,7 +46,7 @@ def site() -> Iterator[Site]:
         ({"seed": 2**70}, "seed", "less"),
         ({"stop": ""}, "stop", "at least 1"),
         ({"stop": ["a", ""]}, "stop.1", "at least 1"),
-        ({"logit_bias": {"x": 1}}, "logit_bias.x.[key]", "pattern"),
+        ({"logit_bias": {"x": 1}}, "logit_bias.x", "pattern"),
         ({"logit_bias": {"5": 1000}}, "logit_bias.5", "less"),
         ({"logit_bias": {"999": 1}}, None, "token 999"),
         ({"top_logprobs": 3}, "top_logprobs", "needs logprobs"),

@@ -36,7 +36,7 @@ def answered(demo: Demo, *messages: str, **fields: Any) -> str:
     roles = ("user", "assistant")
     turns = [{"role": roles[k % 2], "content": message} for k, message in enumerate(messages)]
     asked = {"model": MODEL, "messages": turns, "temperature": 0, "max_tokens": 40, **fields}
-    text: str = demo.post("/v1/chat/completions", asked).json["choices"][0]["message"]["content"]
+    text: str = demo.post("/v1/chat/completions", asked).json()["choices"][0]["message"]["content"]
     return text
 
 
