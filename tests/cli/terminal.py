@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Self
 
 # No test waits so long unless it fails.
@@ -48,6 +49,15 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._keyboard, text.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C when the program waits: Python does not see it in the moment before it begins to wait."""
+        end = time.monotonic() + PATIENCE
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < end, f"never waits after {self._unread!r}"
+            time.sleep(0.01)
+        self.type("\x03")
 
     def wait_for(self, text: str) -> str:
         """Read what is shown until there is `text`; returns what stood before it, without what steers the terminal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -41,7 +40,8 @@ class TokenTexts:
 
 def _is_byte_level(tokenizer: Any) -> bool:
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    return backend is not None and "ByteLevel" in json.dumps(json.loads(backend.to_str()).get("decoder"))
+    # The state of the decoder alone: that of the whole tokenizer takes long where the vocabulary is large.
+    return backend is not None and backend.decoder is not None and b"ByteLevel" in backend.decoder.__getstate__()
 
 
 def _byte_characters() -> dict[str, int]:
