@@ -17,6 +17,7 @@ from apar.errors import AparError, RequestError
 from apar.server.asked import Asked
 from apar.server.errors import of_apar, timed_out, unknown_model
 from apar.server.metrics import Metrics
+from apar.server.pace import Pace
 from apar.server.places import Places
 from apar.server.presence import ClientGoneError, unless_gone
 from apar.server.protocol.chat import ChatRequest
@@ -39,6 +40,7 @@ class Desk:
         self.served, self.metrics = served, metrics
         self.places = Places(settings.max_open)
         self._settings = settings
+        self._pace = Pace()
 
     async def chat(self, body: ChatRequest, request: Request) -> Response:
         """Answer a chat; raises ApiError."""
@@ -77,7 +79,7 @@ class Desk:
         settings = self._settings
         return AnswerResponse(
             asked, streams, self.served.texts, self.metrics, stack.pop_all(), settings.request_seconds,
-            settings.ping_seconds,
+            settings.ping_seconds, self._pace,
         )  # fmt: skip
 
     async def _whole(self, asked: Asked, backend: Backend, request: Request) -> Response:

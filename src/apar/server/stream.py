@@ -18,6 +18,7 @@ from apar.errors import AparError
 from apar.server.asked import Asked
 from apar.server.errors import ApiError, of_apar, timed_out
 from apar.server.metrics import Metrics
+from apar.server.pace import Pace
 from apar.server.presence import client_gone
 from apar.server.telling import Telling, as_thread_event
 from apar.server.token_text import TokenTexts
@@ -43,7 +44,7 @@ class AnswerResponse(Response):
     """Streams the answers of a request. When the client goes, they are cancelled, and their blocks are free.
 
     `resources` are held until the stream has ended; `seconds` is the longest that it may take, `ping` the longest
-    silence.
+    silence, `pace` what all streams of the server share.
     """
 
     media_type = "text/event-stream"
@@ -57,10 +58,11 @@ class AnswerResponse(Response):
         resources: ExitStack,
         seconds: float,
         ping: float,
+        pace: Pace,
     ) -> None:
         super().__init__()
         self._asked, self._streams, self._texts, self._metrics = asked, streams, texts, metrics
-        self._resources, self._seconds, self._ping = resources, seconds, ping
+        self._resources, self._seconds, self._ping, self._pace = resources, seconds, ping, pace
         # The form of all chunks: what changes from one to the next is what is inside.
         self._head = "data: " + json.dumps(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
         self._send: Send = _nowhere
@@ -102,10 +104,11 @@ class AnswerResponse(Response):
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
-        if asked.threads or asked.logprobs:
-            await self._tell_pieces(telling, stream)
-        else:
-            await self._tell_text(telling, stream)
+        with self._pace.joined():
+            if asked.threads or asked.logprobs:
+                await self._tell_pieces(telling, stream)
+            else:
+                await self._tell_text(telling, stream)
         await self._chunk(telling.rest())
         answer = stream.answer
         self._metrics.answered(answer)
@@ -117,6 +120,7 @@ class AnswerResponse(Response):
         while events := await stream.take():
             if text := telling.text(events):
                 await self._body(b"%b%b%b" % (before, json.dumps(text).encode(), after))
+                await self._pace.rest()
 
     async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
         while events := await stream.take():
@@ -126,6 +130,8 @@ class AnswerResponse(Response):
                 await self._chunk(choice or telling.nothing(), {"apar": {"events": told}})
             else:
                 await self._chunk(choice)
+            if choice is not None:
+                await self._pace.rest()
 
     async def _end(self, answers: Sequence[Answer]) -> None:
         if self._asked.include_usage:
