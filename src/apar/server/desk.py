@@ -17,6 +17,7 @@ from apar.errors import AparError, RequestError
 from apar.server.asked import Asked
 from apar.server.errors import ApiError, behind, of_apar, timed_out, unknown_model
 from apar.server.metrics import Metrics
+from apar.server.pace import Pace
 from apar.server.places import Places
 from apar.server.presence import ClientGoneError, unless_gone
 from apar.server.protocol.chat import ChatRequest
@@ -41,6 +42,7 @@ class Desk:
         self.served, self.metrics = served, metrics
         self.places = Places(settings.max_open)
         self._settings = settings
+        self._pace = Pace()
 
     async def chat(self, body: ChatRequest, request: Request) -> Response:
         """Answer a chat; raises ApiError."""
@@ -79,9 +81,24 @@ class Desk:
             self.metrics.opened()
             stack.callback(self.metrics.closed)
 
+<<<<<<< HEAD
     async def _begin(self, asked: Asked, streaming: bool, deadline: float, request: Request) -> Sequence[AnswerEvents]:
         """Ask the backend; what it refuses before anything runs is the client's fault."""
         asking = self.served.backend.ask(asked.prompts, asked.params, whole=not streaming)
+=======
+    async def _stream(self, asked: Asked, backend: Backend, stack: ExitStack, request: Request) -> Response:
+        async with self._for_client(asked):
+            streams: list[AnswerEvents] = []
+            for prompt in asked.prompts:
+                streams += await backend.ask(prompt, asked.params)
+        settings = self._settings
+        return AnswerResponse(
+            asked, streams, self.served.texts, self.metrics, stack.pop_all(), settings.request_seconds,
+            settings.ping_seconds, self._pace,
+        )  # fmt: skip
+
+    async def _whole(self, asked: Asked, backend: Backend, request: Request) -> Response:
+>>>>>>> 31375776bed3965820327a879f8756b45375f796
         try:
             async with asyncio.timeout_at(deadline):
                 return await unless_gone(request.receive, asking)

@@ -15,7 +15,13 @@ from apar.backends.streams import AnswerEvents
 from apar.engine.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
+<<<<<<< HEAD
 from apar.server.errors import ApiError, timed_out
+=======
+from apar.server.errors import ApiError, of_apar, timed_out
+from apar.server.metrics import Metrics
+from apar.server.pace import Pace
+>>>>>>> 31375776bed3965820327a879f8756b45375f796
 from apar.server.presence import client_gone
 from apar.server.tally import Tally
 from apar.server.telling import Telling, as_thread_event
@@ -39,8 +45,13 @@ _DONE = b"data: [DONE]\n\n"
 class AnswerResponse(Response):
     """Streams the answers of a request. When the client goes, they are cancelled, and their blocks are free.
 
+<<<<<<< HEAD
     `resources` are held until the stream has ended, by `deadline` (of the loop's time) at the latest; `ping` is the
     longest silence in seconds, and `explain` tells what went wrong.
+=======
+    `resources` are held until the stream has ended; `seconds` is the longest that it may take, `ping` the longest
+    silence, `pace` what all streams of the server share.
+>>>>>>> 31375776bed3965820327a879f8756b45375f796
     """
 
     media_type = "text/event-stream"
@@ -54,11 +65,19 @@ class AnswerResponse(Response):
         resources: ExitStack,
         deadline: float,
         ping: float,
+<<<<<<< HEAD
         explain: Callable[[Asked, AparError], ApiError],
     ) -> None:
         super().__init__()
         self._asked, self._streams, self._texts, self._tally = asked, streams, texts, tally
         self._resources, self._deadline, self._ping, self._explain = resources, deadline, ping, explain
+=======
+        pace: Pace,
+    ) -> None:
+        super().__init__()
+        self._asked, self._streams, self._texts, self._metrics = asked, streams, texts, metrics
+        self._resources, self._seconds, self._ping, self._pace = resources, seconds, ping, pace
+>>>>>>> 31375776bed3965820327a879f8756b45375f796
         # The form of all chunks: what changes from one to the next is what is inside.
         self._head = "data: " + _json(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
         self._send: Send = _nowhere
@@ -101,10 +120,11 @@ class AnswerResponse(Response):
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
-        if asked.threads or asked.logprobs:
-            await self._tell_pieces(telling, stream)
-        else:
-            await self._tell_text(telling, stream)
+        with self._pace.joined():
+            if asked.threads or asked.logprobs:
+                await self._tell_pieces(telling, stream)
+            else:
+                await self._tell_text(telling, stream)
         await self._chunk(telling.rest())
         answer = stream.answer
         self._tally.answered(answer)
@@ -116,7 +136,12 @@ class AnswerResponse(Response):
         before, after = self._line(_json(telling.piece_of(mark)), None).split(_json(mark).encode())
         while events := await stream.take():
             if text := telling.text(events):
+<<<<<<< HEAD
                 await self._body(b"%b%b%b" % (before, _json(text).encode(), after))
+=======
+                await self._body(b"%b%b%b" % (before, json.dumps(text).encode(), after))
+                await self._pace.rest()
+>>>>>>> 31375776bed3965820327a879f8756b45375f796
 
     async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
         while events := await stream.take():
@@ -126,6 +151,8 @@ class AnswerResponse(Response):
                 await self._chunk(choice or telling.piece_of(""), {"apar": {"events": told}})
             else:
                 await self._chunk(choice)
+            if choice is not None:
+                await self._pace.rest()
 
     async def _end(self, answers: Sequence[Answer]) -> None:
         if self._asked.include_usage:
