@@ -24,7 +24,7 @@ from apar.server.protocol.chat import ChatRequest
 from apar.server.protocol.completion import CompletionRequest
 from apar.server.settings import REMOTE, Settings
 from apar.server.state import Served
-from apar.server.stream import AnswerResponse
+from apar.server.stream import AnswerResponse, Delivery
 from apar.server.tally import Tally
 from apar.server.together import together
 from apar.server.usage import parallel, usage
@@ -68,8 +68,8 @@ class Desk:
             try:
                 streams = await self._begin(asked, body.stream, deadline, request)
                 if body.stream:
-                    return AnswerResponse(asked, streams, self.served.texts, tally, stack.pop_all(), deadline,
-                                          self._settings.ping_seconds, self._explain)  # fmt: skip
+                    delivery = Delivery(deadline, self._settings.ping_seconds, self._pace, self._explain)
+                    return AnswerResponse(asked, streams, self.served.texts, tally, stack.pop_all(), delivery)
                 return await self._whole(asked, streams, deadline, tally, request)
             except ClientGoneError:
                 tally.cancelled()
@@ -81,24 +81,9 @@ class Desk:
             self.metrics.opened()
             stack.callback(self.metrics.closed)
 
-<<<<<<< HEAD
     async def _begin(self, asked: Asked, streaming: bool, deadline: float, request: Request) -> Sequence[AnswerEvents]:
         """Ask the backend; what it refuses before anything runs is the client's fault."""
         asking = self.served.backend.ask(asked.prompts, asked.params, whole=not streaming)
-=======
-    async def _stream(self, asked: Asked, backend: Backend, stack: ExitStack, request: Request) -> Response:
-        async with self._for_client(asked):
-            streams: list[AnswerEvents] = []
-            for prompt in asked.prompts:
-                streams += await backend.ask(prompt, asked.params)
-        settings = self._settings
-        return AnswerResponse(
-            asked, streams, self.served.texts, self.metrics, stack.pop_all(), settings.request_seconds,
-            settings.ping_seconds, self._pace,
-        )  # fmt: skip
-
-    async def _whole(self, asked: Asked, backend: Backend, request: Request) -> Response:
->>>>>>> 31375776bed3965820327a879f8756b45375f796
         try:
             async with asyncio.timeout_at(deadline):
                 return await unless_gone(request.receive, asking)

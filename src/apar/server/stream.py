@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -15,13 +16,8 @@ from apar.backends.streams import AnswerEvents
 from apar.engine.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
-<<<<<<< HEAD
 from apar.server.errors import ApiError, timed_out
-=======
-from apar.server.errors import ApiError, of_apar, timed_out
-from apar.server.metrics import Metrics
 from apar.server.pace import Pace
->>>>>>> 31375776bed3965820327a879f8756b45375f796
 from apar.server.presence import client_gone
 from apar.server.tally import Tally
 from apar.server.telling import Telling, as_thread_event
@@ -42,16 +38,22 @@ _PING = b": ping\n\n"
 _DONE = b"data: [DONE]\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a stream is delivered: until when (by the loop's time), the longest silence in seconds, what all streams of
+    the server share, and how to tell what went wrong.
+    """
+
+    deadline: float
+    ping: float
+    pace: Pace
+    explain: Callable[[Asked, AparError], ApiError]
+
+
 class AnswerResponse(Response):
     """Streams the answers of a request. When the client goes, they are cancelled, and their blocks are free.
 
-<<<<<<< HEAD
-    `resources` are held until the stream has ended, by `deadline` (of the loop's time) at the latest; `ping` is the
-    longest silence in seconds, and `explain` tells what went wrong.
-=======
-    `resources` are held until the stream has ended; `seconds` is the longest that it may take, `ping` the longest
-    silence, `pace` what all streams of the server share.
->>>>>>> 31375776bed3965820327a879f8756b45375f796
+    `resources` are held until the stream has ended.
     """
 
     media_type = "text/event-stream"
@@ -63,21 +65,11 @@ class AnswerResponse(Response):
         texts: TokenTexts,
         tally: Tally,
         resources: ExitStack,
-        deadline: float,
-        ping: float,
-<<<<<<< HEAD
-        explain: Callable[[Asked, AparError], ApiError],
+        delivery: Delivery,
     ) -> None:
         super().__init__()
         self._asked, self._streams, self._texts, self._tally = asked, streams, texts, tally
-        self._resources, self._deadline, self._ping, self._explain = resources, deadline, ping, explain
-=======
-        pace: Pace,
-    ) -> None:
-        super().__init__()
-        self._asked, self._streams, self._texts, self._metrics = asked, streams, texts, metrics
-        self._resources, self._seconds, self._ping, self._pace = resources, seconds, ping, pace
->>>>>>> 31375776bed3965820327a879f8756b45375f796
+        self._resources, self._delivery = resources, delivery
         # The form of all chunks: what changes from one to the next is what is inside.
         self._head = "data: " + _json(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
         self._send: Send = _nowhere
@@ -106,10 +98,10 @@ class AnswerResponse(Response):
     async def _tell(self) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self._delivery.deadline):
                 await together(self._tell_one(index, stream) for index, stream in enumerate(self._streams))
         except AparError as error:
-            await self._fail(self._explain(self._asked, error))
+            await self._fail(self._delivery.explain(self._asked, error))
         except TimeoutError:
             await self._fail(timed_out(round(time.monotonic() - self._began, 1)))
         else:
@@ -120,7 +112,7 @@ class AnswerResponse(Response):
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
-        with self._pace.joined():
+        with self._delivery.pace.joined():
             if asked.threads or asked.logprobs:
                 await self._tell_pieces(telling, stream)
             else:
@@ -136,12 +128,8 @@ class AnswerResponse(Response):
         before, after = self._line(_json(telling.piece_of(mark)), None).split(_json(mark).encode())
         while events := await stream.take():
             if text := telling.text(events):
-<<<<<<< HEAD
                 await self._body(b"%b%b%b" % (before, _json(text).encode(), after))
-=======
-                await self._body(b"%b%b%b" % (before, json.dumps(text).encode(), after))
-                await self._pace.rest()
->>>>>>> 31375776bed3965820327a879f8756b45375f796
+                await self._delivery.pace.rest()
 
     async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
         while events := await stream.take():
@@ -152,7 +140,7 @@ class AnswerResponse(Response):
             else:
                 await self._chunk(choice)
             if choice is not None:
-                await self._pace.rest()
+                await self._delivery.pace.rest()
 
     async def _end(self, answers: Sequence[Answer]) -> None:
         if self._asked.include_usage:
@@ -192,10 +180,10 @@ class AnswerResponse(Response):
         """Say something where nothing was said for long, so that nobody on the way takes the connection for dead."""
         while True:
             silence = time.monotonic() - self._sent
-            if silence >= self._ping:
+            if silence >= self._delivery.ping:
                 await self._body(_PING)
             else:
-                await asyncio.sleep(self._ping - silence)
+                await asyncio.sleep(self._delivery.ping - silence)
 
 
 def _json(value: object) -> str:
