@@ -130,7 +130,7 @@ async def bare(llm: AsyncLLM, requests: Sequence[dict[str, Any]], concurrency: i
         while left:
             request = left.pop()
             params = SamplingParams(max_tokens=request["max_tokens"], temperature=0)
-            [stream] = await llm.ask(request["messages"], params)
+            [stream] = await llm.ask([request["messages"]], params)
             while await stream.take():
                 pass
             tokens += stream.answer.tokens
