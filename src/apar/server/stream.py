@@ -106,7 +106,6 @@ class AnswerResponse(Response):
             await self._fail(timed_out(round(time.monotonic() - self._began, 1)))
         else:
             await self._end([stream.answer for stream in self._streams])
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _tell_one(self, index: int, stream: AnswerEvents) -> None:
         asked = self._asked
@@ -143,9 +142,10 @@ class AnswerResponse(Response):
                 await self._delivery.pace.rest()
 
     async def _end(self, answers: Sequence[Answer]) -> None:
+        data = _DONE
         if self._asked.include_usage:
-            await self._write("", {"usage": usage(answers), **self._figures(answers, last=True)})
-        await self._body(_DONE)
+            data = self._line("", {"usage": usage(answers), **self._figures(answers, last=True)}) + data
+        await self._body(data, more=False)
 
     def _figures(self, answers: Sequence[Answer], last: bool) -> dict[str, Any]:
         """`metrics`, in the chunk with the usage if there is such a one, else in the last chunk of each answer."""
@@ -157,7 +157,7 @@ class AnswerResponse(Response):
         # First of all: a client that reads nothing would keep its answers going.
         await self._close()
         self._tally.failed()
-        await self._body(f"data: {_json(error.body)}\n\n".encode())
+        await self._body(f"data: {_json(error.body)}\n\n".encode(), more=False)
 
     async def _chunk(self, choice: dict[str, Any] | None, extra: dict[str, Any] | None = None) -> None:
         if choice is not None:
@@ -172,9 +172,9 @@ class AnswerResponse(Response):
         more = f", {_json(extra)[1:-1]}" if extra else ""
         return f"{self._head}{choice}]{more}}}\n\n".encode()
 
-    async def _body(self, data: bytes) -> None:
+    async def _body(self, data: bytes, more: bool = True) -> None:
         self._sent = time.monotonic()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _pings(self) -> None:
         """Say something where nothing was said for long, so that nobody on the way takes the connection for dead."""
