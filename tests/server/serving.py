@@ -108,11 +108,11 @@ def serving(
     limits = limits or Limits(drain_seconds=5.0)
     app = guarded_app(Settings(MODEL, backend, **settings), load, health, limits, key)
     sockets = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     configured = ConnectionSettings(app, limits, ws="none", lifespan="on", log_config=None, server_header=False)
     server = _InProcess(configured, health, lambda line: None)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets)), name="server")
     thread.start()
-    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     try:
         with httpx.Client(base_url=url, timeout=PATIENCE) as client:
             yield Site(client, health)
