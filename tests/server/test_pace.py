@@ -10,7 +10,7 @@ def test_a_stream_that_is_alone_never_rests() -> None:
     pace = Pace()
     with pace.joined():
         assert pace.seconds == 0
-        asyncio.run(asyncio.wait_for(pace.rest(), 0.001))
+        asyncio.run(pace.rest())
 
 
 def test_the_more_streams_are_open_the_longer_each_rests_but_never_long() -> None:
@@ -20,8 +20,8 @@ def test_the_more_streams_are_open_the_longer_each_rests_but_never_long() -> Non
             streams.enter_context(pace.joined())
             seconds.append(pace.seconds)
     assert seconds == sorted(seconds)
-    assert 0 < seconds[1] < seconds[7] < 0.05
-    assert seconds[-1] == 0.05
+    assert 0 < seconds[1] < seconds[7] < 0.02
+    assert seconds[-1] == 0.02
     assert pace.seconds == 0
 
 

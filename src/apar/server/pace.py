@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SECONDS_PER_STREAM = 0.004
-_MOST_SECONDS = 0.05
+_SECONDS_PER_STREAM = 0.002
+_MOST_SECONDS = 0.02
 
 
 class Pace:
@@ -15,9 +15,9 @@ class Pace:
 
     A chunk costs the event loop some forty microseconds in which the engine's thread cannot go on: for a small
     model, or many answers, that is much of the time of a token. An answer that is alone is sent token by token.
-    Where several are open, each rests after a chunk for 4 ms times their number, 50 ms at most, and its next chunk
+    Where several are open, each rests after a chunk for 2 ms times their number, 20 ms at most, and its next chunk
     has all the text that came meanwhile. All rest until the same moment, so that the loop wakes up once. Where the
-    engine needs longer for a step, nothing waits; the first text of an answer never does.
+    engine needs longer for a step nothing waits, and the first text of an answer never does.
     """
 
     def __init__(self) -> None:
