@@ -95,6 +95,7 @@ def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backe
         serving.limits,
         serving.api_key,
         serving.cors_origins,
+        serving.hosts,
     )
     serve(
         app,

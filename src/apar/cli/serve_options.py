@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from apar.server.limits import Limits
     from apar.server.settings import Settings
 
-OWN = ("cors_origins", "max_open", "max_body", "request_timeout", "drain", "log_requests", "cpu_threads")
+OWN = (
+    "cors_origins",
+    "allowed_hosts",
+    "max_open",
+    "max_body",
+    "request_timeout",
+    "drain",
+    "log_requests",
+    "cpu_threads",
+)
 """Options of our own server, which vLLM's does not have."""
 
 
@@ -28,6 +37,7 @@ class Serving:
     api_key: str | None
     served_model_name: str | None
     cors_origins: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
     max_open: int
     max_body: int
     request_timeout: float
@@ -40,6 +50,13 @@ class Serving:
         from apar.server.limits import Limits
 
         return Limits(body=self.max_body, drain_seconds=self.drain)
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """By which it is asked, None for any; raises UserError for what is none."""
+        from apar.server.hosts import names_of
+
+        return names_of(self.host, self.api_key is not None, self.allowed_hosts)
 
     def settings(self, model: str, backend: str) -> Settings:
         """Raises UserError where they do not fit."""
@@ -60,6 +77,12 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option(
         "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
+    )
+    @click.option(
+        "--allowed-hosts",
+        multiple=True,
+        metavar="NAME",
+        help="A name it is asked by (again for more); * is any.  [default: any with a key or beyond this machine]",
     )
     @click.option(
         "--served-model-name",
@@ -96,7 +119,8 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def gathered(*args: Any, **values: Any) -> None:
         given = {name: values.pop(name) for name in Serving.__dataclass_fields__}
-        given["cors_origins"] = tuple(origin for each in given["cors_origins"] for origin in each.split(",") if origin)
+        for name in ("cors_origins", "allowed_hosts"):
+            given[name] = tuple(one for each in given[name] for word in each.split(",") if (one := word.strip()))
         command(*args, serving=Serving(**given), **values)
 
     decorated: Callable[..., None] = gathered
