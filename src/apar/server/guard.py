@@ -40,7 +40,7 @@ def guard(
     `hosts` are the names by which it may be asked, None for all.
     Refused requests carry the headers for other origins too, and a browser's question beforehand needs no key.
     """
-    app = BodyLimit(app, limits.body, limits.body_seconds)
+    app = BodyLimit(app, limits.body, limits.body_seconds, limits.bodies)
     if key is not None:
         app = KeyCheck(app, key)
     if hosts is not None:
