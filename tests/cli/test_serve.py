@@ -39,6 +39,12 @@ class Started:
         headers = [(b"host", host.encode())]
         return asyncio.run(call(self.app, path, headers=headers, method="GET", root_path="")).status
 
+    def allows(self, origin: str) -> bool:
+        """Whether the application lets pages of an origin read its answers."""
+        headers = [(b"host", b"localhost"), (b"origin", origin.encode())]
+        sent = asyncio.run(call(self.app, "/version", headers=headers, method="GET", root_path=""))
+        return sent.headers.get(b"access-control-allow-origin") == origin.encode()
+
     def _serve(self, app: Any, health: Any, name: str, **options: Any) -> None:
         self.app, self.options = app, options
 
@@ -65,6 +71,50 @@ def test_names_are_allowed_one_by_one_or_in_a_list(serve: Started) -> None:
 def test_with_a_key_every_name_will_do(serve: Started) -> None:
     serve("--api-key", "secret")
     assert serve.status("a.example") == 200
+
+
+def test_a_key_that_is_set_but_empty_is_refused(serve: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--api-key is empty" in serve.refuses("--api-key", "")
+    monkeypatch.setenv("APAR_API_KEY", "")
+    assert "$APAR_API_KEY is empty; set it to a key, or unset it" in serve.refuses()
+    assert "$APAR_API_KEY is empty" in serve.refuses("--backend", "vllm", "--server", "vllm")
+    assert serve("--api-key", "secret").code == 0
+    assert serve.status("localhost", "/v1/models") == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_others_reach_without_a_key_is_started_with_a_warning(serve: Started, host: str) -> None:
+    assert serve("--host", host).err == f"warning: whoever reaches {host} may ask this server: it has no --api-key\n"
+    assert serve("--host", host, "--api-key", "secret").err == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.9"])
+def test_a_server_of_this_machine_alone_needs_no_key(serve: Started, host: str) -> None:
+    assert serve("--host", host).err == ""
+    assert serve.options["host"] == host
+
+
+def test_origins_come_one_by_one_or_in_a_list(serve: Started) -> None:
+    serve("--cors-origins", "https://a.example, https://b.example", "--cors-origins", " http://localhost:3000 ")
+    told = [serve.allows(name) for name in ("https://b.example", "http://localhost:3000", "https://c.example")]
+    assert told == [True, True, False]
+
+
+def test_what_no_page_has_for_its_origin_is_refused(serve: Started) -> None:
+    assert "; write https://b.example" in serve.refuses("--cors-origins", "https://a.example, https://b.example/")
+
+
+def test_the_other_servers_name_of_the_model_needs_that_server(serve: Started) -> None:
+    said = serve.refuses("--remote-model", "x")
+    assert "--remote-model" in said
+    assert "--url" in said
+
+
+@pytest.mark.parametrize("words", [(), ("--url", "http://127.0.0.1:1")])
+def test_threads_of_the_processor_are_those_of_our_engine_in_this_process(
+    serve: Started, words: tuple[str, ...]
+) -> None:
+    assert "--cpu-threads is of --backend local" in serve.refuses("--backend", "vllm", *words, "--cpu-threads", "2")
 
 
 def test_what_is_no_name_of_a_host_is_refused(serve: Started) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.origins import check_origin
 from apar.cli.sizes import SIZE
+from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.server.limits import Limits
     from apar.server.settings import Settings
 
+_KEY = "APAR_API_KEY"
 OWN = (
     "cors_origins",
     "allowed_hosts",
@@ -58,6 +62,13 @@ class Serving:
 
         return names_of(self.host, self.api_key is not None, self.allowed_hosts)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether others than the users of this machine may ask without a key."""
+        from apar.server.listening import is_loopback
+
+        return self.api_key is None and not is_loopback(self.host)
+
     def settings(self, model: str, backend: str) -> Settings:
         """Raises UserError where they do not fit."""
         from apar.server.settings import Settings
@@ -72,9 +83,7 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free."
     )
-    @click.option(
-        "--api-key", envvar="APAR_API_KEY", metavar="KEY", help="Refuse requests without it.  [default: $APAR_API_KEY]"
-    )
+    @click.option("--api-key", envvar=_KEY, metavar="KEY", help=f"Refuse requests without it.  [default: ${_KEY}]")
     @click.option(
         "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
     )
@@ -119,9 +128,24 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def gathered(*args: Any, **values: Any) -> None:
         given = {name: values.pop(name) for name in Serving.__dataclass_fields__}
-        for name in ("cors_origins", "allowed_hosts"):
-            given[name] = tuple(one for each in given[name] for word in each.split(",") if (one := word.strip()))
+        given["api_key"] = _key(given["api_key"])
+        given["cors_origins"] = tuple(map(check_origin, _listed(given["cors_origins"])))
+        given["allowed_hosts"] = _listed(given["allowed_hosts"])
         command(*args, serving=Serving(**given), **values)
 
     decorated: Callable[..., None] = gathered
     return decorated
+
+
+def _key(given: str | None) -> str | None:
+    """The key; raises UserError for an empty one, with which a server would be open that was meant to be closed."""
+    if given == "":
+        raise UserError("--api-key is empty; leave it out for a server that needs no key")
+    if given is None and _KEY in os.environ:
+        raise UserError(f"${_KEY} is empty; set it to a key, or unset it for a server that needs none")
+    return given
+
+
+def _listed(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an option that is given again for more, or with commas."""
+    return tuple(one for each in given for word in each.split(",") if (one := word.strip()))
