@@ -195,7 +195,8 @@ def test_closing_tells_open_and_later_requests_and_frees_their_blocks() -> None:
             stream = llm.stream("a", LONG)
             await anext(stream)
             batch = asyncio.create_task(llm.generate(["b", "c"], LONG))
-            await asyncio.sleep(0)
+            while llm.statistics().requests < 3:
+                await asyncio.sleep(0.01)
             crowd.let()
         with pytest.raises(RunError, match="the engine was closed"):
             _ = [event async for event in stream]
@@ -295,7 +296,7 @@ def test_asking_gives_the_streams_of_all_answers_and_taking_reads_what_waits() -
     params = replace(LONG, n=3, temperature=1.0, seed=4)
 
     async def main(crowd: Crowd) -> list[Answer]:
-        streams = await crowd.llm.ask("a", params)
+        streams = await crowd.llm.ask(["a"], params)
         answers = []
         for stream in streams:
             events: list[Event] = []
@@ -315,7 +316,7 @@ def test_asking_gives_the_streams_of_all_answers_and_taking_reads_what_waits() -
 
 def test_all_that_came_meanwhile_is_taken_at_once() -> None:
     async def main(crowd: Crowd) -> None:
-        [stream] = await crowd.llm.ask("a", LONG)
+        [stream] = await crowd.llm.ask(["a"], LONG)
         crowd.let(4)
         while crowd.engine._counters.passes < 4:
             await asyncio.sleep(0.01)
@@ -337,7 +338,7 @@ def test_all_that_came_meanwhile_is_taken_at_once() -> None:
 
 def test_taking_raises_what_the_answer_failed_with() -> None:
     async def main(crowd: Crowd) -> None:
-        [stream] = await crowd.llm.ask("a", LONG)
+        [stream] = await crowd.llm.ask(["a"], LONG)
         with pytest.raises(RunError, match="no a today"):
             await stream.take()
 
@@ -352,3 +353,17 @@ def test_an_engine_tells_why_it_answers_no_more() -> None:
         assert crowd.llm.forks
         crowd.llm.close()
         assert crowd.llm.failure == "the engine was closed"
+
+
+def test_of_several_prompts_all_are_asked_or_none_and_whole_answers_tell_their_end_alone() -> None:
+    async def main(crowd: Crowd) -> None:
+        with pytest.raises(RequestError, match="no messages"):
+            await crowd.llm.ask(["a", []], LONG)
+        assert crowd.llm.statistics().requests == 0
+        streams = await crowd.llm.ask(["a", "b"], LONG, whole=True)
+        assert [await stream.take() for stream in streams] == [[], []]
+        assert [stream.answer.text for stream in streams] == [answer.text for answer in expected]
+
+    expected = tiny_llm().generate(["a", "b"], LONG)
+    with Crowd() as crowd:
+        asyncio.run(main(crowd))

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 FORKED: dict[str, Any] = {"apar": {"fork": True}}
 SEQUENTIAL: dict[str, Any] = {"apar": {"fork": False}}
+_TURN = 8
+"""Prompts of a client before forked and sequential decoding take turns."""
 
 
 @dataclass(slots=True)
@@ -88,19 +91,30 @@ async def compare_texts(demo: Demo, prompts: Sequence[str], tokens: int, concurr
 async def time_first(demo: Demo, prompts: Sequence[str], tokens: int, concurrency: int) -> First:
     """Every prompt forked and sequentially, taking turns. Each was asked before, so its KV is cached for both.
 
-    With a concurrency of N the N answers under way at a time are all forked or all sequential.
+    With a concurrency of N a turn has several prompts for each of N clients, that ask one after the other: their
+    prompts come while other answers are under way, which are all forked or all sequential.
     """
     first = First()
+    size = 1 if concurrency == 1 else concurrency * _TURN
     async with async_client(demo) as client:
-        for number, at in enumerate(range(0, len(prompts), concurrency)):
-            together = prompts[at : at + concurrency]
-            await asyncio.gather(*(_whole(client, _asked(prompt, 1)) for prompt in together))
+
+        async def warm(prompt: str) -> None:
+            await _whole(client, _asked(prompt, 1))
+
+        for number, at in enumerate(range(0, len(prompts), size)):
+            together = prompts[at : at + size]
+            await _all_of(together, warm, concurrency)
             turns = [(FORKED, first.forked), (SEQUENTIAL, first.sequential)]
             for body, seconds in turns if number % 2 else reversed(turns):
-                asked = [{**_asked(prompt, tokens), "temperature": 0, "extra_body": body} for prompt in together]
-                told = await asyncio.gather(*(_seconds_to_first(client, one) for one in asked))
-                seconds += [one for one in told if one is not None]
+                asked = {**_asked("", tokens), "temperature": 0, "extra_body": body}
+                await _all_of(together, partial(_time, client, asked, seconds), concurrency)
     return first
+
+
+async def _time(client: openai.AsyncOpenAI, asked: dict[str, Any], seconds: list[float], prompt: str) -> None:
+    told = await _seconds_to_first(client, {**asked, "messages": _asked(prompt, 1)["messages"]})
+    if told is not None:
+        seconds.append(told)
 
 
 def _asked(prompt: str, tokens: int) -> dict[str, Any]:

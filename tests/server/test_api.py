@@ -125,6 +125,17 @@ def test_several_prompts_are_answered_in_their_order_and_each_counts_once(site: 
     assert offsets == body["choices"][3]["logprobs"]["text_offset"]
 
 
+@pytest.mark.parametrize("stop", [[], ["ab"], ["cc", "b8"], ["aX", "bX", "cX"]])
+def test_offsets_are_where_tokens_begin_in_the_text_whole_and_streamed(site: Site, stop: list[str]) -> None:
+    fields = {**SAMPLED, "stop": stop, "logprobs": 1}
+    [whole] = site.complete("a", **fields).json()["choices"]
+    told = Told.of(site.complete("a", **fields, stream=True).text)
+    streamed = [offset for part in told.choices(0) for offset in (part["logprobs"] or {}).get("text_offset", ())]
+    assert streamed == whole["logprobs"]["text_offset"]
+    for token, offset in zip(whole["logprobs"]["tokens"], streamed, strict=True):
+        assert token.startswith(whole["text"][offset : offset + len(token)])
+
+
 @pytest.mark.parametrize("fields", [GREEDY, {**SAMPLED, "n": 2}])
 def test_the_tree_can_be_rebuilt_from_the_chunks_alone(site: Site, fields: dict[str, Any]) -> None:
     told = site.told("bc", **fields, apar={"stream": "threads"})

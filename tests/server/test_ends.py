@@ -57,6 +57,30 @@ def test_a_client_that_leaves_before_its_whole_answer_came_frees_it_too(held: tu
     assert site.metric("apar_answers_cancelled_total") == 2
 
 
+def test_each_answer_of_a_request_is_counted_once_whatever_becomes_of_it() -> None:
+    with Crowd(held=True) as crowd, serving(lambda: crowd.llm) as site:
+        wait_for(lambda: site.health.status == "ok", "loaded")
+        with streaming(site, n=3) as response:
+            next(response.iter_lines())
+        wait_for(lambda: site.metric("apar_answers_open") == 0, "the places are free")
+        assert site.metric("apar_answers_cancelled_total") == 3
+        crowd.let()
+        assert site.chat("a", **LONG, n=2).status_code == 200
+        assert Told.of(site.chat("a", **LONG, n=2, stream=True).text).done
+        assert site.metric("apar_answers_total") == 4
+        assert site.metric("apar_answers_cancelled_total") == 3
+        assert site.metric("apar_answers_failed_total") == 0
+
+
+def test_a_request_of_which_one_prompt_is_wrong_begins_nothing(held: tuple[Crowd, Site]) -> None:
+    _, site = held
+    for stream in (True, False):
+        refused = site.complete([[5, 6], [999]], stream=stream, max_tokens=100)
+        assert refused.status_code == 400
+    assert site.metric("apar_engine_requests") == 0
+    assert site.metric("apar_answers_open") == 0
+
+
 def test_one_answer_too_many_is_told_when_to_come_again(held: tuple[Crowd, Site]) -> None:
     crowd, site = held
     with streaming(site), streaming(site):
@@ -66,7 +90,7 @@ def test_one_answer_too_many_is_told_when_to_come_again(held: tuple[Crowd, Site]
         assert refused.json()["error"]["code"] == "busy"
         assert int(refused.headers["retry-after"]) >= 1
     too_many = site.chat("a", **LONG, n=3)
-    assert too_many.status_code == 429
+    assert too_many.status_code == 400, "it will never fit: nobody should come again with it"
     assert "at most 2" in too_many.json()["error"]["message"]
     crowd.let()
     wait_for(lambda: site.metric("apar_answers_open") == 0, "the places are free")

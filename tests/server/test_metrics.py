@@ -178,3 +178,10 @@ def test_plain_text_is_given_to_all_others() -> None:
 
 def _fields(answer: Answer) -> dict[str, object]:
     return {name: getattr(answer, name) for name in Answer.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text;version=x;escaping=allow-utf-8", "\x00", "a/b;q=z"])
+def test_a_header_that_is_none_is_answered_as_if_it_were_not_there(accept: str) -> None:
+    body, media_type = everything().render(accept)
+    assert media_type.startswith("text/plain")
+    assert b"apar_info" in body

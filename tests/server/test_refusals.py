@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from apar.server.protocol.answers import Error
+from apar.server.protocol.chat import ChatRequest
+from apar.server.protocol.completion import CompletionRequest
 from tests.engine.crowd import Crowd
 from tests.server.serving import MODEL, Site, serving, wait_for
 
 JSON = {"content-type": "application/json"}
+TURNS = [{"role": "user", "content": "a"}]
+UNKNOWN = {f"x{k}": 1 for k in range(100_000)}
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +35,19 @@ def site() -> Iterator[Site]:
         ({"messages": "hello"}, "messages", "list"),
         ({"messages": [{"role": "user"}]}, "messages.0.content", "missing"),
         ({"messages": [{"role": "owner", "content": "a"}]}, "messages.0.role", "'system'"),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "messages", "tools"),
-        ({"messages": [{"role": "user", "content": "a", "name": "bo"}]}, "messages.0.name", "unknown field"),
-        ({"messages": [{"role": "user", "content": []}]}, "messages.0.content", "and"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages", "'image_url'"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role", "tools"),
+        ({"messages": [{"role": "user", "content": "a", "name": "bo"}]}, "messages.0.name", "put them into the text"),
+        ({"messages": [{"role": "user", "content": "a", "nmae": "bo"}]}, "messages.0.nmae", "unknown field"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content", "surrogate"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]},
+            "messages.0.content.0.text",
+            "valid",
+        ),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content", "a text, or a list of parts"),
+        ({"messages": [{"role": "assistant", "content": "a", "tool_calls": [{}]}]}, "messages.0.tool_calls", "tools"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages.0.content", "at least 1"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content", "'image_url'"),
         ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
         ({"max_tokens": 10**30}, "max_tokens", "less than"),
         ({"max_tokens": "5"}, "max_tokens", "integer"),
@@ -67,7 +82,7 @@ def test_a_wrong_chat_is_refused_with_the_field_and_the_reason(
     site: Site, fields: dict[str, Any], param: str | None, says: str
 ) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], **fields}
-    response = site.client.post("/v1/chat/completions", json=body)
+    response = site.client.post("/v1/chat/completions", content=json.dumps(body), headers=JSON)
     assert response.status_code == 400, response.text
     error = Error.model_validate(response.json()).error
     assert (error.type, error.param) == ("invalid_request_error", param)
@@ -79,7 +94,11 @@ def test_a_wrong_chat_is_refused_with_the_field_and_the_reason(
     [
         ({"prompt": ""}, "at least 1"),
         ({"prompt": []}, "at least 1"),
-        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt.1"),
+        ({"prompt": {}}, "a text, token ids, or a list"),
+        ({"prompt": "\ud800"}, "surrogate"),
+        ({"prompt": "a", "top_logprobs": 2}, "unknown field top_logprobs; did you mean logprobs?"),
+        ({"prompt": "a", "messages": []}, "unknown field messages"),
         ({"prompt": [[]]}, "at least 1"),
         ({"prompt": [10**6]}, "token 1000000"),
         ({"prompt": [-1]}, "greater"),
@@ -93,7 +112,7 @@ def test_a_wrong_chat_is_refused_with_the_field_and_the_reason(
     ],
 )
 def test_a_wrong_completion_is_refused_with_the_reason(site: Site, fields: dict[str, Any], says: str) -> None:
-    response = site.client.post("/v1/completions", json={"model": MODEL, **fields})
+    response = site.client.post("/v1/completions", content=json.dumps({"model": MODEL, **fields}), headers=JSON)
     assert response.status_code == 400, response.text
     assert says in Error.model_validate(response.json()).error.message
 
@@ -120,6 +139,45 @@ def test_a_body_that_is_no_request_is_refused(site: Site, body: bytes, headers: 
         response = site.client.post(path, content=body, headers=headers)
         assert response.status_code == status, response.text
         assert Error.model_validate(response.json()).error.message
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"messages": [{"role": "user", "content": [1] * 500_000}]}),
+        ("chat/completions", {"messages": [{"role": "user", "content": [{}] * 9_000}]}),
+        ("chat/completions", {"messages": [5] * 500_000}),
+        ("chat/completions", {"messages": [{}] * 9_000}),
+        ("chat/completions", {"messages": TURNS, **UNKNOWN}),
+        ("chat/completions", {"messages": TURNS, "apar": UNKNOWN}),
+        ("chat/completions", {"messages": TURNS, "stop": [1] * 500_000}),
+        ("chat/completions", {"messages": TURNS, "logit_bias": UNKNOWN}),
+        ("completions", {"prompt": [-1] * 500_000}),
+        ("completions", {"prompt": [[]] * 500_000}),
+        ("completions", {"prompt": [1.5] * 500_000}),
+        ("completions", {"prompt": [[-1] * 500_000]}),
+    ],
+)
+def test_of_any_number_of_mistakes_only_a_few_are_looked_for(path: str, body: dict[str, Any]) -> None:
+    model = ChatRequest if path.startswith("chat") else CompletionRequest
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate({"model": MODEL, **body})
+    assert refused.value.error_count() <= 3
+
+
+def test_an_answer_may_be_sent_back_as_the_client_was_given_it(site: Site) -> None:
+    given = site.chat("a", max_tokens=5, temperature=0).json()["choices"][0]["message"]
+    assert "refusal" in given
+    turns = [
+        {"role": "user", "content": "a"},
+        {**given, "tool_calls": [], "audio": None},
+        {"role": "user", "content": "b"},
+    ]
+    plain = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    fields = {"max_tokens": 20, "temperature": 0}
+    assert (
+        site.chat(messages=turns, **fields).json()["choices"] == site.chat(messages=plain, **fields).json()["choices"]
+    )
 
 
 def test_a_prompt_that_is_far_too_long_is_refused_by_its_characters(site: Site) -> None:

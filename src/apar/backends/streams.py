@@ -65,8 +65,13 @@ class Backend(Protocol):
         """Ask for one answer; raises at once what is wrong with the request, as `LLM.generate` does."""
         ...
 
-    async def ask(self, prompt: Prompt, params: SamplingParams | None = None) -> Sequence[AnswerEvents]:
-        """Ask for the `params.n` answers of a prompt, which is encoded in another thread."""
+    async def ask(
+        self, prompts: Sequence[Prompt], params: SamplingParams | None = None, whole: bool = False
+    ) -> Sequence[AnswerEvents]:
+        """Ask for the `params.n` answers of each prompt; all are begun, or none. Encodes them in another thread.
+
+        With `whole` nobody wants the events: a backend may tell the end alone.
+        """
         ...
 
     async def generate(
@@ -188,12 +193,14 @@ class GroupBackend:
         """
         return self._stream(self._intake.one(prompt, params))
 
-    async def ask(self, prompt: Prompt, params: SamplingParams | None = None) -> list[GroupStream]:
-        """Ask for the `params.n` answers of a prompt, and return the stream of each.
+    async def ask(
+        self, prompts: Sequence[Prompt], params: SamplingParams | None = None, whole: bool = False
+    ) -> list[GroupStream]:
+        """Ask for the `params.n` answers of each prompt, and return the stream of each; all are begun, or none.
 
-        The prompt is encoded in another thread: the event loop goes on meanwhile. Raises as `stream` does.
+        Prompts are encoded in another thread: the event loop goes on meanwhile. Raises as `stream` does.
         """
-        requests = await asyncio.to_thread(self._intake.many, [prompt], params)
+        requests = await asyncio.to_thread(self._intake.many, prompts, params)
         return [self._stream(request) for request in requests]
 
     async def generate(

@@ -64,13 +64,16 @@ class AsyncLLM:
         [ticket] = self._submit([self._intake.one(prompt, params)], silent=False)
         return EventStream(self, ticket)
 
-    async def ask(self, prompt: Prompt, params: SamplingParams | None = None) -> list[EventStream]:
-        """Ask for the `params.n` answers of a prompt, and return the stream of each.
+    async def ask(
+        self, prompts: Sequence[Prompt], params: SamplingParams | None = None, whole: bool = False
+    ) -> list[EventStream]:
+        """Ask for the `params.n` answers of each prompt, and return the stream of each; all are begun, or none.
 
-        The prompt is encoded in another thread: the event loop goes on meanwhile. Raises as `stream` does.
+        With `whole` streams tell no events, only that the answer has ended. Prompts are encoded in another thread:
+        the event loop goes on meanwhile. Raises as `stream` does.
         """
-        requests = await asyncio.to_thread(self._intake.many, [prompt], params)
-        return [EventStream(self, ticket) for ticket in self._submit(requests, silent=False)]
+        requests = await asyncio.to_thread(self._intake.many, prompts, params)
+        return [EventStream(self, ticket) for ticket in self._submit(requests, silent=whole)]
 
     async def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None

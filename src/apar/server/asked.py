@@ -87,9 +87,9 @@ class Asked:
 
 
 def _size(prompt: Prompt) -> int:
-    """Characters of a text or of a chat, tokens of a list of them."""
+    """Characters of a prompt; tokens, which are as many as they are, have none."""
     if isinstance(prompt, str):
         return len(prompt)
     if isinstance(prompt, RawPrompt):
-        return len(prompt.content)
+        return len(prompt.content) if isinstance(prompt.content, str) else 0
     return sum(len(message["content"]) for message in prompt)

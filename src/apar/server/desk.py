@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from starlette.requests import Request
@@ -15,15 +15,17 @@ from apar.backends.streams import AnswerEvents, Backend
 from apar.engine.answer import Answer
 from apar.errors import AparError, RequestError
 from apar.server.asked import Asked
-from apar.server.errors import of_apar, timed_out, unknown_model
+from apar.server.errors import ApiError, behind, of_apar, timed_out, unknown_model
 from apar.server.metrics import Metrics
 from apar.server.places import Places
 from apar.server.presence import ClientGoneError, unless_gone
 from apar.server.protocol.chat import ChatRequest
 from apar.server.protocol.completion import CompletionRequest
-from apar.server.settings import Settings
+from apar.server.settings import REMOTE, Settings
 from apar.server.state import Served
 from apar.server.stream import AnswerResponse
+from apar.server.tally import Tally
+from apar.server.together import together
 from apar.server.usage import parallel, usage
 
 logger = logging.getLogger("apar.server")
@@ -54,14 +56,22 @@ class Desk:
         backend = self.served.backend
         if body.model != self.served.name:
             raise unknown_model(body.model, self.served.name)
+        deadline = asyncio.get_running_loop().time() + self._settings.request_seconds
         with ExitStack() as stack:
             asked = _checked(lambda: read(backend), backend.context)
             self._take_places(stack, asked.answers)
             if body.user is not None:
                 logger.info("request %s is of user %r", asked.id, body.user)
-            if body.stream:
-                return await self._stream(asked, backend, stack, request)
-            return await self._whole(asked, backend, request)
+            tally = Tally(self.metrics, asked.answers)
+            try:
+                streams = await self._begin(asked, body.stream, deadline, request)
+                if body.stream:
+                    return AnswerResponse(asked, streams, self.served.texts, tally, stack.pop_all(), deadline,
+                                          self._settings.ping_seconds, self._explain)  # fmt: skip
+                return await self._whole(asked, streams, deadline, tally, request)
+            except ClientGoneError:
+                tally.cancelled()
+                return Response(status_code=CLIENT_GONE)
 
     def _take_places(self, stack: ExitStack, count: int) -> None:
         stack.enter_context(self.places.take(count))
@@ -69,27 +79,34 @@ class Desk:
             self.metrics.opened()
             stack.callback(self.metrics.closed)
 
-    async def _stream(self, asked: Asked, backend: Backend, stack: ExitStack, request: Request) -> Response:
-        async with self._for_client(asked):
-            streams: list[AnswerEvents] = []
-            for prompt in asked.prompts:
-                streams += await backend.ask(prompt, asked.params)
-        settings = self._settings
-        return AnswerResponse(
-            asked, streams, self.served.texts, self.metrics, stack.pop_all(), settings.request_seconds,
-            settings.ping_seconds,
-        )  # fmt: skip
-
-    async def _whole(self, asked: Asked, backend: Backend, request: Request) -> Response:
+    async def _begin(self, asked: Asked, streaming: bool, deadline: float, request: Request) -> Sequence[AnswerEvents]:
+        """Ask the backend; what it refuses before anything runs is the client's fault."""
+        asking = self.served.backend.ask(asked.prompts, asked.params, whole=not streaming)
         try:
-            async with self._for_client(asked), asyncio.timeout(self._settings.request_seconds):
-                answers = await unless_gone(request.receive, backend.generate(asked.prompts, asked.params))
-        except ClientGoneError:
-            for _ in range(asked.answers):
-                self.metrics.cancelled()
-            return Response(status_code=CLIENT_GONE)
+            async with asyncio.timeout_at(deadline):
+                return await unless_gone(request.receive, asking)
+        except TimeoutError:
+            raise timed_out(self._settings.request_seconds) from None
+        except AparError as error:
+            raise self._told(asked, error, of_apar(error)) from None
+
+    async def _whole(
+        self, asked: Asked, streams: Sequence[AnswerEvents], deadline: float, tally: Tally, request: Request
+    ) -> Response:
+        try:
+            async with asyncio.timeout_at(deadline):
+                answers = await unless_gone(request.receive, together(map(_answer_of, streams)))
+        except TimeoutError:
+            tally.failed()
+            raise timed_out(self._settings.request_seconds) from None
+        except AparError as error:
+            tally.failed()
+            raise self._explain(asked, error) from None
+        finally:
+            for stream in streams:
+                await stream.aclose()
         for answer in answers:
-            self.metrics.answered(answer)
+            tally.answered(answer)
         return JSONResponse(self._body(asked, answers))
 
     def _body(self, asked: Asked, answers: Sequence[Answer]) -> dict[str, Any]:
@@ -98,20 +115,21 @@ class Desk:
         metrics = {"metrics": {"parallel": parallel(answers)}} if asked.metrics else {}
         return {**asked.envelope(asked.form.whole), "choices": choices, "usage": usage(answers), **metrics}
 
-    @asynccontextmanager
-    async def _for_client(self, asked: Asked) -> AsyncIterator[None]:
-        """What goes wrong with the backend, as errors of the API; what is not the client's fault is logged."""
-        try:
-            yield
-        except TimeoutError:
-            self.metrics.failed()
-            raise timed_out(self._settings.request_seconds) from None
-        except AparError as error:
-            told = of_apar(error)
-            if told.status >= 500:
-                self.metrics.failed()
-                logger.error("request %s failed: %s", asked.id, error, exc_info=error.__cause__)
-            raise told from None
+    def _explain(self, asked: Asked, error: AparError) -> ApiError:
+        """What went wrong while answers were decoded, for the client; what is not its fault is logged."""
+        remote = self._settings.backend == REMOTE
+        return self._told(asked, error, behind(error) if remote else of_apar(error))
+
+    def _told(self, asked: Asked, error: AparError, told: ApiError) -> ApiError:
+        if told.status >= 500:
+            logger.error("request %s failed: %s", asked.id, error, exc_info=error.__cause__)
+        return told
+
+
+async def _answer_of(stream: AnswerEvents) -> Answer:
+    while await stream.take():
+        pass
+    return stream.answer
 
 
 def _checked(read: Callable[[], Asked], context: int) -> Asked:

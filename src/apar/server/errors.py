@@ -51,6 +51,19 @@ def busy(reason: str, seconds: int) -> ApiError:
     return ApiError(429, reason, "rate_limit_error", code="busy", headers={"Retry-After": str(seconds)})
 
 
+def too_many(count: int, most: int) -> ApiError:
+    """A request asks for more answers than there may ever be under way."""
+    message = f"the request asks for {count} answers, and at most {most} may be under way; ask for fewer"
+    return ApiError(400, message, param="n", code="invalid_value")
+
+
+def behind(error: AparError) -> ApiError:
+    """What went wrong at the server that decodes for this one, which is no fault of the client."""
+    if isinstance(error, BusyError):
+        return unavailable("the server behind this one is busy; try again later")
+    return ApiError(502, "the server behind this one failed; this one's log says why", SERVER, code="behind_failed")
+
+
 def timed_out(seconds: float) -> ApiError:
     """The answer took too long and was cancelled."""
     return ApiError(504, f"the answer was not complete within {seconds:g} seconds", SERVER, code="timeout")

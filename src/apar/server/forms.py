@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from apar.engine.answer import Answer
-from apar.events import TokenLogprob
+from apar.server.logprobs import LEAST, Placed, placed_logprobs
 from apar.server.token_text import TokenTexts
 
-_LEAST = -9999.0
-"""Stands for minus infinity, which JSON does not have."""
-
-Logprobs = Sequence[TokenLogprob] | None
+Logprobs = Sequence[Placed] | None
 """Of the tokens of a text; None where they were not asked for."""
 
 
@@ -31,8 +28,8 @@ class Form(Protocol):
         """The choice of the chunk that begins an answer, if there is such a one."""
         ...
 
-    def piece(self, index: int, text: str, logprobs: Logprobs, texts: TokenTexts, offset: int) -> dict[str, Any]:
-        """The choice of a chunk with a piece of an answer, which begins at character `offset` of it."""
+    def piece(self, index: int, text: str, logprobs: Logprobs, texts: TokenTexts) -> dict[str, Any]:
+        """The choice of a chunk with a piece of an answer."""
         ...
 
     def last(self, index: int, reason: str) -> dict[str, Any]:
@@ -51,7 +48,7 @@ class ChatForm:
         return {
             "index": index,
             "message": {"role": "assistant", "content": answer.text, "refusal": None},
-            "logprobs": _chat_logprobs(answer.logprobs, texts) if logprobs else None,
+            "logprobs": _chat_logprobs(placed_logprobs(answer), texts) if logprobs else None,
             "finish_reason": answer.finish_reason,
         }
 
@@ -63,7 +60,7 @@ class ChatForm:
             "finish_reason": None,
         }
 
-    def piece(self, index: int, text: str, logprobs: Logprobs, texts: TokenTexts, offset: int) -> dict[str, Any]:
+    def piece(self, index: int, text: str, logprobs: Logprobs, texts: TokenTexts) -> dict[str, Any]:
         told = None if logprobs is None else _chat_logprobs(logprobs, texts)
         return {"index": index, "delta": {"content": text}, "logprobs": told, "finish_reason": None}
 
@@ -78,42 +75,41 @@ class CompletionForm:
     whole = chunk = "text_completion"
 
     def answer(self, index: int, answer: Answer, logprobs: bool, texts: TokenTexts) -> dict[str, Any]:
-        told = self.piece(index, answer.text, answer.logprobs if logprobs else None, texts, 0)
+        told = self.piece(index, answer.text, placed_logprobs(answer) if logprobs else None, texts)
         return {**told, "finish_reason": answer.finish_reason}
 
     def first(self, index: int) -> dict[str, Any] | None:
         return None
 
-    def piece(self, index: int, text: str, logprobs: Logprobs, texts: TokenTexts, offset: int) -> dict[str, Any]:
-        told = None if logprobs is None else _completion_logprobs(logprobs, texts, offset)
+    def piece(self, index: int, text: str, logprobs: Logprobs, texts: TokenTexts) -> dict[str, Any]:
+        told = None if logprobs is None else _completion_logprobs(logprobs, texts)
         return {"index": index, "text": text, "logprobs": told, "finish_reason": None}
 
     def last(self, index: int, reason: str) -> dict[str, Any]:
         return {"index": index, "text": "", "logprobs": None, "finish_reason": reason}
 
 
-def _chat_logprobs(logprobs: Sequence[TokenLogprob], texts: TokenTexts) -> dict[str, Any]:
+def _chat_logprobs(logprobs: Sequence[Placed], texts: TokenTexts) -> dict[str, Any]:
     def entry(token: int, logprob: float) -> dict[str, Any]:
         text, data = texts.of(token)
-        return {"token": text, "logprob": max(logprob, _LEAST), "bytes": list(data)}
+        return {"token": text, "logprob": max(logprob, LEAST), "bytes": list(data)}
 
     content = [
-        {**entry(told.token_id, told.logprob), "top_logprobs": [entry(*each) for each in told.top]} for told in logprobs
+        {
+            **entry(placed.token.token_id, placed.token.logprob),
+            "top_logprobs": [entry(*each) for each in placed.token.top],
+        }
+        for placed in logprobs
     ]
     return {"content": content, "refusal": None}
 
 
-def _completion_logprobs(logprobs: Sequence[TokenLogprob], texts: TokenTexts, offset: int) -> dict[str, Any]:
-    tokens = [texts.of(told.token_id)[0] for told in logprobs]
-    offsets = []
-    for token in tokens:
-        offsets.append(offset)
-        offset += len(token)
+def _completion_logprobs(logprobs: Sequence[Placed], texts: TokenTexts) -> dict[str, Any]:
     return {
-        "tokens": tokens,
-        "token_logprobs": [max(told.logprob, _LEAST) for told in logprobs],
+        "tokens": [texts.of(placed.token.token_id)[0] for placed in logprobs],
+        "token_logprobs": [max(placed.token.logprob, LEAST) for placed in logprobs],
         "top_logprobs": [
-            {texts.of(token)[0]: max(logprob, _LEAST) for token, logprob in told.top} for told in logprobs
+            {texts.of(token)[0]: max(logprob, LEAST) for token, logprob in placed.token.top} for placed in logprobs
         ],
-        "text_offset": offsets,
+        "text_offset": [placed.start for placed in logprobs],
     }

@@ -69,7 +69,10 @@ class Metrics:
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """All figures as text, and its media type: OpenMetrics if the header `Accept` asks for it."""
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a header that is none
+            encode, media_type = choose_encoder("")
         return encode(self._registry), media_type
 
     def watch(self, statistics: Callable[[], EngineStatistics]) -> None:
@@ -102,13 +105,13 @@ class Metrics:
             if observed is not None:
                 self._histograms[name].labels(answer.mode).observe(observed)
 
-    def cancelled(self) -> None:
-        """A client was gone before its answer was complete."""
-        self._cancelled.inc()
+    def cancelled(self, answers: int = 1) -> None:
+        """A client was gone before so many of its answers were complete."""
+        self._cancelled.inc(answers)
 
-    def failed(self) -> None:
-        """An answer that had begun ended by an error."""
-        self._failed.inc()
+    def failed(self, answers: int = 1) -> None:
+        """So many answers that had begun ended by an error."""
+        self._failed.inc(answers)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -190,6 +193,11 @@ _HISTOGRAMS: tuple[tuple[str, str, tuple[float, ...], Callable[[Answer], float |
         TOKENS_PER_STEP,
         lambda answer: answer.tokens_per_step,
     ),
-    ("apar_answer_kv_blocks", "Most KV blocks that an answer held at a time.", BLOCKS, lambda a: a.kv_blocks_peak),
+    (
+        "apar_answer_kv_blocks",
+        "Most KV blocks that an answer held at a time.",
+        BLOCKS,
+        lambda answer: answer.kv_blocks_peak or None,  # vLLM does not tell, and every answer holds some
+    ),
 )
 """Name, meaning, bounds of the buckets, and the value of an answer (None: it has none)."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from apar.server.errors import busy
+from apar.server.errors import busy, too_many
 
 _REMEMBERED = 64
 _LONGEST_WAIT = 60
@@ -20,28 +20,32 @@ class Places:
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
-        self._left: deque[float] = deque(maxlen=_REMEMBERED)  # when places were left, by time.monotonic
+        self._seconds: deque[float] = deque(maxlen=_REMEMBERED)  # that the last answers took
 
     @contextmanager
     def take(self, count: int) -> Iterator[None]:
-        """Take places for the answers of a request; raises ApiError 429 with Retry-After where there are too few."""
+        """Take places for the answers of a request.
+
+        Raises ApiError 400 where it asks for more than there are, 429 with Retry-After where too few are free.
+        """
+        if count > self.most:
+            raise too_many(count, self.most)
         if self.taken + count > self.most:
-            raise busy(self._reason(count), self.retry_after())
+            raise busy(
+                f"{self.taken} answers are under way, and at most {self.most} may be; try again later",
+                self.retry_after(count),
+            )
         self.taken += count
+        began = time.monotonic()
         try:
             yield
         finally:
             self.taken -= count
-            self._left.extend([time.monotonic()] * count)
+            self._seconds.extend([time.monotonic() - began] * count)
 
-    def retry_after(self) -> int:
-        """Seconds in which, by the rate of late, a place is left; 1 at the least, a minute at the most."""
-        if len(self._left) < 2:
+    def retry_after(self, count: int) -> int:
+        """Seconds in which, as long as answers took of late, so many places are left; from 1 to 60."""
+        if not self._seconds:
             return 1
-        seconds = time.monotonic() - self._left[0]
-        return min(_LONGEST_WAIT, max(1, math.ceil(seconds / len(self._left))))
-
-    def _reason(self, count: int) -> str:
-        if count > self.most:
-            return f"the request asks for {count} answers, and at most {self.most} may be under way; ask for fewer"
-        return f"{self.taken} answers are under way, and at most {self.most} may be; try again later"
+        seconds = sum(self._seconds) / len(self._seconds) * count / self.most
+        return min(_LONGEST_WAIT, max(1, math.ceil(seconds)))

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from apar.errors import UserError
 
+REMOTE = "remote"
+"""The kind of a backend that is a server elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 """Between two looks at whether the engine still lives."""
 
+_Loaded = tuple[Backend, TokenTexts]
+
 
 class Served:
     """The backend behind a server, made by `load` in a thread of its own. `name` is what clients call the model,
@@ -49,7 +51,7 @@ class Served:
     def texts(self) -> TokenTexts:
         """The texts of the model's tokens; raises as `backend` does."""
         if self._texts is None:
-            self._texts = TokenTexts(self.backend.tokenizer)
+            raise unavailable(self.health.reason)
         return self._texts
 
     def look(self) -> None:
@@ -73,7 +75,8 @@ class Served:
 
     def _load_it(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            loaded: Backend | AparError = self._load()
+            backend = self._load()
+            loaded: _Loaded | AparError = backend, TokenTexts(backend.tokenizer)
         except AparError as error:
             loaded = error
         except BaseException as error:  # whatever it is, nobody may wait for ever
@@ -83,14 +86,14 @@ class Served:
             loop.call_soon_threadsafe(self._take_over, loaded)
         except RuntimeError:  # the server has ended meanwhile
             if not isinstance(loaded, AparError):
-                loaded.close()
+                loaded[0].close()
 
-    def _take_over(self, loaded: Backend | AparError) -> None:
+    def _take_over(self, loaded: _Loaded | AparError) -> None:
         if isinstance(loaded, AparError):
             self.health.fail(loaded)
         elif self.health.status == "loading":
-            self._backend = loaded
-            self._on_ready(loaded)
+            self._backend, self._texts = loaded
+            self._on_ready(self._backend)
             self.health.ready()
         else:
-            loaded.close()
+            loaded[0].close()

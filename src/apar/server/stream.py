@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import ExitStack
@@ -16,14 +15,13 @@ from apar.backends.streams import AnswerEvents
 from apar.engine.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
-from apar.server.errors import ApiError, of_apar, timed_out
-from apar.server.metrics import Metrics
+from apar.server.errors import ApiError, timed_out
 from apar.server.presence import client_gone
+from apar.server.tally import Tally
 from apar.server.telling import Telling, as_thread_event
+from apar.server.together import together
 from apar.server.token_text import TokenTexts
 from apar.server.usage import parallel, usage
-
-logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,14 +34,13 @@ _HEADERS = [
 ]
 _PING = b": ping\n\n"
 _DONE = b"data: [DONE]\n\n"
-_NO_TEXT = b'""'
 
 
 class AnswerResponse(Response):
     """Streams the answers of a request. When the client goes, they are cancelled, and their blocks are free.
 
-    `resources` are held until the stream has ended; `seconds` is the longest that it may take, `ping` the longest
-    silence.
+    `resources` are held until the stream has ended, by `deadline` (of the loop's time) at the latest; `ping` is the
+    longest silence in seconds, and `explain` tells what went wrong.
     """
 
     media_type = "text/event-stream"
@@ -53,18 +50,19 @@ class AnswerResponse(Response):
         asked: Asked,
         streams: Sequence[AnswerEvents],
         texts: TokenTexts,
-        metrics: Metrics,
+        tally: Tally,
         resources: ExitStack,
-        seconds: float,
+        deadline: float,
         ping: float,
+        explain: Callable[[Asked, AparError], ApiError],
     ) -> None:
         super().__init__()
-        self._asked, self._streams, self._texts, self._metrics = asked, streams, texts, metrics
-        self._resources, self._seconds, self._ping = resources, seconds, ping
+        self._asked, self._streams, self._texts, self._tally = asked, streams, texts, tally
+        self._resources, self._deadline, self._ping, self._explain = resources, deadline, ping, explain
         # The form of all chunks: what changes from one to the next is what is inside.
-        self._head = "data: " + json.dumps(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
+        self._head = "data: " + _json(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
         self._send: Send = _nowhere
-        self._sent = time.monotonic()
+        self._began = self._sent = time.monotonic()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self._send = send
@@ -73,27 +71,28 @@ class AnswerResponse(Response):
             others = [asyncio.ensure_future(work) for work in (client_gone(receive), self._pings())]
             try:
                 await asyncio.wait([telling, *others], return_when=asyncio.FIRST_COMPLETED)
-                if not telling.done():
-                    self._metrics.cancelled()
             finally:
                 for task in (telling, *others):
                     task.cancel()
                 await asyncio.gather(telling, *others, return_exceptions=True)
-                for stream in self._streams:
-                    await stream.aclose()
+                await self._close()
+                self._tally.cancelled()  # of those that did not come to an end
             if not telling.cancelled():
                 telling.result()
+
+    async def _close(self) -> None:
+        for stream in self._streams:
+            await stream.aclose()
 
     async def _tell(self) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         try:
-            async with asyncio.timeout(self._seconds), asyncio.TaskGroup() as tasks:
-                for index, stream in enumerate(self._streams):
-                    tasks.create_task(self._tell_one(index, stream))
-        except* AparError as failed:
-            await self._fail(failed.exceptions[0])
-        except* TimeoutError:
-            await self._fail(timed_out(self._seconds))
+            async with asyncio.timeout_at(self._deadline):
+                await together(self._tell_one(index, stream) for index, stream in enumerate(self._streams))
+        except AparError as error:
+            await self._fail(self._explain(self._asked, error))
+        except TimeoutError:
+            await self._fail(timed_out(round(time.monotonic() - self._began, 1)))
         else:
             await self._end([stream.answer for stream in self._streams])
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -108,22 +107,23 @@ class AnswerResponse(Response):
             await self._tell_text(telling, stream)
         await self._chunk(telling.rest())
         answer = stream.answer
-        self._metrics.answered(answer)
+        self._tally.answered(answer)
         await self._chunk(asked.form.last(index, answer.finish_reason), self._figures([answer], last=False))
 
     async def _tell_text(self, telling: Telling, stream: AnswerEvents) -> None:
         """Chunks that differ in their text alone, so all else is written once: there may be thousands a second."""
-        before, after = self._line(json.dumps(telling.nothing()), None).split(_NO_TEXT)
+        mark = self._asked.id  # a text that is nothing else in a chunk
+        before, after = self._line(_json(telling.piece_of(mark)), None).split(_json(mark).encode())
         while events := await stream.take():
             if text := telling.text(events):
-                await self._body(b"%b%b%b" % (before, json.dumps(text).encode(), after))
+                await self._body(b"%b%b%b" % (before, _json(text).encode(), after))
 
     async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
         while events := await stream.take():
             choice = telling.read(events)
             if self._asked.threads:
                 told = [as_thread_event(event) for event in events]
-                await self._chunk(choice or telling.nothing(), {"apar": {"events": told}})
+                await self._chunk(choice or telling.piece_of(""), {"apar": {"events": told}})
             else:
                 await self._chunk(choice)
 
@@ -138,17 +138,15 @@ class AnswerResponse(Response):
             return {}
         return {"metrics": {"parallel": parallel(answers)}}
 
-    async def _fail(self, error: BaseException) -> None:
-        if isinstance(error, AparError):
-            logger.error("answering %s failed: %s", self._asked.id, error, exc_info=error.__cause__)
-            error = of_apar(error)
-        assert isinstance(error, ApiError)
-        self._metrics.failed()
-        await self._body(f"data: {json.dumps(error.body)}\n\n".encode())
+    async def _fail(self, error: ApiError) -> None:
+        # First of all: a client that reads nothing would keep its answers going.
+        await self._close()
+        self._tally.failed()
+        await self._body(f"data: {_json(error.body)}\n\n".encode())
 
     async def _chunk(self, choice: dict[str, Any] | None, extra: dict[str, Any] | None = None) -> None:
         if choice is not None:
-            await self._write(json.dumps(choice), extra)
+            await self._write(_json(choice), extra)
 
     async def _write(self, choice: str, extra: dict[str, Any] | None) -> None:
         await self._body(self._line(choice, extra))
@@ -156,7 +154,7 @@ class AnswerResponse(Response):
     def _line(self, choice: str, extra: dict[str, Any] | None) -> bytes:
         if self._asked.include_usage and (extra is None or "usage" not in extra):
             extra = {"usage": None, **(extra or {})}  # as OpenAI does in all chunks but the last
-        more = f", {json.dumps(extra)[1:-1]}" if extra else ""
+        more = f", {_json(extra)[1:-1]}" if extra else ""
         return f"{self._head}{choice}]{more}}}\n\n".encode()
 
     async def _body(self, data: bytes) -> None:
@@ -171,6 +169,10 @@ class AnswerResponse(Response):
                 await self._body(_PING)
             else:
                 await asyncio.sleep(self._ping - silence)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 async def _nowhere(message: Message) -> None:

@@ -32,7 +32,9 @@ def parallel(answers: Sequence[Answer]) -> dict[str, Any]:
     """`metrics.parallel` of a request, whose answers are decoded side by side.
 
     Of several answers threads, forks, tokens, blocks and preemptions are summed; steps and times are the longest.
+    Blocks and preemptions are None where the engine does not tell.
     """
+    blocks = sum(answer.kv_blocks_peak for answer in answers)  # every answer holds some
     steps = max(answer.steps for answer in answers)
     firsts = [answer.first_token_seconds for answer in answers if answer.first_token_seconds is not None]
     return {
@@ -42,8 +44,8 @@ def parallel(answers: Sequence[Answer]) -> dict[str, Any]:
         "steps": steps,
         "critical_path": max(answer.critical_path for answer in answers),
         "tokens_per_step": sum(answer.tokens for answer in answers) / steps if steps else 0.0,
-        "kv_blocks_peak": sum(answer.kv_blocks_peak for answer in answers),
-        "preemptions": sum(answer.preemptions for answer in answers),
+        "kv_blocks_peak": blocks or None,
+        "preemptions": sum(answer.preemptions for answer in answers) if blocks else None,
         "seconds": max(answer.seconds for answer in answers),
         "queue_seconds": max(answer.queue_seconds for answer in answers),
         "first_token_seconds": min(firsts, default=None),

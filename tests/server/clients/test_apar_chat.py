@@ -39,7 +39,7 @@ def test_two_turns_are_what_the_server_answers_without_a_chat(demo: Demo) -> Non
     for question in (QUESTION, "Why?"):
         messages.append({"role": "user", "content": question})
         body = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 60}
-        said = demo.post("/v1/chat/completions", body).json["choices"][0]["message"]["content"]
+        said = demo.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"]
         messages.append({"role": "assistant", "content": said})
         expected.append(said if said.endswith("\n") else said + "\n")
     assert (done.returncode, done.stdout) == (0, "\n".join(expected))
@@ -69,7 +69,7 @@ def test_the_events_make_the_text_and_the_figures_fit_them(demo: Demo, params: S
     body = {"model": MODEL, "messages": session.conversation.asking(QUESTION), "temperature": 0, "max_tokens": 60}
     body |= {"stop": list(params.stop)} if params.stop else {}
     body["apar"] = {"fork": params.fork}
-    assert demo.post("/v1/chat/completions", body).json["choices"][0]["message"]["content"] == turn.text
+    assert demo.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"] == turn.text
 
 
 def test_leaving_an_answer_frees_its_blocks(demo: Demo) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from apar.engine.params import MAX_BIAS, MAX_LOGPROBS, MAX_PENALTY, MAX_REPETITION, MIN_REPETITION, SamplingParams
-from apar.server.protocol.unsupported import refusal_of
+from apar.server.protocol.unsupported import RefusalOf, refusal_of
 
 MAX_TOKENS = 1_000_000
 MAX_CHOICES = 128
@@ -17,13 +28,37 @@ MAX_STOPS = 64
 MAX_BIASES = 1024
 MAX_THREADS = 1024
 MAX_DEPTH = 64
+_NAME = 100
+"""Characters of a field's name that are told again."""
 _SEEDS = 2 * 10**19
 """Beyond all integers of 64 bits, with a sign or without. In the description bounds are decimals of few digits."""
 
-StopText = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("not_text", "it has half of a surrogate pair, which is no character") from None
+    return text
+
+
+def _few(biases: Any) -> Any:
+    """Before each of them is looked at."""
+    if isinstance(biases, dict) and len(biases) > MAX_BIASES:
+        raise PydanticCustomError("too_long", f"there are {len(biases)} of them, and at most {MAX_BIASES} may be")
+    return biases
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+"""A text of whole characters: JSON can write others."""
+StopText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_encodable)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
 Penalty = Annotated[float, Field(ge=-MAX_PENALTY, le=MAX_PENALTY)]
+Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
+
+
+_SHORT = 4096
 
 
 class Part(BaseModel):
@@ -39,7 +74,10 @@ class Part(BaseModel):
     def _as_json_means(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: _whole(value) for key, value in data.items() if value is not None or key not in cls.model_fields}
+        for name in data:
+            if name not in cls.model_fields:  # the first one: there may be any number of them
+                raise unknown(name, cls.model_fields)
+        return {key: _whole(value) for key, value in data.items() if value is not None}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -52,8 +90,8 @@ class Part(BaseModel):
 
 
 def _whole(value: Any) -> Any:
-    """A number without a fraction as an integer, in lists too."""
-    if isinstance(value, list):
+    """A number without a fraction as an integer, in short lists too."""
+    if isinstance(value, list) and len(value) <= _SHORT and {float, list} & set(map(type, value)):
         return [_whole(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -90,7 +128,7 @@ class Parallel(Part):
 class Request(Part):
     """What chats and completions have in common."""
 
-    model: str = Field(description="A name that /v1/models lists.", max_length=1000)
+    model: Text = Field(description="A name that /v1/models lists.", max_length=1000)
     stream: bool = Field(default=False, description="Answer by server-sent events, in reading order.")
     stream_options: StreamOptions | None = None
     temperature: float = Field(default=1.0, ge=0, le=2, description="0 is greedy.")
@@ -100,18 +138,18 @@ class Request(Part):
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     repetition_penalty: float = Field(default=1.0, ge=MIN_REPETITION, le=MAX_REPETITION)
-    logit_bias: dict[TokenId, Bias] = Field(
+    logit_bias: Annotated[dict[TokenId, Bias], BeforeValidator(_few)] = Field(
         default_factory=dict,
         max_length=MAX_BIASES,
         description="Token ids and what is added to their logits.",
         json_schema_extra={"additionalProperties": False},
     )
     seed: int | None = Field(default=None, ge=-_SEEDS, le=_SEEDS, description="The same seed gives the same answer.")
-    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = Field(
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS, fail_fast=True)] | None = Field(
         default=None, description="The answer ends before the first of these texts, wherever in reading order it is."
     )
     n: int = Field(default=1, ge=1, le=MAX_CHOICES, description="Independent answers.")
-    user: str | None = Field(default=None, max_length=1000, description="Who asks, for the server's log.")
+    user: Text | None = Field(default=None, max_length=1000, description="Who asks, for the server's log.")
     apar: Parallel = Parallel()
 
     @model_validator(mode="before")
@@ -120,14 +158,7 @@ class Request(Part):
         """Drop fields that ask for nothing, and say why those are refused that ask for what is not here."""
         if not isinstance(data, dict):
             return data
-        kept = {key: value for key, value in data.items() if value is not None or refusal_of(key, None, data) == ""}
-        for name in [name for name in kept if name not in cls.model_fields]:
-            refusal = refusal_of(name, kept[name], kept)
-            if refusal is None:
-                del kept[name]
-            elif refusal:
-                raise unsupported(name, refusal)
-        return kept
+        return supported(data, cls.model_fields, refusal_of)
 
     @model_validator(mode="after")
     def _options_of_streams(self) -> Request:
@@ -163,12 +194,33 @@ class Request(Part):
         )
 
 
+def supported(data: Mapping[str, Any], known: Container[str], refusal_of: RefusalOf) -> dict[str, Any]:
+    """The fields of a part of a request, without those that ask for nothing.
+
+    `refusal_of` says of a field that is not `known` why it is refused: None if it asks for nothing. Raises what tells
+    the reason, if there is one.
+    """
+    kept = {}
+    for name, value in data.items():
+        refusal = "" if name in known else refusal_of(name, value, data)
+        if refusal:
+            raise unsupported(name, refusal)
+        if refusal is not None:
+            kept[name] = value
+    return kept
+
+
+def unknown(field: str, known: Iterable[str]) -> PydanticCustomError:
+    """There is no such field; `known` are those that there are."""
+    [nearest] = difflib.get_close_matches(field[:_NAME], known, n=1) or [""]
+    mend = f"; did you mean {nearest}?" if nearest else ""
+    reason = f"unknown field {field[:_NAME]}{mend}"
+    return PydanticCustomError("unknown", "{reason}", {"reason": reason, "field": field[:_NAME]})
+
+
 def wrong(field: str, reason: str) -> PydanticCustomError:
     """What fields together ask for does not fit."""
     return PydanticCustomError("unfit", "{reason}", {"reason": reason, "field": field})
-
-
-Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
 def unsupported(field: str, reason: str) -> PydanticCustomError:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apar.server.errors import ApiError
-from apar.server.protocol.chat import ChatRequest
-from apar.server.protocol.fields import Parallel
 
-_KNOWN = {"apar": sorted(Parallel.model_fields)}
 _LONGEST = 300
-_FORM = re.compile(r"str|constrained-str|list\[.*|\[key\]")
+_FORM = re.compile(r"str|constrained-str|function-.*|list\[.*|<.*>|\[key\]")
 """What pydantic puts into a place to say which of several forms it tried."""
 
 
@@ -21,7 +17,7 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The first of pydantic's errors, with the place of the field; how many more there are is told."""
     first = _telling(errors)
     place = [str(part) for part in first["loc"] if part != "body" and not _FORM.fullmatch(str(part))]
-    field = first.get("ctx", {}).get("field") or ".".join(place)
+    field = ".".join([*place, *filter(None, [first.get("ctx", {}).get("field")])])
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     match first["type"]:
         case "model_attributes_type" if not place and isinstance(first.get("input"), bytes):
@@ -33,8 +29,8 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
         case "json_invalid":
             reason = first.get("ctx", {}).get("error", "")
             return ApiError(400, f"the body is not JSON: {reason} at character {place[-1] if place else 0}")
-        case "extra_forbidden":
-            return ApiError(400, _unknown(place) + more, param=field, code="unknown_field")
+        case "unknown":
+            return ApiError(400, _cut(first["msg"]), param=field, code="unknown_field")
         case "unsupported":
             return ApiError(400, _cut(first["msg"]), param=field, code="unsupported_field")
         case "unfit":
@@ -52,13 +48,6 @@ def _telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     field = errors[0]["loc"][:2]
     of_field = [error for error in errors if error["loc"][:2] == field]
     return max(of_field, key=lambda error: (len(error["loc"]), not error["type"].endswith("_type")))
-
-
-def _unknown(place: Sequence[str]) -> str:
-    name = place[-1][:100]
-    known = _KNOWN.get(place[0], []) if len(place) > 1 else sorted(ChatRequest.model_fields)
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f"unknown field {name}" + (f"; did you mean {nearest[0]}?" if nearest else "")
 
 
 def _cut(text: str) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+RefusalOf = Callable[[str, Any, Mapping[str, Any]], str | None]
+"""Of a field's name, its value, and all fields beside it: why it is refused."""
+
 _FORKED_TEXT = "an answer is free text here, whose parts are decoded in parallel"
 
 _REASONS = {
@@ -59,7 +62,24 @@ def refusal_of(name: str, value: Any, request: Mapping[str, Any]) -> str | None:
 
     None where it asks for nothing.
     """
+    reason = _REASONS.get(name, "")
     neutral = _NEUTRAL.get(name)
-    if neutral is not None and neutral(value, request):
-        return None
-    return _REASONS.get(name, "")
+    asks_nothing = (reason and value is None) or (neutral is not None and neutral(value, request))
+    return None if asks_nothing else reason
+
+
+_TOOLS = "tools are not supported"
+_REASONS_OF_TURNS = {
+    "tool_calls": f"{_TOOLS}, nor messages with calls of them",
+    "function_call": f"{_TOOLS}, nor messages with calls of them",
+    "tool_call_id": f"{_TOOLS}, nor messages with their results",
+    "name": "names are not supported, for chat templates have no place for them; put them into the text",
+    "refusal": "refusals are not supported; put what was said into content",
+    "annotations": "annotations are not supported",
+    "audio": "audio is not supported",
+}
+
+
+def refusal_in_turn(name: str, value: Any, turn: Mapping[str, Any]) -> str | None:
+    """The same of a field of a message: an answer that a client was given may be sent back as it came."""
+    return None if value in (None, [], "") else _REASONS_OF_TURNS.get(name, "")
