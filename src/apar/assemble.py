@@ -149,6 +149,11 @@ class Reader:
         """Whether everything has been read."""
         return not self._reading
 
+    @property
+    def thread(self) -> Path | None:
+        """The thread that is read next: once all is read that can be, only its events bring more."""
+        return self._reading[-1].path if self._reading else None
+
     def read(self, ended: bool = False) -> Iterator[Delta]:
         """The deltas that can be read by now; with `ended` threads that did not finish are taken as they are."""
         while self._reading:
@@ -218,7 +223,9 @@ class Assembler:
         self._recording.add(event)
         if isinstance(event, Delta):
             self._length += len(event.text)
-        return "" if self.finished else self._show(self._reader.read())
+        if self.stopped or event.thread != self._reader.thread:
+            return ""
+        return self._show(self._reader.read())
 
     def end(self) -> str:
         """The stream has ended: return the rest, taking threads that did not finish as they are.

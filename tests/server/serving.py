@@ -97,18 +97,22 @@ class _InProcess(Server):
 
 @contextmanager
 def serving(
-    load: Callable[[], Backend], key: str | None = None, limits: Limits | None = None, **settings: Any
+    load: Callable[[], Backend],
+    key: str | None = None,
+    limits: Limits | None = None,
+    backend: str = "local",
+    **settings: Any,
 ) -> Iterator[Site]:
     """Serve what `load` makes as the model `tiny`; it is loaded when the `with` begins, if it can be at once."""
     health = Health()
     limits = limits or Limits(drain_seconds=5.0)
-    app = guarded_app(Settings(MODEL, "local", **settings), load, health, limits, key)
+    app = guarded_app(Settings(MODEL, backend, **settings), load, health, limits, key)
     sockets = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     configured = ConnectionSettings(app, limits, ws="none", lifespan="on", log_config=None, server_header=False)
     server = _InProcess(configured, health, lambda line: None)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets)), name="server")
     thread.start()
-    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     try:
         with httpx.Client(base_url=url, timeout=PATIENCE) as client:
             yield Site(client, health)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -31,8 +30,6 @@ from apar.server.protocol.invalid import of_validation
 from apar.server.settings import Settings
 from apar.server.state import Served
 
-DISTRIBUTION = "apar-llm"
-
 
 def make_app(
     settings: Settings, load: Callable[[], Backend], health: Health | None = None, keyed: bool = False
@@ -42,12 +39,12 @@ def make_app(
     Loading begins with the application's lifespan, in a thread of its own; until it ends the API answers 503, and
     `health` is told how it went. A `keyed` server says that its API wants a key.
     """
-    metrics = Metrics(settings.backend, settings.model, version(DISTRIBUTION))
+    metrics = Metrics(settings.backend, settings.model, settings.version)
     served = Served(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
     desk = Desk(settings, served, metrics)
     app = _Application(
         title="APAR",
-        version=version(DISTRIBUTION),
+        version=settings.version,
         description=(
             "OpenAI's API. Answers are decoded in parallel threads where the model forks, and told in reading order. "
             "What is asked for and not supported is an error."

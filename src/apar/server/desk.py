@@ -17,13 +17,14 @@ from apar.errors import AparError, RequestError
 from apar.server.asked import Asked
 from apar.server.errors import ApiError, behind, of_apar, timed_out, unknown_model
 from apar.server.metrics import Metrics
+from apar.server.pace import Pace
 from apar.server.places import Places
 from apar.server.presence import ClientGoneError, unless_gone
 from apar.server.protocol.chat import ChatRequest
 from apar.server.protocol.completion import CompletionRequest
 from apar.server.settings import REMOTE, Settings
 from apar.server.state import Served
-from apar.server.stream import AnswerResponse
+from apar.server.stream import AnswerResponse, Delivery
 from apar.server.tally import Tally
 from apar.server.together import together
 from apar.server.usage import parallel, usage
@@ -41,6 +42,7 @@ class Desk:
         self.served, self.metrics = served, metrics
         self.places = Places(settings.max_open)
         self._settings = settings
+        self._pace = Pace()
 
     async def chat(self, body: ChatRequest, request: Request) -> Response:
         """Answer a chat; raises ApiError."""
@@ -66,8 +68,8 @@ class Desk:
             try:
                 streams = await self._begin(asked, body.stream, deadline, request)
                 if body.stream:
-                    return AnswerResponse(asked, streams, self.served.texts, tally, stack.pop_all(), deadline,
-                                          self._settings.ping_seconds, self._explain)  # fmt: skip
+                    delivery = Delivery(deadline, self._settings.ping_seconds, self._pace, self._explain)
+                    return AnswerResponse(asked, streams, self.served.texts, tally, stack.pop_all(), delivery)
                 return await self._whole(asked, streams, deadline, tally, request)
             except ClientGoneError:
                 tally.cancelled()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -34,6 +33,6 @@ def operation_routes(settings: Settings, served: Served, metrics: Metrics) -> AP
     @router.get("/version", response_model=Version)
     async def versions() -> dict[str, Any]:
         """What this server is."""
-        return {"version": version("apar-llm"), "backend": settings.backend, "model": settings.model}
+        return {"version": settings.version, "backend": settings.backend, "model": settings.model}
 
     return router

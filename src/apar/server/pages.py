@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 
 from apar.server.errors import ApiError
 
+READ = ["GET", "HEAD"]
 _PAGE = Path(__file__).parent / "page"
 # Swagger UI, which FastAPI itself would fetch from elsewhere.
 _DOCS_FILES = Path(str(files("fastapi_offline"))) / "static"
@@ -54,7 +55,7 @@ def page_routes() -> APIRouter:
     """Routes that want no API key."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
+    @router.api_route("/", methods=READ)
     async def index() -> Response:
         return _file(_PAGE, "index.html")
 
@@ -62,7 +63,7 @@ def page_routes() -> APIRouter:
     async def page(name: str) -> Response:
         return _file(_PAGE, name)
 
-    @router.get("/docs")
+    @router.api_route("/docs", methods=READ)
     async def docs() -> Response:
         return HTMLResponse(_DOCS, headers=_DOCS_HEADERS)
 

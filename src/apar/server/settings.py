@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from apar.errors import UserError
 
@@ -23,6 +24,11 @@ class Settings:
     max_open: int = 256
     request_seconds: float = 600.0
     ping_seconds: float = 15.0
+
+    @property
+    def version(self) -> str:
+        """Of this package."""
+        return version("apar-llm")
 
     def __post_init__(self) -> None:
         if not self.model.strip():

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from apar.engine.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
 from apar.server.errors import ApiError, timed_out
+from apar.server.pace import Pace
 from apar.server.presence import client_gone
 from apar.server.tally import Tally
 from apar.server.telling import Telling, as_thread_event
@@ -36,11 +38,22 @@ _PING = b": ping\n\n"
 _DONE = b"data: [DONE]\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a stream is delivered: until when (by the loop's time), the longest silence in seconds, what all streams of
+    the server share, and how to tell what went wrong.
+    """
+
+    deadline: float
+    ping: float
+    pace: Pace
+    explain: Callable[[Asked, AparError], ApiError]
+
+
 class AnswerResponse(Response):
     """Streams the answers of a request. When the client goes, they are cancelled, and their blocks are free.
 
-    `resources` are held until the stream has ended, by `deadline` (of the loop's time) at the latest; `ping` is the
-    longest silence in seconds, and `explain` tells what went wrong.
+    `resources` are held until the stream has ended.
     """
 
     media_type = "text/event-stream"
@@ -52,13 +65,11 @@ class AnswerResponse(Response):
         texts: TokenTexts,
         tally: Tally,
         resources: ExitStack,
-        deadline: float,
-        ping: float,
-        explain: Callable[[Asked, AparError], ApiError],
+        delivery: Delivery,
     ) -> None:
         super().__init__()
         self._asked, self._streams, self._texts, self._tally = asked, streams, texts, tally
-        self._resources, self._deadline, self._ping, self._explain = resources, deadline, ping, explain
+        self._resources, self._delivery = resources, delivery
         # The form of all chunks: what changes from one to the next is what is inside.
         self._head = "data: " + _json(asked.envelope(asked.form.chunk))[:-1] + ', "choices": ['
         self._send: Send = _nowhere
@@ -87,24 +98,24 @@ class AnswerResponse(Response):
     async def _tell(self) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self._delivery.deadline):
                 await together(self._tell_one(index, stream) for index, stream in enumerate(self._streams))
         except AparError as error:
-            await self._fail(self._explain(self._asked, error))
+            await self._fail(self._delivery.explain(self._asked, error))
         except TimeoutError:
             await self._fail(timed_out(round(time.monotonic() - self._began, 1)))
         else:
             await self._end([stream.answer for stream in self._streams])
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _tell_one(self, index: int, stream: AnswerEvents) -> None:
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
-        if asked.threads or asked.logprobs:
-            await self._tell_pieces(telling, stream)
-        else:
-            await self._tell_text(telling, stream)
+        with self._delivery.pace.joined():
+            if asked.threads or asked.logprobs:
+                await self._tell_pieces(telling, stream)
+            else:
+                await self._tell_text(telling, stream)
         await self._chunk(telling.rest())
         answer = stream.answer
         self._tally.answered(answer)
@@ -117,6 +128,7 @@ class AnswerResponse(Response):
         while events := await stream.take():
             if text := telling.text(events):
                 await self._body(b"%b%b%b" % (before, _json(text).encode(), after))
+                await self._delivery.pace.rest()
 
     async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
         while events := await stream.take():
@@ -126,11 +138,14 @@ class AnswerResponse(Response):
                 await self._chunk(choice or telling.piece_of(""), {"apar": {"events": told}})
             else:
                 await self._chunk(choice)
+            if choice is not None:
+                await self._delivery.pace.rest()
 
     async def _end(self, answers: Sequence[Answer]) -> None:
+        data = _DONE
         if self._asked.include_usage:
-            await self._write("", {"usage": usage(answers), **self._figures(answers, last=True)})
-        await self._body(_DONE)
+            data = self._line("", {"usage": usage(answers), **self._figures(answers, last=True)}) + data
+        await self._body(data, more=False)
 
     def _figures(self, answers: Sequence[Answer], last: bool) -> dict[str, Any]:
         """`metrics`, in the chunk with the usage if there is such a one, else in the last chunk of each answer."""
@@ -142,7 +157,7 @@ class AnswerResponse(Response):
         # First of all: a client that reads nothing would keep its answers going.
         await self._close()
         self._tally.failed()
-        await self._body(f"data: {_json(error.body)}\n\n".encode())
+        await self._body(f"data: {_json(error.body)}\n\n".encode(), more=False)
 
     async def _chunk(self, choice: dict[str, Any] | None, extra: dict[str, Any] | None = None) -> None:
         if choice is not None:
@@ -157,18 +172,18 @@ class AnswerResponse(Response):
         more = f", {_json(extra)[1:-1]}" if extra else ""
         return f"{self._head}{choice}]{more}}}\n\n".encode()
 
-    async def _body(self, data: bytes) -> None:
+    async def _body(self, data: bytes, more: bool = True) -> None:
         self._sent = time.monotonic()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _pings(self) -> None:
         """Say something where nothing was said for long, so that nobody on the way takes the connection for dead."""
         while True:
             silence = time.monotonic() - self._sent
-            if silence >= self._ping:
+            if silence >= self._delivery.ping:
                 await self._body(_PING)
             else:
-                await asyncio.sleep(self._ping - silence)
+                await asyncio.sleep(self._delivery.ping - silence)
 
 
 def _json(value: object) -> str:
