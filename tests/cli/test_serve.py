@@ -104,6 +104,11 @@ def test_what_no_page_has_for_its_origin_is_refused(serve: Started) -> None:
     assert "; write https://b.example" in serve.refuses("--cors-origins", "https://a.example, https://b.example/")
 
 
+@pytest.mark.parametrize("option", ["--cors-origins", "--allowed-hosts"])
+def test_a_list_of_nothing_is_refused(serve: Started, option: str) -> None:
+    assert f"{option} is empty" in serve.refuses(option, " , ")
+
+
 def test_the_other_servers_name_of_the_model_needs_that_server(serve: Started) -> None:
     said = serve.refuses("--remote-model", "x")
     assert "--remote-model" in said

@@ -129,8 +129,8 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     def gathered(*args: Any, **values: Any) -> None:
         given = {name: values.pop(name) for name in Serving.__dataclass_fields__}
         given["api_key"] = _key(given["api_key"])
-        given["cors_origins"] = tuple(map(check_origin, _listed(given["cors_origins"])))
-        given["allowed_hosts"] = _listed(given["allowed_hosts"])
+        given["cors_origins"] = tuple(map(check_origin, _listed("--cors-origins", given["cors_origins"])))
+        given["allowed_hosts"] = _listed("--allowed-hosts", given["allowed_hosts"])
         command(*args, serving=Serving(**given), **values)
 
     decorated: Callable[..., None] = gathered
@@ -146,6 +146,9 @@ def _key(given: str | None) -> str | None:
     return given
 
 
-def _listed(given: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of an option that is given again for more, or with commas."""
-    return tuple(one for each in given for word in each.split(",") if (one := word.strip()))
+def _listed(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an option that is given again for more, or with commas; raises UserError where there is none."""
+    words = tuple(one for each in given for word in each.split(",") if (one := word.strip()))
+    if given and not words:
+        raise UserError(f"{option} is empty; leave it out for its default")
+    return words
