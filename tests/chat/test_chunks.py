@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apar.assemble import tree_of
-from apar.chat.chunks import ChunkReader, read_data
+from apar.backends.remote.lines import DataLines
+from apar.chat.chunks import ChunkReader
 from apar.errors import AparError
 from apar.events import replay, to_json
 from apar.tree import ParagraphTree
@@ -45,7 +46,7 @@ def test_any_tree_comes_whole_in_whatever_pieces_and_order(tree: ParagraphTree, 
 @given(st.data())
 def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(data: st.DataObject) -> None:
     pieces = FakeChat().pieces({"apar": {"stream": "threads"}})
-    chunks = [json.loads(line) for line in read_data(pieces) if line.startswith(b"{")]
+    chunks = [json.loads(line) for line in DataLines("here").read(b"".join(pieces)) if line.startswith(b"{")]
     chunk = chunks[data.draw(st.integers(0, len(chunks) - 1))]
     spoil(chunk, data)
     with contextlib.suppress(AparError):

@@ -45,11 +45,19 @@ def test_build_arguments_are_those_of_the_dockerfile(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_key_that_is_not_set_is_no_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert with_defaults(services()[name]["environment"]["APAR_API_KEY"]) == ""
-    monkeypatch.setenv("APAR_API_KEY", "")
+    # Without a value the variable is that of whoever starts it, and left out where it is not set there.
+    assert services()[name]["environment"]["APAR_API_KEY"] is None
+    monkeypatch.delenv("APAR_API_KEY", raising=False)
     assert serve(["apar", "serve", "demo"])["api_key"] is None
     monkeypatch.setenv("APAR_API_KEY", "secret")
     assert serve(["apar", "serve", "demo"])["api_key"] == "secret"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_page_with_the_address_of_this_machine_for_its_name_is_refused(name: str) -> None:
+    service = services()[name]
+    params = serve([*words(dockerfile(service), "ENTRYPOINT"), *map(with_defaults, service["command"])])
+    assert params["allowed_hosts"] == ("localhost",)
 
 
 def test_only_this_machine_reaches_what_is_published() -> None:

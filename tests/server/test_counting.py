@@ -12,8 +12,8 @@ from apar.server.metrics import Metrics
 from tests.server.scraped import metrics, value, values
 
 REASONS = {
-    400: "request", 401: "key", 404: "path", 405: "path", 408: "slow", 413: "large", 415: "type", 429: "busy",
-    503: "unready",
+    400: "request", 401: "key", 404: "path", 405: "path", 408: "slow", 413: "large", 415: "type", 421: "request",
+    429: "busy", 503: "unready",
 }  # fmt: skip
 
 

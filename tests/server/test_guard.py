@@ -56,6 +56,55 @@ def test_a_client_that_leaves_within_its_body_is_not_answered() -> None:
     assert _ask(_length, [b"x", b"x"], leave=True).status == 0
 
 
+async def _three(*askers: Any) -> list[int]:
+    """What requests of 400 bytes each get, one after the other before any of them is complete, of room for 1000."""
+    app = guard(_length, Limits(body=1000, bodies=1000))
+    tasks = [asyncio.create_task(call(app, "/v1/x", pieces, headers=CHUNKED, **more)) for pieces, more in askers]
+    first = [(await task).status for task in tasks]
+    again = await call(app, "/v1/x", [b"x" * 1000], headers=CHUNKED)
+    return [*first, again.status]
+
+
+def test_bodies_that_are_not_complete_take_room_from_one_another_until_their_requests_end() -> None:
+    stalled = [b"x" * 400, b"x"], {"pause": 0.1}
+    late = [b"x" * 400, b""], {"pause": 0.15}
+    assert asyncio.run(_three(stalled, stalled, late)) == [200, 200, 503, 200]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ([b"x" * 900, b"x" * 900], {"pause": 0.01}),  # too large
+        ([b"x" * 900, b"x"], {"pause": 0.01, "leave": True}),
+        ([b"x" * 900, b""], {"pause": 0.01}),
+    ],
+)
+def test_a_body_gives_its_room_back_however_its_request_ends(first: Any) -> None:
+    assert asyncio.run(_three(first))[-1] == 200
+
+
+def test_a_body_takes_its_room_until_its_request_is_answered() -> None:
+    async def ask() -> tuple[int, int, int]:
+        go_on = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await go_on.wait()
+            await _length(scope, _nothing, send)
+
+        guarded = guard(app, Limits(body=1000, bodies=1000))
+        answering = asyncio.create_task(call(guarded, "/v1/x", [b"x" * 600], headers=CHUNKED))
+        await asyncio.sleep(0.01)
+        refused = await call(guarded, "/v1/x", [b"x" * 600], headers=CHUNKED)
+        assert refused.headers[b"retry-after"]
+        assert refused.json["error"]["code"] == "unavailable"
+        go_on.set()
+        again = call(guarded, "/v1/x", [b"x" * 600], headers=CHUNKED)
+        return (await answering).status, refused.status, (await again).status
+
+    assert asyncio.run(ask()) == (200, 503, 200)
+
+
 async def _fails(scope: Any, receive: Any, send: Any) -> None:
     raise ValueError("the secret is 42")
 

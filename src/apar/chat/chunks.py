@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from apar.assemble import Recording
+from apar.backends.remote.lines import DataLines
 from apar.chat.figures import Reply
 from apar.chat.refusals import refused_in_stream
 from apar.errors import RunError, TreeError
@@ -16,19 +18,6 @@ from apar.tree import ROOT
 _DONE = b"[DONE]"
 _KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "reason"}
 """The keys of a trace's line; a thread that starts has its `parent` besides."""
-
-
-def read_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The data of each server-sent event; comments are skipped.
-
-    Lines are cut at line feeds only: other ends of lines may stand in a text.
-    """
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[len(b"data:") :].strip()
 
 
 class ChunkReader:
@@ -53,7 +42,8 @@ class ChunkReader:
         Raises what the server failed with, and RunError for what is no chunk, for events that make no answer, and
         for a stream that ends before the answer.
         """
-        for data in read_data(pieces):
+        lines = DataLines(self._place)
+        for data in chain.from_iterable(map(lines.read, pieces)):
             if data == _DONE:
                 self._done = True
                 break

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from apar.backends.remote.refusals import message_of
+from apar.backends.remote import refusals as remote
+from apar.chat.responses import Response
 from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError, RunError
 
 _TOO_LONG = "context_length_exceeded"
@@ -15,17 +16,17 @@ _TOO_LONG_WORDS = "maximum context length"
 """How servers that have no code for it say it."""
 
 
-def refused(place: str, response: httpx.Response) -> AparError:
-    """The error of a response that was read whole."""
-    message = response.headers.get("location") or message_of(response.text)
-    if response.status_code == httpx.codes.BAD_REQUEST and _is_too_long(response.text):
+def refused(place: str, response: Response) -> AparError:
+    """The error of a response that is no answer."""
+    message = response.headers.get("location") or remote.message_of(response.text)
+    if response.status == httpx.codes.BAD_REQUEST and _is_too_long(response.text):
         return ContextError(f"the server at {place} says: {message}")
-    return _error(place, response.status_code, message, response.headers.get("retry-after"))
+    return _error(place, response.status, message, response.headers.get("retry-after"))
 
 
 def refused_in_stream(place: str, error: Any) -> AparError:
     """The error of a chunk in mid-stream."""
-    return RunError(f"the server at {place} failed in the middle of the answer{_says(message_of(_body(error)))}")
+    return RunError(f"the server at {place} failed in the middle of the answer{_says(remote.message_of(_body(error)))}")
 
 
 def lost(place: str, error: Exception, answering: bool) -> RunError:
@@ -50,11 +51,7 @@ def _error(place: str, status: int, message: str, retry_after: str | None) -> Ap
         case 429 | 503:
             when = f"in {retry_after} s" if retry_after and retry_after.isdigit() else "later"
             return BusyError(f"the server at {place} takes no more now ({status}){says}; ask again {when}")
-        case _ if 300 <= status < 400:
-            return RequestError(f"the server at {place} is elsewhere ({status}){says}; give that address")
-        case _ if 400 <= status < 500:
-            return RequestError(f"the server at {place} refuses the request ({status}){says}")
-    return RunError(f"the server at {place} failed ({status}){says}; its log says why")
+    return remote.refused(place, status, message)
 
 
 def _says(message: str) -> str:

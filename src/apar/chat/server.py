@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -13,6 +13,7 @@ from apar.chat.body import chat_body
 from apar.chat.chunks import ChunkReader
 from apar.chat.figures import Reply
 from apar.chat.refusals import lost, refused
+from apar.chat.responses import Response
 from apar.engine.params import SamplingParams
 from apar.errors import RunError, UserError
 from apar.events import Event
@@ -62,10 +63,10 @@ class Server:
                     if response.status_code == httpx.codes.OK:
                         yield from reader.read(self._pieces(response))
                         return reader.reply()
-                    response.read()
+                    refusal = Response.read(response)
             except httpx.HTTPError as error:
                 raise lost(self.place, error, answering=False) from error
-            self._wait_for(response)
+            self._wait_for(refusal)
 
     def close(self) -> None:
         """Close its connections."""
@@ -86,18 +87,18 @@ class Server:
     def _tells_of_threads(self) -> bool:
         """Whether the server is ours: others have no /version, or tell no backend there."""
         response = self._get("version")
-        return response.status_code == httpx.codes.OK and {"version", "backend", "model"} <= _told(response).keys()
+        return response.status == httpx.codes.OK and {"version", "backend", "model"} <= response.told.keys()
 
     def _only_model(self) -> str:
         while True:
             response = self._get("v1/models")
-            if response.status_code == httpx.codes.OK:
+            if response.status == httpx.codes.OK:
                 return self._named(response)
             self._wait_for(response)
 
-    def _named(self, response: httpx.Response) -> str:
+    def _named(self, response: Response) -> str:
         try:
-            names = [str(card["id"]) for card in _told(response)["data"]]
+            names = [str(card["id"]) for card in response.told["data"]]
         except (KeyError, TypeError) as error:
             raise RunError(f"the server at {self.place} does not list its models; name one by --model") from error
         if len(names) != 1:
@@ -105,15 +106,16 @@ class Server:
             raise UserError(f"the server at {self.place} has {len(names)} models; name one by --model{listed}")
         return names[0]
 
-    def _get(self, path: str) -> httpx.Response:
+    def _get(self, path: str) -> Response:
         try:
-            return self._client.get(path)
+            with self._client.stream("GET", path) as response:
+                return Response.read(response)
         except httpx.HTTPError as error:
             raise lost(self.place, error, answering=False) from error
 
-    def _wait_for(self, response: httpx.Response) -> None:
+    def _wait_for(self, response: Response) -> None:
         """Wait while the server loads its model; raises what any other response refuses with."""
-        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not self._is_loading():
+        if response.status != httpx.codes.SERVICE_UNAVAILABLE or not self._is_loading():
             raise refused(self.place, response)
         self._say(f"the server at {self.place} is loading its model; waiting for it")
         while self._is_loading():
@@ -121,16 +123,7 @@ class Server:
 
     def _is_loading(self) -> bool:
         """Whether the health of the server says so."""
-        return _told(self._get("health")).get("status") == "loading"
-
-
-def _told(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object of a response; empty where it is none."""
-    try:
-        told = response.json()
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
+        return self._get("health").told.get("status") == "loading"
 
 
 def _headers(api_key: str | None) -> dict[str, str]:

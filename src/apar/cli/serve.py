@@ -71,6 +71,10 @@ def command(
 
     MODEL is a folder, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE.
     """
+    if remote_model is not None and url is None:
+        raise UserError("--remote-model is the name that another server has for the model: give its --url")
+    if serving.cpu_threads is not None and (backend != "local" or url is not None):
+        raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
     name = serving.served_model_name or _name_of(model)
     key = os.environ.get("VLLM_API_KEY") if url else None
     choice = Choice(backend, url, remote_model, key, ranks, fork, config, vllm_words())
@@ -86,6 +90,8 @@ def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backe
     from apar.server.health import Health
     from apar.server.run import serve
 
+    if serving.is_open:
+        click.echo(f"warning: whoever reaches {serving.host} may ask this server: it has no --api-key", err=True)
     health = Health()
     settings = serving.settings(name, "remote" if choice.url else choice.backend)
     app = guarded_app(
@@ -95,6 +101,7 @@ def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backe
         serving.limits,
         serving.api_key,
         serving.cors_origins,
+        serving.hosts,
     )
     serve(
         app,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -9,13 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.origins import check_origin
 from apar.cli.sizes import SIZE
+from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.server.limits import Limits
     from apar.server.settings import Settings
 
-OWN = ("cors_origins", "max_open", "max_body", "request_timeout", "drain", "log_requests", "cpu_threads")
+_KEY = "APAR_API_KEY"
+OWN = (
+    "cors_origins",
+    "allowed_hosts",
+    "max_open",
+    "max_body",
+    "request_timeout",
+    "drain",
+    "log_requests",
+    "cpu_threads",
+)
 """Options of our own server, which vLLM's does not have."""
 
 
@@ -28,6 +41,7 @@ class Serving:
     api_key: str | None
     served_model_name: str | None
     cors_origins: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
     max_open: int
     max_body: int
     request_timeout: float
@@ -40,6 +54,20 @@ class Serving:
         from apar.server.limits import Limits
 
         return Limits(body=self.max_body, drain_seconds=self.drain)
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """By which it is asked, None for any; raises UserError for what is none."""
+        from apar.server.hosts import names_of
+
+        return names_of(self.host, self.api_key is not None, self.allowed_hosts)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than the users of this machine may ask without a key."""
+        from apar.server.listening import is_loopback
+
+        return self.api_key is None and not is_loopback(self.host)
 
     def settings(self, model: str, backend: str) -> Settings:
         """Raises UserError where they do not fit."""
@@ -55,11 +83,15 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free."
     )
-    @click.option(
-        "--api-key", envvar="APAR_API_KEY", metavar="KEY", help="Refuse requests without it.  [default: $APAR_API_KEY]"
-    )
+    @click.option("--api-key", envvar=_KEY, metavar="KEY", help=f"Refuse requests without it.  [default: ${_KEY}]")
     @click.option(
         "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
+    )
+    @click.option(
+        "--allowed-hosts",
+        multiple=True,
+        metavar="NAME",
+        help="A name it is asked by (again for more); * is any.  [default: any with a key or beyond this machine]",
     )
     @click.option(
         "--served-model-name",
@@ -96,8 +128,27 @@ def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def gathered(*args: Any, **values: Any) -> None:
         given = {name: values.pop(name) for name in Serving.__dataclass_fields__}
-        given["cors_origins"] = tuple(origin for each in given["cors_origins"] for origin in each.split(",") if origin)
+        given["api_key"] = _key(given["api_key"])
+        given["cors_origins"] = tuple(map(check_origin, _listed("--cors-origins", given["cors_origins"])))
+        given["allowed_hosts"] = _listed("--allowed-hosts", given["allowed_hosts"])
         command(*args, serving=Serving(**given), **values)
 
     decorated: Callable[..., None] = gathered
     return decorated
+
+
+def _key(given: str | None) -> str | None:
+    """The key; raises UserError for an empty one, with which a server would be open that was meant to be closed."""
+    if given == "":
+        raise UserError("--api-key is empty; leave it out for a server that needs no key")
+    if given is None and _KEY in os.environ:
+        raise UserError(f"${_KEY} is empty; set it to a key, or unset it for a server that needs none")
+    return given
+
+
+def _listed(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an option that is given again for more, or with commas; raises UserError where there is none."""
+    words = tuple(one for each in given for word in each.split(",") if (one := word.strip()))
+    if given and not words:
+        raise UserError(f"{option} is empty; leave it out for its default")
+    return words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -90,10 +90,11 @@ def guarded_app(
     limits: Limits,
     key: str | None = None,
     origins: Sequence[str] = (),
+    hosts: Collection[str] | None = None,
 ) -> ASGIApp:
     """The application behind its guards, every request counted; raises UserError for a key that nobody can send."""
     app = make_app(settings, load, health, keyed=key is not None)
-    return Counting(guard(app, limits, key, origins), app.state.desk.metrics)
+    return Counting(guard(app, limits, key, origins, hosts), app.state.desk.metrics)
 
 
 def _watch(metrics: Metrics, backend: Backend) -> None:

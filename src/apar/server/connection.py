@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -60,7 +61,7 @@ class Connection(HttpToolsProtocol):
             self._head_since = self.loop.time()
         if self._head_since is not None:
             self._head_bytes += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self._head_since is not None and self._head_bytes > self._limits.head:
             self._refuse_head()
 
@@ -69,7 +70,12 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > self._limits.head:
             self._refuse_head()
             raise ValueError("the head is too large")  # the parser goes no further
-        super().on_headers_complete()
+        if not self._offers_upgrade:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._offers_upgrade:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "this is not a valid HTTP request")
@@ -109,6 +115,32 @@ class Connection(HttpToolsProtocol):
     @property
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _offers_upgrade(self) -> bool:
+        """Whether the request could go on in another protocol. What is a CONNECT can only do that."""
+        upgrades: bool = self.parser.should_upgrade()
+        return upgrades and self.parser.get_method() != b"CONNECT"
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as end:
+                data = self._without_upgrade() + data[end.args[0] :] if self._offers_upgrade else b""
+            except httptools.HttpParserError as error:
+                self.send_400_response(str(error))
+                return
+
+    def _without_upgrade(self) -> bytes:
+        """The request's head without its offer, for a new parser: the one that read the offer reads no body."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
 
     def _refuse_head(self) -> None:
         self._refuse(431, f"the request's head is too large; at most {self._limits.head} bytes are taken")

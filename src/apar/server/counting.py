@@ -14,6 +14,7 @@ _REASONS: dict[int, Reason] = {
     408: "slow",
     413: "large",
     415: "type",
+    421: "request",
     429: "busy",
     503: "unready",
 }

@@ -1,16 +1,17 @@
-"""Everything between a connection and the application: origins, keys, bounds, and failures that tell nothing."""
+"""Everything between a connection and the application: origins, hosts, keys, bounds, and failures that tell nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apar.server.body import BodyLimit
 from apar.server.errors import FAILED, SERVER, ApiError
+from apar.server.hosts import HostCheck
 from apar.server.keys import KeyCheck
 from apar.server.limits import Limits
 from apar.server.refusals import error_json, tell
@@ -27,14 +28,23 @@ _STOPPING = ApiError(
 )
 
 
-def guard(app: ASGIApp, limits: Limits, key: str | None = None, origins: Sequence[str] = ()) -> ASGIApp:
+def guard(
+    app: ASGIApp,
+    limits: Limits,
+    key: str | None = None,
+    origins: Sequence[str] = (),
+    hosts: Collection[str] | None = None,
+) -> ASGIApp:
     """The application behind all its guards. `origins` are those whose pages may ask, ["*"] for all.
 
+    `hosts` are the names by which it may be asked, None for all.
     Refused requests carry the headers for other origins too, and a browser's question beforehand needs no key.
     """
-    app = BodyLimit(app, limits.body, limits.body_seconds)
+    app = BodyLimit(app, limits.body, limits.body_seconds, limits.bodies)
     if key is not None:
         app = KeyCheck(app, key)
+    if hosts is not None:
+        app = HostCheck(app, hosts)
     app = Failures(app)
     if origins:
         app = CORSMiddleware(

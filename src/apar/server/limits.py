@@ -11,6 +11,8 @@ class Limits:
 
     body: int = 4 * 2**20
     """A request's body."""
+    bodies: int = 256 * 2**20
+    """The bodies of all requests together, each from its first byte until the request is answered."""
     body_seconds: float = 30.0
     """From a request's head to the end of its body."""
     head: int = 64 * 2**10

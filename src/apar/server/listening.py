@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -42,6 +43,12 @@ def url(sockets: list[socket.socket], host: str) -> str:
     """Where clients find a server that listens at a host."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{sockets[0].getsockname()[1]}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens at a host; raises UserError for one that is not known."""
+    addresses = [address[0] for _, address in _addresses(host, 0)]
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
 def raise_file_limit(wanted: int) -> int:

@@ -183,6 +183,8 @@ def _log_to_stderr(access_log: bool) -> None:
     # uvicorn warns of every request that is malformed; anybody can send any number of those.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.getLogger("uvicorn.access").setLevel(logging.INFO if access_log else logging.CRITICAL)
+    # Who asks, where the request tells it.
+    logging.getLogger("apar.server").setLevel(logging.INFO if access_log else logging.WARNING)
 
 
 def _leave(code: int) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types import Completion
 
 from tests.server.clients import openai_clients
 from tests.server.clients.openai_clients import GREEDY
@@ -34,7 +35,7 @@ TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type
         ({"tools": [TOOL]}, "tools", "decoded in parallel"),
         ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice", "tools, which are not supported"),
         ({"response_format": {"type": "json_object"}}, "response_format", "only the response_format text"),
-        ({"messages": [{"role": "tool", "content": "3", "tool_call_id": "a"}]}, "messages", "tools"),
+        ({"messages": [{"role": "tool", "content": "3", "tool_call_id": "a"}]}, "messages.0.role", "tools"),
         ({"messages": [{"role": "user", "content": "cake " * 9000}]}, None, "2048"),
     ],
 )
@@ -87,13 +88,22 @@ def test_parts_of_the_api_that_are_not_here_are_not_found(client: openai.OpenAI)
         client.embeddings.create(model=MODEL, input="Hello")
 
 
-def test_more_answers_than_there_are_places_are_a_rate_limit_error(demo: Demo, client: openai.OpenAI) -> None:
+def test_one_answer_more_than_there_are_places_is_a_rate_limit_error(demo: Demo, client: openai.OpenAI) -> None:
     before = demo.metric("apar_requests_refused_total", reason="busy")
-    with pytest.raises(openai.RateLimitError) as caught:
-        client.completions.create(model=MODEL, prompt=["a", "b", "c"], n=128)
+
+    def many() -> openai.Stream[Completion]:
+        return client.completions.create(model=MODEL, prompt="a", n=128, max_tokens=2000, stream=True)
+
+    with many(), many(), pytest.raises(openai.RateLimitError) as caught:
+        client.completions.create(model=MODEL, prompt="a")
     assert int(caught.value.response.headers["retry-after"]) >= 1
     assert demo.metric("apar_requests_refused_total", reason="busy") == before + 1
     demo.check_idle()
+
+
+def test_more_answers_than_there_are_places_at_all_are_a_bad_request(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="at most 256"):
+        client.completions.create(model=MODEL, prompt=["a", "b", "c"], n=128)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apar.backends.conductor import Sampled
+from apar.backends.remote.lines import DataLines
 from apar.backends.remote.refusals import refused_in_stream
 from apar.errors import ModelError, RunError
 from apar.events import TokenLogprob
@@ -34,19 +35,11 @@ async def read_chunks(pieces: AsyncIterator[bytes], place: str, count: int | Non
 
     Raises what the server failed with, RunError for what is no such chunk, ModelError where no vLLM answers.
     """
-    async for data in _events(pieces):
-        if data != _DONE:
-            yield _chunk(data, place, count)
-
-
-async def _events(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The data of each event. Lines are cut at line feeds only: other ends of lines may stand in a text."""
-    rest = b""
+    lines = DataLines(place)
     async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[len(b"data:") :].strip()
+        for data in lines.read(piece):
+            if data != _DONE:
+                yield _chunk(data, place, count)
 
 
 def _chunk(data: bytes, place: str, count: int | None) -> Chunk:

@@ -1,0 +1,126 @@
+"""The command line of `apar serve`, up to the point where it would listen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.server.calls import call
+
+pytest.importorskip("fastapi")
+
+
+class Started:
+    """What the server was started with, instead of being started."""
+
+    def __init__(self, apar: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._apar = apar
+        self.app: Any = None
+        self.options: dict[str, Any] = {}
+        monkeypatch.delenv("APAR_API_KEY", raising=False)
+        monkeypatch.setattr("apar.server.run.serve", self._serve)
+        monkeypatch.setattr("apar.cli.serve.backend_maker", lambda *given: self._make)
+
+    def __call__(self, *words: str) -> Run:
+        return self._apar("serve", "demo", *words)
+
+    def refuses(self, *words: str) -> str:
+        """Fail unless the words are refused before anything starts; returns the error."""
+        run = self(*words)
+        assert (run.code, self.app) == (2, None), run
+        return run.err
+
+    def status(self, host: str, path: str = "/version") -> int:
+        """Of a request to the application that was to be served."""
+        headers = [(b"host", host.encode())]
+        return asyncio.run(call(self.app, path, headers=headers, method="GET", root_path="")).status
+
+    def allows(self, origin: str) -> bool:
+        """Whether the application lets pages of an origin read its answers."""
+        headers = [(b"host", b"localhost"), (b"origin", origin.encode())]
+        sent = asyncio.run(call(self.app, "/version", headers=headers, method="GET", root_path=""))
+        return sent.headers.get(b"access-control-allow-origin") == origin.encode()
+
+    def _serve(self, app: Any, health: Any, name: str, **options: Any) -> None:
+        self.app, self.options = app, options
+
+    def _make(self) -> Any:
+        raise AssertionError("no engine is made before the server runs")
+
+
+@pytest.fixture
+def serve(apar: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Started:
+    return Started(apar, monkeypatch)
+
+
+def test_by_default_names_of_other_machines_are_refused(serve: Started) -> None:
+    assert serve().code == 0
+    assert serve.status("localhost:8000") == 200
+    assert serve.status("evil.example:8000") == 421
+
+
+def test_names_are_allowed_one_by_one_or_in_a_list(serve: Started) -> None:
+    serve("--allowed-hosts", "a.example, b.example", "--allowed-hosts", "c.example")
+    assert [serve.status(f"{name}.example") for name in "abcd"] == [200, 200, 200, 421]
+
+
+def test_with_a_key_every_name_will_do(serve: Started) -> None:
+    serve("--api-key", "secret")
+    assert serve.status("a.example") == 200
+
+
+def test_a_key_that_is_set_but_empty_is_refused(serve: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--api-key is empty" in serve.refuses("--api-key", "")
+    monkeypatch.setenv("APAR_API_KEY", "")
+    assert "$APAR_API_KEY is empty; set it to a key, or unset it" in serve.refuses()
+    assert "$APAR_API_KEY is empty" in serve.refuses("--backend", "vllm", "--server", "vllm")
+    assert serve("--api-key", "secret").code == 0
+    assert serve.status("localhost", "/v1/models") == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_others_reach_without_a_key_is_started_with_a_warning(serve: Started, host: str) -> None:
+    assert serve("--host", host).err == f"warning: whoever reaches {host} may ask this server: it has no --api-key\n"
+    assert serve("--host", host, "--api-key", "secret").err == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.9"])
+def test_a_server_of_this_machine_alone_needs_no_key(serve: Started, host: str) -> None:
+    assert serve("--host", host).err == ""
+    assert serve.options["host"] == host
+
+
+def test_origins_come_one_by_one_or_in_a_list(serve: Started) -> None:
+    serve("--cors-origins", "https://a.example, https://b.example", "--cors-origins", " http://localhost:3000 ")
+    told = [serve.allows(name) for name in ("https://b.example", "http://localhost:3000", "https://c.example")]
+    assert told == [True, True, False]
+
+
+def test_what_no_page_has_for_its_origin_is_refused(serve: Started) -> None:
+    assert "; write https://b.example" in serve.refuses("--cors-origins", "https://a.example, https://b.example/")
+
+
+@pytest.mark.parametrize("option", ["--cors-origins", "--allowed-hosts"])
+def test_a_list_of_nothing_is_refused(serve: Started, option: str) -> None:
+    assert f"{option} is empty" in serve.refuses(option, " , ")
+
+
+def test_the_other_servers_name_of_the_model_needs_that_server(serve: Started) -> None:
+    said = serve.refuses("--remote-model", "x")
+    assert "--remote-model" in said
+    assert "--url" in said
+
+
+@pytest.mark.parametrize("words", [(), ("--url", "http://127.0.0.1:1")])
+def test_threads_of_the_processor_are_those_of_our_engine_in_this_process(
+    serve: Started, words: tuple[str, ...]
+) -> None:
+    assert "--cpu-threads is of --backend local" in serve.refuses("--backend", "vllm", *words, "--cpu-threads", "2")
+
+
+def test_what_is_no_name_of_a_host_is_refused(serve: Started) -> None:
+    assert "'http://a.example' is no name of a host" in serve.refuses("--allowed-hosts", "http://a.example")
