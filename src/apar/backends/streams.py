@@ -32,6 +32,12 @@ class AnswerEvents(Protocol):
         """All events that wait, or the next ones to come; empty after the last. Raises what the answer failed with."""
         ...
 
+    def call_at_end(self, call: Callable[[], None]) -> bool:
+        """Have `call` called when the last event has come. False, and it never is, where decoding waits for the reader
+        of its events: then they should be read at once.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Cancel the answer unless it has ended."""
         ...
@@ -131,6 +137,10 @@ class GroupStream(AsyncIterator[Event]):
         taken = [event, *self._events]
         self._events.clear()
         return taken
+
+    def call_at_end(self, call: Callable[[], None]) -> bool:
+        """False: a child is asked for when its parent's events are read."""
+        return False
 
     async def _read(self) -> None:
         """Wait for more events; raises StopAsyncIteration, or the answer's error, where there are none."""

@@ -7,7 +7,7 @@ import copy
 import os
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -160,6 +160,15 @@ class EventStream(AsyncIterator[Event]):
         taken = list(self._events)
         self._events.clear()
         return taken
+
+    def call_at_end(self, call: Callable[[], None]) -> bool:
+        """Have `call` called in the event loop when the last event has come, at once if it has. True: events come
+        whether or not they are read.
+        """
+        self._ticket.on_end = call
+        if self._ticket.ended:
+            call()
+        return True
 
     async def _read(self) -> None:
         """Wait for more events; raises StopAsyncIteration, or the answer's error, where there are none."""

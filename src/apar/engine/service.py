@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,9 @@ class Ticket:
     error: AparError | None = None
     told: int = 0
     waiting: bool = True
+    ended: bool = False
+    """Whether the last letter has come; `on_end` is called when it comes, in the thread of `loop`."""
+    on_end: Callable[[], None] | None = None
 
     @property
     def outcome(self) -> Answer | AparError:
@@ -220,3 +223,7 @@ def _gone(reason: str, cause: BaseException | None) -> RunError:
 def _deliver(letters: Sequence[tuple[Ticket, Letter]]) -> None:
     for ticket, letter in letters:
         ticket.letters.put_nowait(letter)
+        if not letter:
+            ticket.ended = True
+            if ticket.on_end is not None:
+                ticket.on_end()

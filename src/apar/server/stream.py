@@ -17,7 +17,7 @@ from apar.engine.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
 from apar.server.errors import ApiError, timed_out
-from apar.server.pace import Pace
+from apar.server.pace import Pace, Rest
 from apar.server.presence import client_gone
 from apar.server.tally import Tally
 from apar.server.telling import Telling, as_thread_event
@@ -111,26 +111,26 @@ class AnswerResponse(Response):
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
-        with self._delivery.pace.joined():
+        with self._delivery.pace.joined(stream) as rest:
             if asked.threads or asked.logprobs:
-                await self._tell_pieces(telling, stream)
+                await self._tell_pieces(telling, stream, rest)
             else:
-                await self._tell_text(telling, stream)
+                await self._tell_text(telling, stream, rest)
         await self._chunk(telling.rest())
         answer = stream.answer
         self._tally.answered(answer)
         await self._chunk(asked.form.last(index, answer.finish_reason), self._figures([answer], last=False))
 
-    async def _tell_text(self, telling: Telling, stream: AnswerEvents) -> None:
+    async def _tell_text(self, telling: Telling, stream: AnswerEvents, rest: Rest) -> None:
         """Chunks that differ in their text alone, so all else is written once: there may be thousands a second."""
         mark = self._asked.id  # a text that is nothing else in a chunk
         before, after = self._line(_json(telling.piece_of(mark)), None).split(_json(mark).encode())
         while events := await stream.take():
             if text := telling.text(events):
                 await self._body(b"%b%b%b" % (before, _json(text).encode(), after))
-                await self._delivery.pace.rest()
+                await rest.take()
 
-    async def _tell_pieces(self, telling: Telling, stream: AnswerEvents) -> None:
+    async def _tell_pieces(self, telling: Telling, stream: AnswerEvents, rest: Rest) -> None:
         while events := await stream.take():
             choice = telling.read(events)
             if self._asked.threads:
@@ -139,7 +139,7 @@ class AnswerResponse(Response):
             else:
                 await self._chunk(choice)
             if choice is not None:
-                await self._delivery.pace.rest()
+                await rest.take()
 
     async def _end(self, answers: Sequence[Answer]) -> None:
         data = _DONE
