@@ -73,7 +73,9 @@ def serve(
         runner.run(server.serve(sockets))
     if health.error is not None:
         raise health.error
-    if server.was_loading:  # the thread that loads is inside foreign code, which may not survive the interpreter's end
+    if server.signalled:
+        # All is closed. The interpreter's own end takes seconds with a model in memory, and where the model was still
+        # being loaded, the thread inside foreign code may not survive it.
         _leave(0)
 
 
@@ -86,7 +88,7 @@ class Server(uvicorn.Server):
         self._health = health
         self._announce = announce
         self._told_ready = False
-        self.was_loading = False
+        self.signalled = False
 
     async def on_tick(self, counter: int) -> bool:
         """About ten times a second. True is to stop."""
@@ -106,7 +108,7 @@ class Server(uvicorn.Server):
         """The first signal asks to stop, the second one ends the process."""
         if self.should_exit:
             _leave(128 + sig)
-        self.was_loading = self._health.status == "loading"
+        self.signalled = True
         self._health.stop()
         self.should_exit = True
         self._end_surely(self._limits.drain_seconds)
