@@ -80,7 +80,7 @@ def test_a_client_that_leaves_ends_its_answer_in_vllm(site: Site, backend: list[
     body["logit_bias"] = {"0": -100}
     with site.client.stream("POST", "/v1/chat/completions", json=body) as response:
         next(response.iter_lines())
-        assert processor.has_unfinished_requests()
+        wait_for(processor.has_unfinished_requests, "vLLM works at it")
     wait_for(lambda: site.metric("apar_answers_open") == 0, "the place is free")
     wait_for(lambda: not processor.has_unfinished_requests(), "vLLM has nothing to do")
     assert site.metric("apar_answers_cancelled_total") == cancelled + 1
