@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import pytest
 
 from tests.engine.crowd import Crowd
-from tests.server.serving import Site, serving
+from tests.server.serving import Site, serving, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -48,4 +48,8 @@ def test_the_description_tells_of_the_key_and_of_every_error(site: Site) -> None
     assert chat["security"]
     assert {"200", "400", "401", "404", "413", "429", "503"} <= chat["responses"].keys()
     assert "422" not in chat["responses"], "which is never the answer"
+    example = described["components"]["schemas"]["ChatRequest"]["examples"][0]
+    wait_for(lambda: site.health.status == "ok", "loaded")
+    answered = site.client.post("/v1/chat/completions", json=example, headers={"authorization": "Bearer k"})
+    assert answered.status_code == 200
     assert "security" not in described["paths"]["/health"]["get"]

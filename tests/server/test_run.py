@@ -62,6 +62,7 @@ def test_open_answers_end_and_no_new_connection_is_taken() -> None:
         assert read_reply(idle).status == 200
         with _waiting(server, "/v1/two-seconds") as connection, idle:
             server.process.send_signal(signal.SIGTERM)
+            server.said("stopping: 1 open requests have")
             wait_until(lambda: not _takes(server), "it has stopped listening")
             send(idle, "/health")
             assert read_reply(idle).json["status"] == "stopping"

@@ -104,7 +104,7 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
         show_default=True,
         help="Our engine in this process, or vLLM.",
     )
-    @click.option("--url", metavar="URL", help="A vLLM server that runs already, with its --backend vllm.")
+    @click.option("--url", metavar="URL", help="A vLLM server that decodes, with its --backend vllm.")
     @click.option("--served-model", metavar="NAME", help="The server's name of the model.  [default: its only one]")
     @click.option("--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]")
     @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of the server.")

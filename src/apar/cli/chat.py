@@ -57,6 +57,8 @@ def command(
     shown side by side, and /help lists what can be done beside asking. Elsewhere each line of standard input is a
     question; answers go to standard output, figures to standard error.
     """
+    if params.logprobs is not None:
+        raise RequestError("a chat does not show log probabilities; leave --logprobs out")
     if params.n > 1:
         raise RequestError("a chat has one answer a turn; leave -n out")
     conversation = _conversation(system, load)

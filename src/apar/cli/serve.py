@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from apar.cli.backend_options import BackendCommand, Choice, backend_maker, vllm_config_option, vllm_words
 from apar.cli.model_options import model_options
 from apar.cli.serve_options import OWN, Serving, serve_options
+from apar.engine.source import model_source
 from apar.errors import UserError
 from apar.extras import require
 
@@ -75,6 +76,7 @@ def command(
         raise UserError("--remote-model is the name that another server has for the model: give its --url")
     if serving.cpu_threads is not None and (backend != "local" or url is not None):
         raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
+    _check(model, backend, server)
     name = serving.served_model_name or _name_of(model)
     key = os.environ.get("VLLM_API_KEY") if url else None
     choice = Choice(backend, url, remote_model, key, ranks, fork, config, vllm_words())
@@ -84,8 +86,15 @@ def command(
         _serve(name, choice, serving, backend_maker(model, choice, loading))
 
 
+def _check(model: str, backend: str, server: str) -> None:
+    """Raise UserError for what is missing here, and ModelError for a folder without a model, before anything begins."""
+    if server == _OWN_SERVER:
+        engine = ("torch", "transformers") if backend == "local" else ()
+        require("local,server" if engine else "server", *engine, "fastapi", "httptools", "prometheus_client", "uvicorn")
+    model_source(model)
+
+
 def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backend]) -> None:
-    require("server", "fastapi", "httptools", "prometheus_client", "uvicorn")
     from apar.server.app import guarded_app
     from apar.server.health import Health
     from apar.server.run import serve

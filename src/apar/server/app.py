@@ -61,6 +61,7 @@ def make_app(
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(Exception, _fail)
     app.state.desk = desk
+    app.served = settings.model
     return app
 
 
@@ -69,6 +70,9 @@ class _Application(FastAPI):
 
     It is without the status 422, which is never given: what is wrong with a body is a 400.
     """
+
+    served = ""
+    """The model's name, for examples that work."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -80,6 +84,10 @@ class _Application(FastAPI):
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
             schemas.update(chunk_schemas())
+            example = {"model": self.served, "max_tokens": 64}
+            turns = [{"role": "user", "content": "Give me three tips for sleeping better."}]
+            schemas["ChatRequest"]["examples"] = [{**example, "messages": turns}]
+            schemas["CompletionRequest"]["examples"] = [{**example, "prompt": "The Danube is"}]
         return super().openapi()
 
 

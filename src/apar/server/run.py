@@ -149,6 +149,9 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         end = asyncio.get_running_loop().time() + self._limits.drain_seconds
+        if count := len(self.server_state.tasks):
+            seconds = f"{self._limits.drain_seconds:g} seconds"
+            self._announce(f"stopping: {count} open requests have {seconds} left; interrupt again to stop now")
         while self.server_state.tasks and (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(set(self.server_state.tasks), timeout=left)
 

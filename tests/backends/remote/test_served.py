@@ -27,6 +27,7 @@ def test_the_key_is_sent_and_never_told(folder: Path) -> None:
         ([{"id": "a", "max_model_len": 9}, {"id": "b", "max_model_len": 9}], None, "serves a, b; name one"),
         ([{"id": "a", "max_model_len": 9}], "b", "serves a, and no b"),
         ([{"id": "a"}], None, "max_model_len"),
+        ([{"id": "a", "max_model_len": 9, "owned_by": "apar"}], None, "apar chat --url"),
     ],
 )
 def test_the_model_must_be_one_that_the_server_has(

@@ -43,6 +43,11 @@ def _models(connection: Connection) -> dict[str, dict[str, Any]]:
         models = {str(card["id"]): dict(card) for card in connection.ask("/v1/models")["data"]}
     except (KeyError, TypeError, ValueError):
         models = {}
+    if any(card.get("owned_by") == "apar" for card in models.values()):
+        raise ModelError(
+            f"the server at {connection.place} is one of `apar serve`, which forks by itself: ask it by "
+            "`apar chat --url` or any client of OpenAI's API"
+        )
     if not models:
         raise ModelError(f"the server at {connection.place} lists no models under /v1/models: is it a vLLM server?")
     return models
