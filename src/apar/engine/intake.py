@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +31,16 @@ class Intake:
     def __init__(self, tokenizer: Any, forks: bool, check: Callable[[Sequence[int], SamplingParams], None]) -> None:
         self.forks = forks
         self._tokenizer, self._check = tokenizer, check
-        self._encoder = PromptEncoder(tokenizer)
+        self._made: PromptEncoder | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def _encoder(self) -> PromptEncoder:
+        """Made when the first prompt comes: where none does, the tokenizer need not be able to encode."""
+        with self._lock:  # for making it changes an option of the tokenizer
+            if self._made is None:
+                self._made = PromptEncoder(self._tokenizer)
+            return self._made
 
     def one(self, prompt: Prompt, params: SamplingParams | None) -> Request:
         """The request for one answer; raises RequestError, and ModelError where the model cannot fork and should."""
