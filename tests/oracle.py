@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.engine.sampler import uniform
 from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.tokens import ControlTokens

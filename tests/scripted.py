@@ -6,8 +6,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from apar.backends.scripted import Scripted
-from apar.engine.answer import Answer
-from apar.engine.params import SamplingParams
+from apar.decoding.answer import Answer
+from apar.decoding.params import SamplingParams
 from apar.events import Event
 from apar.tree import Node, ParagraphTree
 from tests.trees import encoded

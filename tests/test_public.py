@@ -30,7 +30,7 @@ NAMES = [
     "ModelError",
     "Node",
     "ParagraphTree",
-    "RemoteBackend",
+    "VllmServerBackend",
     "RequestError",
     "RunError",
     "SamplingParams",
@@ -63,9 +63,14 @@ def test_other_names_are_no_part_of_the_package() -> None:
         _ = apar.Engine
 
 
+def test_an_old_name_is_told_the_new_one() -> None:
+    with pytest.raises(AttributeError, match=r"apar\.RemoteBackend is now apar\.VllmServerBackend"):
+        _ = apar.RemoteBackend
+
+
 def test_only_the_models_need_torch() -> None:
     light = [name for name in NAMES if name not in HEAVY]
     code = f"import sys, apar\nfor name in {light}: getattr(apar, name)\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "apar.engine.params" in loaded
+    assert "apar.decoding.params" in loaded
     assert not {"torch", "transformers"} & set(loaded)

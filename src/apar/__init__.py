@@ -9,15 +9,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from apar.moved import put_up_signpost
+
 if TYPE_CHECKING:
     from apar.assemble import Assembler
-    from apar.backends.remote.engine import RemoteBackend
     from apar.backends.vllm.engine import VllmBackend
-    from apar.engine.answer import Answer, BatchError
+    from apar.backends.vllm_server.engine import VllmServerBackend
+    from apar.decoding.answer import Answer, BatchError
+    from apar.decoding.params import SamplingParams
+    from apar.decoding.statistics import EngineStatistics
     from apar.engine.async_llm import AsyncLLM, EventStream
     from apar.engine.llm import LLM
-    from apar.engine.params import SamplingParams
-    from apar.engine.statistics import EngineStatistics
     from apar.errors import AparError, BusyError, ModelError, RequestError, RunError, UserError
     from apar.events import Delta, Event, Finished, Forked, Started
     from apar.tokens import CHILD, FORK, ControlTokens
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Assembler": "apar.assemble",
-    "Answer": "apar.engine.answer",
-    "BatchError": "apar.engine.answer",
+    "Answer": "apar.decoding.answer",
+    "BatchError": "apar.decoding.answer",
     "AsyncLLM": "apar.engine.async_llm",
     "EventStream": "apar.engine.async_llm",
     "LLM": "apar.engine.llm",
-    "SamplingParams": "apar.engine.params",
-    "EngineStatistics": "apar.engine.statistics",
+    "SamplingParams": "apar.decoding.params",
+    "EngineStatistics": "apar.decoding.statistics",
     "AparError": "apar.errors",
     "BusyError": "apar.errors",
     "ModelError": "apar.errors",
@@ -48,13 +50,19 @@ _HOMES = {
     "ControlTokens": "apar.tokens",
     "Node": "apar.tree",
     "ParagraphTree": "apar.tree",
-    "RemoteBackend": "apar.backends.remote.engine",
+    "VllmServerBackend": "apar.backends.vllm_server.engine",
     "VllmBackend": "apar.backends.vllm.engine",
 }
 __all__ = sorted(_HOMES)
 
+_RENAMED = {"RemoteBackend": "VllmServerBackend"}
+
+put_up_signpost()
+
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"apar.{name} is now apar.{_RENAMED[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module 'apar' has no attribute {name!r}")
     if name == "VllmBackend":

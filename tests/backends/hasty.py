@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from apar.backends.conductor import Conductor, Run, Sampled
-from apar.engine.detokenize import Detokenizer
-from apar.engine.params import SamplingParams
-from apar.engine.sequence import Group, Thread
+from apar.decoding.coordinator import ForkCoordinator, Sampled, SequenceRequest
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.group import Group, Thread
+from apar.decoding.params import SamplingParams
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
 
@@ -53,11 +53,11 @@ class HastyEngine:
     model: HashModel
     rng: random.Random
     knows_eos: bool = True
-    tokens: dict[Run, list[int]] = field(default_factory=dict)
+    tokens: dict[SequenceRequest, list[int]] = field(default_factory=dict)
     begun: int = 0
     decoded: int = 0
 
-    def answer(self, conductor: Conductor) -> None:
+    def answer(self, conductor: ForkCoordinator) -> None:
         """Drive a conductor until its group is done; fails where it asks for nothing more before."""
         while True:
             orders = conductor.orders()
@@ -77,14 +77,14 @@ class HastyEngine:
                 del self.tokens[run]
             conductor.take(run, news, ended)
 
-    def _sample(self, run: Run) -> Sampled:
+    def _sample(self, run: SequenceRequest) -> Sampled:
         logits = self.model.logits(self.tokens[run])
         token = max((token for token in range(len(logits)) if token not in run.banned), key=logits.__getitem__)
         self.tokens[run].append(token)
         self.decoded += 1
         return Sampled(token)
 
-    def _ended(self, run: Run) -> bool:
+    def _ended(self, run: SequenceRequest) -> bool:
         sampled = len(self.tokens[run]) - len(run.tokens)
         last = self.tokens[run][-1]
         return sampled >= run.limit or (self.knows_eos and sampled > 0 and last in CONTROL.eos)

@@ -8,8 +8,8 @@ import pytest
 
 from apar.assemble import Assembler, tree_of
 from apar.backends.scripted import Scripted
-from apar.engine.answer import Answer
-from apar.engine.params import SamplingParams
+from apar.decoding.answer import Answer
+from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 from apar.events import Event, replay
 from apar.tree import Node, ParagraphTree

@@ -8,7 +8,7 @@ from typing import Any
 from apar.chat.conversation import Conversation
 from apar.chat.interrupts import Interrupts
 from apar.chat.session import Session, Turn
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.events import Event, replay
 from tests.scripted import LIST, ScriptedLLM
 from tests.trees import encoded

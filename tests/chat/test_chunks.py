@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apar.assemble import tree_of
-from apar.backends.remote.lines import DataLines
+from apar.backends.vllm_server.lines import DataLines
 from apar.chat.chunks import ChunkReader
 from apar.errors import AparError
 from apar.events import replay, to_json

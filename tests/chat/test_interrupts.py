@@ -12,7 +12,7 @@ from apar.assemble import Assembler
 from apar.chat.conversation import Conversation
 from apar.chat.interrupts import Interrupts
 from apar.chat.session import Session
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RunError
 from apar.events import Event, Started, replay
 from tests.chat.talk import Failing, read, session
@@ -108,7 +108,7 @@ def test_waiting_for_another_threads_engine_is_broken_off_and_loses_no_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from apar.backends.blocking import Blocking
+    from apar.backends.sync import SyncBackend
     from apar.engine.async_llm import AsyncLLM
     from apar.engine.engine import Engine
     from tests.tiny import tiny_model
@@ -123,7 +123,7 @@ def test_waiting_for_another_threads_engine_is_broken_off_and_loses_no_block(
 
     monkeypatch.setattr(Engine, "step", step)
     folder = tiny_model(tmp_path)
-    with Blocking(lambda: AsyncLLM(folder, dtype="float32")) as engine, Interrupts() as interrupts:
+    with SyncBackend(lambda: AsyncLLM(folder, dtype="float32")) as engine, Interrupts() as interrupts:
         talk = Session(engine, SamplingParams(max_tokens=200), Conversation(), at_once=True)
         turn = talk.ask("How can I sleep?")
         with pytest.raises(KeyboardInterrupt):

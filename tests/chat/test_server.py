@@ -10,7 +10,7 @@ import pytest
 from apar.assemble import tree_of
 from apar.chat.figures import Reply as Told
 from apar.chat.server import Server
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError, RunError, UserError
 from apar.events import Event, replay
 from tests.chat.fake import CUT, HANG, FakeChat, Reply, sent

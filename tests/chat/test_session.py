@@ -6,7 +6,7 @@ import pytest
 
 from apar.chat.conversation import Conversation
 from apar.chat.session import last_events
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import ContextError, RunError, UserError
 from apar.events import Event, Started
 from tests.chat.talk import Failing, read, session

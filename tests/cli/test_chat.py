@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 from apar.events import Event
 from tests.chat.fake import FakeChat, Reply
@@ -204,8 +204,8 @@ def test_what_a_server_says_steers_no_terminal(apar: Apar, piped: Type) -> None:
 
 def test_a_vllm_server_answers_with_its_forks_carried_out_here(apar: Apar, piped: Type, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    from tests.backends.remote.fake import FakeServer
     from tests.backends.vllm.tiny import tokenizer
+    from tests.backends.vllm_server.fake import FakeServer
 
     tokenizer().save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from apar.cli.comparison import Pair, summary_sentence, summary_table, verdict
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
 
 
 def answer(tokens: int, steps: int, seconds: float, forks: int = 0) -> Answer:

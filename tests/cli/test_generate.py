@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apar.assemble import tree_of
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.events import Event, read_trace, replay
 from tests.cli.conftest import Run
 from tests.scripted import LIST, ScriptedLLM

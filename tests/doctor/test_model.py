@@ -96,7 +96,7 @@ def test_without_transformers_there_is_no_more_than_that(tiny: Path, monkeypatch
 
 
 def test_without_pytorch_the_model_is_still_read(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "apar.engine.load", None)
+    monkeypatch.setitem(sys.modules, "apar.models.load", None)
     checks, found = rows(tiny)
     assert lacking(checks, "model") == []
     assert found["local engine"][0] == "broken"

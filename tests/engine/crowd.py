@@ -6,9 +6,9 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from apar.decoding.params import SamplingParams
 from apar.engine.async_llm import AsyncLLM
 from apar.engine.llm import LLM
-from apar.engine.params import SamplingParams
 from apar.tokens import ControlTokens
 from tests.engine.tiny import favour, tiny_model, tiny_tokenizer
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.params import SamplingParams
-from apar.engine.sequence import Group
 from apar.events import Delta, Event, Finished, Forked
 from apar.tokens import ControlTokens
 from tests import device

@@ -12,11 +12,11 @@ import json
 import statistics
 import time
 
+from apar.decoding.group import Group
+from apar.decoding.lockstep import complete_step
+from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
-from apar.engine.lockstep import complete_step
-from apar.engine.params import SamplingParams
 from apar.engine.scheduler import Scheduler
-from apar.engine.sequence import Group
 from tests.engine.states import FORK, choose, new_group
 
 _STEPS = 100

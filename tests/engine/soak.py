@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
+from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.params import SamplingParams
 from apar.engine.scheduler import Pass, Row
 from apar.tokens import ControlTokens
 from tests.engine.tiny import VOCABULARY, random_prompt, tiny_model, tiny_tokenizer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apar.engine.detokenize import Detokenizer
-from apar.engine.fork import spawn
-from apar.engine.params import SamplingParams
-from apar.engine.sequence import Choice, Group, Thread
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.grammar import spawn
+from apar.decoding.group import Choice, Group, Thread
+from apar.decoding.params import SamplingParams
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
 

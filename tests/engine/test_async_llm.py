@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from apar.engine.answer import Answer, BatchError
+from apar.decoding.answer import Answer, BatchError
+from apar.decoding.params import SamplingParams
 from apar.engine.async_llm import AsyncLLM
-from apar.engine.params import SamplingParams
 from apar.errors import BusyError, RequestError, RunError
 from apar.events import Event
 from tests.engine.crowd import LONG, PATIENCE, WORDS, Crowd, tiny_llm

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.params import SamplingParams
-from apar.engine.sequence import Group
 from apar.errors import ModelError, RequestError, RunError
 from apar.events import Delta, Forked
 from apar.tokens import ControlTokens

@@ -9,8 +9,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from apar.assemble import Assembler, tree_of
+from apar.decoding.params import SamplingParams
 from apar.engine.llm import LLM, BatchError
-from apar.engine.params import SamplingParams
 from apar.errors import ModelError, RequestError, RunError
 from apar.events import Delta
 from tests.engine.tiny import tiny_model as raw_model

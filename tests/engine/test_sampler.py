@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from apar.engine.params import SamplingParams
+from apar.decoding.group import Choice, Group
+from apar.decoding.params import SamplingParams
 from apar.engine.sampler import Sampler, uniform
 from apar.engine.scheduler import Row
-from apar.engine.sequence import Choice, Group
 from tests.engine.states import CHILD, CONTROL, EOS, FORK, forked, new_group
 
 VOCABULARY = 12

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from apar.decoding.group import Group
+from apar.decoding.lockstep import complete_step
+from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
-from apar.engine.lockstep import complete_step
-from apar.engine.params import SamplingParams
-from apar.engine.scheduler import PATIENCE, Mirror, Pass, Scheduler
-from apar.engine.sequence import Group
+from apar.engine.scheduler import STARVATION_LIMIT, DuplicateWrite, Pass, Scheduler
 from apar.tree import Path
 from tests.engine.states import FORK, choose, new_group
 
@@ -139,12 +139,12 @@ def test_a_group_that_is_passed_over_too_often_comes_first_once() -> None:
     endless = SamplingParams(priority=1, max_tokens=10_000)
     low, high = new_group(3), new_group(3, number=1, params=endless, context=10_000)
     order = []
-    for _ in range(2 * PATIENCE + 4):
+    for _ in range(2 * STARVATION_LIMIT + 4):
         [row] = run(schedule, [low, high]).rows.values()
         order.append(row.group.number)
         choose(row.group, [A])
         complete_step(row.group)
-    assert [k for k, number in enumerate(order) if number == 0] == [PATIENCE, 2 * PATIENCE + 1]
+    assert [k for k, number in enumerate(order) if number == 0] == [STARVATION_LIMIT, 2 * STARVATION_LIMIT + 1]
 
 
 def test_a_group_is_let_in_only_if_the_running_ones_keep_room_to_grow() -> None:
@@ -190,7 +190,7 @@ def test_a_fork_in_the_middle_of_a_block_copies_that_block_and_feeds_one_token()
     assert child.blocks[0] == root.blocks[0]
     assert work.copies == [(root.blocks[1], child.blocks[1])]
     # [Fork] is token 6, written in this very pass: to the parent's block and to the child's copy.
-    assert work.mirrors == [Mirror(root, 6, child.blocks[1] * 4 + 2)]
+    assert work.mirrors == [DuplicateWrite(root, 6, child.blocks[1] * 4 + 2)]
 
 
 def test_a_fork_that_opens_a_block_copies_nothing() -> None:
@@ -200,7 +200,7 @@ def test_a_fork_that_opens_a_block_copies_nothing() -> None:
     root, child = group.threads
     assert child.blocks[:2] == root.blocks[:2]
     assert work.copies == []
-    assert work.mirrors == [Mirror(root, 8, child.blocks[2] * 4)]
+    assert work.mirrors == [DuplicateWrite(root, 8, child.blocks[2] * 4)]
 
 
 def test_a_fork_that_fills_a_block_shares_it_and_copies_nothing() -> None:

@@ -6,9 +6,9 @@ import json
 from dataclasses import fields
 from itertools import pairwise
 
+from apar.decoding.params import SamplingParams
+from apar.decoding.statistics import EngineStatistics
 from apar.engine.engine import Engine
-from apar.engine.params import SamplingParams
-from apar.engine.statistics import EngineStatistics
 from apar.errors import RunError
 from apar.events import Delta, Forked
 from tests.engine.test_engine import tiny_engine

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from apar.cli.evaluate import command
 from apar.config import load_config
 from apar.data.mix import Example, read_all, select
-from apar.engine.answer import Answer
-from apar.engine.load import load
+from apar.decoding.answer import Answer
 from apar.errors import UserError
 from apar.eval.plan import Plan
 from apar.eval.quality import compare_losses
 from apar.eval.run import evaluate
 from apar.eval.speed import Pair, choose_prompts, figures, summarize
+from apar.models.load import load
 from apar.train.stream import Encoder
 from apar.tree import Node, ParagraphTree
 from tests.tiny import tiny_model

@@ -24,8 +24,8 @@ from apar import AsyncLLM, SamplingParams
 from apar.bench.target import load_target
 from apar.demo import QUESTIONS, model_folder
 from apar.engine.llm import LLM
-from apar.engine.source import load_tokenizer
 from apar.errors import UserError
+from apar.models.model_source import load_tokenizer
 from apar.server.app import guarded_app
 from apar.server.connection import Settings as ServerSettings
 from apar.server.health import Health

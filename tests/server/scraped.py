@@ -5,10 +5,10 @@ from __future__ import annotations
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
+from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
 from apar.engine.engine import Engine
-from apar.engine.params import SamplingParams
-from apar.engine.sequence import Group
 from apar.server.metrics import Metrics
 
 Series = tuple[str, frozenset[tuple[str, str]]]

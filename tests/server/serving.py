@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from apar.backends.streams import Backend
+from apar.backends.backend import Backend
 from apar.server.app import guarded_app
 from apar.server.connection import Settings as ConnectionSettings
 from apar.server.health import Health

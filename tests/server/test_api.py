@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from apar.assemble import tree_of
+from apar.decoding.params import SamplingParams
 from apar.engine.llm import LLM
-from apar.engine.params import SamplingParams
 from apar.events import Event, from_json
 from apar.server.protocol.answers import ChatCompletion, Completion
 from tests.engine.crowd import WORDS, Crowd, tiny_llm

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from apar.backends.groups import Groups
-from apar.backends.streams import GroupBackend
-from apar.engine.intake import Intake
-from apar.engine.sequence import Group
+from apar.backends.backend import BaseBackend
+from apar.decoding.answer_factory import AnswerFactory
+from apar.decoding.group import Group
+from apar.decoding.requests import RequestBuilder
 from apar.errors import AparError, BusyError, ModelError, RequestError, RunError
 from apar.events import Event
 from apar.tokens import ControlTokens
@@ -20,16 +20,16 @@ from tests.server.serving import Told, serving, wait_for
 SECRET = "http://10.0.0.7:8000 refuses the API key"
 
 
-class Broken(GroupBackend):
+class Broken(BaseBackend):
     """Fails at every answer when it is decoded."""
 
     def __init__(self, error: AparError) -> None:
         self.tokenizer = tiny_tokenizer()
         control = ControlTokens.of(self.tokenizer)
-        self._groups = Groups(self.tokenizer, control, control.eos, 128, VOCABULARY)
+        self._groups = AnswerFactory(self.tokenizer, control, control.eos, 128, VOCABULARY)
         self.context = 128
         self._error = error
-        super().__init__(Intake(self.tokenizer, True, self._groups.check), self._groups.make, self._decode)
+        super().__init__(RequestBuilder(self.tokenizer, True, self._groups.check), self._groups.make, self._decode)
 
     async def _decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         raise self._error

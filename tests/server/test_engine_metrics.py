@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from apar.engine.answer import Answer
-from apar.engine.params import SamplingParams
+from apar.decoding.answer import Answer
+from apar.decoding.params import SamplingParams
 from tests.engine.test_engine import tiny_engine
 from tests.server.scraped import Series, answers, families, metrics, value, values
 

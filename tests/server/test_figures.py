@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from apar.backends.streams import Backend
+from apar.backends.backend import Backend
 from tests.engine.crowd import PATIENCE, Crowd
 from tests.server.serving import MODEL, Site, serving, wait_for
 

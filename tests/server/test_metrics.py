@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
 from apar.server.metrics import Metrics
 from tests.engine.test_engine import tiny_engine
 from tests.server.scraped import answers, families, metrics, value, values

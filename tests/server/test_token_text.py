@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from apar.engine.source import load_tokenizer, model_source
+from apar.models.model_source import load_tokenizer, model_source
 from apar.server.token_text import TokenTexts
 
 

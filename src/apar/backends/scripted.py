@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
-from apar.engine.answer import Answer
-from apar.engine.params import Prompt, SamplingParams
+from apar.decoding.answer import Answer
+from apar.decoding.params import Prompt, SamplingParams
 from apar.errors import RequestError
 from apar.events import Delta, Event, replay
 from apar.stats import event_stats

@@ -22,8 +22,8 @@ from apar.bench.intervals import Interval
 from apar.bench.machine import Bandwidth
 from apar.bench.peers.process import PeerError, PeerProcess
 from apar.bench.target import Target, kv_bytes_per_token, model_folder_of, weight_bytes
+from apar.decoding.params import SamplingParams
 from apar.engine.engine import Engine
-from apar.engine.params import SamplingParams
 
 OURS = "apar"
 

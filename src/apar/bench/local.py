@@ -11,7 +11,7 @@ from apar.bench.answers import BenchAnswer
 from apar.bench.replay import Load, Run
 from apar.bench.scripted import Mode, ScriptedAnswer, fitting, scripted_answers
 from apar.bench.target import Target
-from apar.engine.sequence import Group
+from apar.decoding.group import Group
 
 
 class LocalPlayer:

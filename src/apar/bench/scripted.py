@@ -8,7 +8,7 @@ from typing import Literal
 
 from apar.bench.answers import BenchAnswer
 from apar.bench.target import Target
-from apar.engine.script import Script
+from apar.decoding.forced_answer import ForcedAnswer
 from apar.errors import UserError
 from apar.stats import TreeStats, tree_stats
 from apar.tokens import ControlTokens
@@ -25,7 +25,7 @@ class ScriptedAnswer:
     id: str
     category: str
     prompt: tuple[int, ...]
-    scripts: dict[Mode, Script]
+    scripts: dict[Mode, ForcedAnswer]
     stats: TreeStats
 
     @property
@@ -67,9 +67,9 @@ def _scripted(
     answer: BenchAnswer, tree: ParagraphTree, prompt: tuple[int, ...], control: ControlTokens
 ) -> ScriptedAnswer:
     eos = min(control.eos)
-    scripts: dict[Mode, Script] = {
-        "sequential": Script.sequential(tree, eos),
-        "forked": Script.forked(tree, control, eos),
+    scripts: dict[Mode, ForcedAnswer] = {
+        "sequential": ForcedAnswer.sequential(tree, eos),
+        "forked": ForcedAnswer.forked(tree, control, eos),
     }
     return ScriptedAnswer(answer.id, answer.category, prompt, scripts, _stats(tree, len(prompt)))
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from apar.bench.target import Target
+from apar.decoding.forced_answer import ForcedAnswer
+from apar.decoding.group import Group
 from apar.engine.engine import Engine
-from apar.engine.script import Script
-from apar.engine.sequence import Group
 from apar.errors import RunError
 from apar.tokens import ControlTokens
 from apar.tree import Node, ParagraphTree
@@ -82,7 +82,7 @@ def step_tree(threads: int, tail: int) -> ParagraphTree:
 
 def _time(engine: Engine, control: ControlTokens, threads: int, prompt: list[int]) -> _Timing:
     tree = step_tree(threads, PLAIN_STEPS)
-    script = Script.forked(tree, control, min(control.eos))
+    script = ForcedAnswer.forked(tree, control, min(control.eos))
     engine.pool.forget(range(engine.pool.num_blocks))
     group = engine.add(prompt, script.params(), script=script)
     seconds = _seconds_by_step(engine, group)

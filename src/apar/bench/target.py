@@ -13,14 +13,15 @@ from torch import nn
 
 from apar.bench.codec import Codec, load_codec, tokenizer_codec
 from apar.bench.shapes import random_model
+from apar.decoding.detokenize import Decode
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
-from apar.engine.detokenize import Decode
-from apar.engine.device import choose_device, choose_dtype
+from apar.engine.cache_budget import CacheBudget, memory_for_cache
 from apar.engine.engine import Engine
-from apar.engine.load import load
-from apar.engine.memory import CacheBudget, memory_for_cache, memory_for_weights
 from apar.errors import UserError
+from apar.models.device import choose_device, choose_dtype
+from apar.models.load import load
+from apar.models.memory import memory_for_weights
 from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
 
 

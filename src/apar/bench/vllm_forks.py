@@ -16,7 +16,7 @@ from apar.bench.steps import PLAIN_STEPS, step_tree
 from apar.bench.target import Target
 from apar.bench.vllm_plan import VllmPlan
 from apar.bench.vllm_teller import VllmTeller
-from apar.engine.script import Script
+from apar.decoding.forced_answer import ForcedAnswer
 from apar.errors import RunError, UserError
 from apar.tokens import ControlTokens
 from apar.tree import Node, ParagraphTree
@@ -97,7 +97,7 @@ class ForkBench:
             report()
         return fork_figures(forks), [_figures(count, seconds[count], seconds[1]) for count in self._crowds]
 
-    def _tell(self, script: Script) -> Sequence[Pass]:
+    def _tell(self, script: ForcedAnswer) -> Sequence[Pass]:
         return decoding(self.teller.tell([(self._prompt, script)], 1).passes)
 
 
@@ -131,8 +131,8 @@ def fork_figures(forks: Sequence[_Fork]) -> ForkFigures:
     return ForkFigures(len(forks), mean, mean - _OWN, max(computed) - _OWN, statistics.fmean(delays), max(delays))
 
 
-def _script(tree: ParagraphTree, control: ControlTokens) -> Script:
-    return Script.forked(tree, control, min(control.eos))
+def _script(tree: ParagraphTree, control: ControlTokens) -> ForcedAnswer:
+    return ForcedAnswer.forked(tree, control, min(control.eos))
 
 
 def _seconds(passes: Sequence[Pass], threads: int) -> float:

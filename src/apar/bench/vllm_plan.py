@@ -9,8 +9,8 @@ from typing import Any
 
 from vllm.platforms import current_platform
 
-from apar.backends.vllm.arguments import CPU_BLOCK
 from apar.backends.vllm.engine import ForkWay
+from apar.backends.vllm.engine_args import CPU_BLOCK
 from apar.bench.target import Target, kv_bytes_per_token
 from apar.errors import UserError
 

@@ -16,20 +16,20 @@ from typing import Any, Self
 
 from apar.backends.vllm.engine import VllmBackend
 from apar.backends.vllm.versions import require_vllm
-from apar.backends.vocabulary import Vocabulary
 from apar.bench.codec import Codec
 from apar.bench.passes import Pass, Passes
 from apar.bench.target import Target, model_folder_of
 from apar.bench.vllm_passes import PassLogger
 from apar.bench.vllm_plan import VllmPlan
-from apar.engine.script import Script
-from apar.engine.sequence import Group
+from apar.decoding.forced_answer import ForcedAnswer
+from apar.decoding.group import Group
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError, RunError
 from apar.events import Delta, Finished, Forked
 from apar.tokens import ControlTokens
 from apar.tree import Path as ThreadPath
 
-Scripted = tuple[Sequence[int], Script]
+Scripted = tuple[Sequence[int], ForcedAnswer]
 """A prompt's ids, and what is to be said to it."""
 
 
@@ -132,7 +132,7 @@ class VllmTeller:
                 pass
 
 
-def check_told(script: Script, group: Group, control: ControlTokens) -> None:
+def check_told(script: ForcedAnswer, group: Group, control: ControlTokens) -> None:
     """Raise RunError unless every thread of a decoded answer has said what its script says, to the last token."""
     told: dict[ThreadPath, list[int]] = defaultdict(list)
     for event in group.events:

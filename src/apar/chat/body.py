@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 from apar.tokens import Message
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from apar.assemble import Recording
-from apar.backends.remote.lines import DataLines
+from apar.backends.vllm_server.lines import DataLines
 from apar.chat.figures import Reply
 from apar.chat.refusals import refused_in_stream
 from apar.errors import RunError, TreeError

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from apar.backends.remote import refusals as remote
+from apar.backends.vllm_server import refusals as remote
 from apar.chat.responses import Response
 from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError, RunError
 

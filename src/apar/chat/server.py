@@ -8,13 +8,13 @@ from typing import Self
 
 import httpx
 
-from apar.backends.remote.connection import server_address
+from apar.backends.vllm_server.connection import server_address
 from apar.chat.body import chat_body
 from apar.chat.chunks import ChunkReader
 from apar.chat.figures import Reply
 from apar.chat.refusals import lost, refused
 from apar.chat.responses import Response
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RunError, UserError
 from apar.events import Event
 from apar.tokens import Message

@@ -9,7 +9,7 @@ from apar.assemble import Assembler
 from apar.chat.conversation import Conversation
 from apar.chat.figures import Figures
 from apar.chat.interrupts import Interrupts
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RunError, UserError
 from apar.events import Event
 from apar.tokens import Message

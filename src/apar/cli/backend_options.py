@@ -16,8 +16,8 @@ from apar.errors import UserError
 from apar.extras import require
 
 if TYPE_CHECKING:
-    from apar.backends.blocking import Blocking
-    from apar.backends.streams import Backend
+    from apar.backends.backend import Backend
+    from apar.backends.sync import SyncBackend
     from apar.backends.vllm.engine import ForkWay
     from apar.engine.llm import LLM
 
@@ -52,7 +52,7 @@ class Choice:
 
     def arguments(self, loading: dict[str, Any]) -> dict[str, Any]:
         """vLLM's engine arguments; raises UserError for options of the engine in process."""
-        from apar.backends.vllm.words import parse_options, read_config
+        from apar.backends.vllm.passthrough_flags import parse_options, read_config
 
         given = read_config(self.config) if self.config else {}
         given |= parse_options(self.words)
@@ -67,7 +67,7 @@ class BackendCommand(click.Command):
     """A command whose words `--vllm.NAME VALUE` go to vLLM as they are."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        from apar.backends.vllm.words import split_words
+        from apar.backends.vllm.passthrough_flags import split_words
 
         ctx.meta[_WORDS], rest = split_words(args, server=self.for_server(args))
         return super().parse_args(ctx, rest)
@@ -127,7 +127,7 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator[LLM | Blocking]:
+def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator[LLM | SyncBackend]:
     """The chosen engine with a model, closed at the end; raises what loading raises."""
     from rich.console import Console
 
@@ -137,10 +137,10 @@ def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator
     if choice.backend == _LOCAL:
         yield answering.load_llm(model, console, **loading)
         return
-    from apar.backends.blocking import Blocking
+    from apar.backends.sync import SyncBackend
 
     with answering.spinner(model, console):
-        engine = Blocking(backend_maker(model, choice, loading))
+        engine = SyncBackend(backend_maker(model, choice, loading))
     with engine:
         yield engine
 
@@ -152,9 +152,9 @@ def backend_maker(model: str, choice: Choice, loading: dict[str, Any]) -> Callab
     arguments = choice.arguments(loading)
     url = choice.url
     if url is not None:
-        from apar.backends.remote.engine import RemoteBackend
+        from apar.backends.vllm_server.engine import VllmServerBackend
 
-        return lambda: RemoteBackend(
+        return lambda: VllmServerBackend(
             model, url, served_model=choice.served_model, api_key=choice.api_key, ranks=choice.ranks or 1
         )
     from apar.backends.vllm.versions import require_vllm

@@ -14,7 +14,7 @@ from apar.cli.backend_options import BackendCommand, Choice, backend_options, op
 from apar.cli.chat_options import Address, address_options
 from apar.cli.model_options import model_options
 from apar.cli.sampling_options import sampling_options
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RequestError, UserError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apar.cli.model_options import model_options
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import UserError
 
 if TYPE_CHECKING:

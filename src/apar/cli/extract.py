@@ -140,7 +140,7 @@ def _with_progress(run: Run) -> dict[str, Any]:
 
 
 def _verify(run: Run, data: dict[str, Any], options: dict[str, Any]) -> None:
-    from apar.eval.independence import VerifyConfig, verify_file
+    from apar.verify.measure import VerifyConfig, verify_file
 
     config = VerifyConfig(min_parts=run.config.structure.min_parts, max_length=options["verify_length"])
     click.echo(f"apar: measuring the details with {options['verify']}", err=True)

@@ -14,13 +14,13 @@ import click
 from apar.cli.backend_options import BackendCommand, Choice, backend_options, open_engine
 from apar.cli.model_options import model_options
 from apar.cli.sampling_options import sampling_options
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from apar.backends.blocking import Blocking
+    from apar.backends.sync import SyncBackend
     from apar.cli.answering import AnswerStream
     from apar.engine.llm import LLM, Answer
 
@@ -92,7 +92,7 @@ def _trace_file(path: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _answer(llm: LLM | Blocking, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
+def _answer(llm: LLM | SyncBackend, question: str, params: SamplingParams, live: bool, as_json: bool) -> Answer:
     """Decode and print the answer."""
     from rich.console import Console
 
@@ -109,7 +109,7 @@ def _answer(llm: LLM | Blocking, question: str, params: SamplingParams, live: bo
     return answer
 
 
-def _answers(llm: LLM | Blocking, question: str, params: SamplingParams, as_json: bool) -> None:
+def _answers(llm: LLM | SyncBackend, question: str, params: SamplingParams, as_json: bool) -> None:
     """Decode several answers together and print one after the other."""
     from apar.cli.answering import numbers, write
 

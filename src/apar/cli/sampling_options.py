@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 
 _DEFAULTS = SamplingParams()

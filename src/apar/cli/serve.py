@@ -14,12 +14,12 @@ from click.core import ParameterSource
 from apar.cli.backend_options import BackendCommand, Choice, backend_maker, vllm_config_option, vllm_words
 from apar.cli.model_options import model_options
 from apar.cli.serve_options import OWN, Serving, serve_options
-from apar.engine.source import model_source
 from apar.errors import UserError
 from apar.extras import require
+from apar.models.model_source import model_source
 
 if TYPE_CHECKING:
-    from apar.backends.streams import Backend
+    from apar.backends.backend import Backend
     from apar.backends.vllm.engine import ForkWay
 
 _OWN_SERVER, _VLLM_SERVER = "apar", "vllm"
@@ -146,8 +146,8 @@ def _serve_by_vllm(model: str, name: str, choice: Choice, serving: Serving, load
     for option in OWN:
         if context.get_parameter_source(option) is not ParameterSource.DEFAULT:
             raise UserError(f"--{option.replace('_', '-')} is of our own server; leave out --server vllm")
+    from apar.backends.vllm.passthrough_flags import read_config, to_words
     from apar.backends.vllm.server import run_server, server_command
-    from apar.backends.vllm.words import read_config, to_words
 
     given = read_config(choice.config) if choice.config else {}
     given |= {"dtype": loading["dtype"]} if "dtype" in loading else {}

@@ -15,8 +15,8 @@ def torch_facts() -> Facts:
     """PyTorch's version, the device that the engine chooses, and the bytes that are free there and on the host."""
     import torch
 
-    from apar.engine.device import choose_device
-    from apar.engine.memory import free_bytes
+    from apar.models.device import choose_device
+    from apar.models.memory import free_bytes
 
     device = choose_device("auto")
     facts: Facts = {"version": torch.__version__, "device": device.type, "cpu": torch.backends.cpu.get_cpu_capability()}
@@ -60,8 +60,8 @@ def model_facts(model: str) -> Facts:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    from apar.engine.source import model_source, reason_of
     from apar.errors import ModelError
+    from apar.models.model_source import model_source, reason_of
     from apar.tokens import CHILD, FORK
 
     source = model_source(model)
@@ -94,7 +94,7 @@ def _unsupported(config: Any, name: str) -> str:
     from apar.errors import ModelError
 
     try:
-        from apar.engine.load import check_supported
+        from apar.models.load import check_supported
 
         check_supported(config, name)
     except (ModelError, ImportError) as error:  # without PyTorch a model can still be for a server

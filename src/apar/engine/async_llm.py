@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from apar.engine.answer import Answer, answers
-from apar.engine.intake import Intake, Request
+from apar.decoding.answer import Answer, answers
+from apar.decoding.params import Prompt, SamplingParams
+from apar.decoding.requests import Request, RequestBuilder
+from apar.decoding.statistics import EngineStatistics
+from apar.engine.engine_thread import EngineThread, PendingRequest
 from apar.engine.llm import LLM
-from apar.engine.params import Prompt, SamplingParams
-from apar.engine.service import Service, Ticket
-from apar.engine.statistics import EngineStatistics
 from apar.errors import AparError, RequestError, RunError
 from apar.events import Event
 
@@ -45,8 +45,8 @@ class AsyncLLM:
         self._engine = llm.engine
         # A copy, because the engine's thread decodes with the other one while prompts are encoded.
         self.tokenizer = copy.deepcopy(llm.tokenizer)
-        self._intake = Intake(self.tokenizer, llm.forks, llm.engine.check_request)
-        self._service = Service(llm.engine, max_waiting)
+        self._intake = RequestBuilder(self.tokenizer, llm.forks, llm.engine.check_request)
+        self._service = EngineThread(llm.engine, max_waiting)
         # For those who forget to close: the thread must not outlive this object, nor run while the program ends.
         self._close = weakref.finalize(self, self._service.close)
 
@@ -113,9 +113,9 @@ class AsyncLLM:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    def _submit(self, requests: Sequence[Request], silent: bool) -> list[Ticket]:
+    def _submit(self, requests: Sequence[Request], silent: bool) -> list[PendingRequest]:
         loop = asyncio.get_running_loop()
-        tickets = [Ticket(request, loop, silent) for request in requests]
+        tickets = [PendingRequest(request, loop, silent) for request in requests]
         self._service.submit(tickets)
         return tickets
 
@@ -128,7 +128,7 @@ class EventStream(AsyncIterator[Event]):
     Events are raw, as those of `LLM.stream`: to show text, feed them to an `Assembler(params.stop)`.
     """
 
-    def __init__(self, llm: AsyncLLM, ticket: Ticket) -> None:
+    def __init__(self, llm: AsyncLLM, ticket: PendingRequest) -> None:
         self._llm = llm  # which lives as long as anybody reads
         self._ticket = ticket
         self._events: deque[Event] = deque()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from apar.engine.prefixes import PrefixIndex
+from apar.engine.prefix_cache import PrefixCache
 from apar.errors import RunError
 
 
@@ -22,7 +22,7 @@ class BlockPool:
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self.prefixes = PrefixIndex(block_size)
+        self.prefixes = PrefixCache(block_size)
         self._counts = [0] * num_blocks
         self._free = list(reversed(range(num_blocks)))
         self._idle: dict[int, None] = {}

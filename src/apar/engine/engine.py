@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from apar.decoding.detokenize import Decode, Detokenizer
+from apar.decoding.forced_answer import ForcedAnswer
+from apar.decoding.group import Choice, Group, Thread
+from apar.decoding.lockstep import complete_step
+from apar.decoding.params import SamplingParams, fresh_seed
+from apar.decoding.requests import check_length
+from apar.decoding.statistics import EngineStatistics
 from apar.engine.blocks import BlockPool
-from apar.engine.detokenize import Decode, Detokenizer
-from apar.engine.intake import check_length
-from apar.engine.lockstep import complete_step
-from apar.engine.params import SamplingParams, fresh_seed
+from apar.engine.counters import Counters
+from apar.engine.forced import force_tokens
 from apar.engine.runner import Runner
 from apar.engine.sampler import Sampler
 from apar.engine.scheduler import Pass, Row, Scheduler
-from apar.engine.script import Script, follow
-from apar.engine.sequence import Choice, Group, Thread
-from apar.engine.statistics import Counters, EngineStatistics
 from apar.errors import AparError, RequestError, RunError
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
@@ -59,7 +61,7 @@ class Engine:
         self._suspects: list[Group] = []
 
     def add(
-        self, prompt: Sequence[int], params: SamplingParams, choice: int = 0, script: Script | None = None
+        self, prompt: Sequence[int], params: SamplingParams, choice: int = 0, script: ForcedAnswer | None = None
     ) -> Group:
         """Queue a request for one answer, the `choice` of those with its seed; `prompt` are token ids.
 
@@ -142,7 +144,7 @@ class Engine:
 
     def _run(self, work: Pass) -> tuple[list[Row], list[Choice | None]]:
         rows, logits = self._runner.run(work)
-        return rows, follow(rows, self._sampler.choose(rows, logits))
+        return rows, force_tokens(rows, self._sampler.choose(rows, logits))
 
     def _take_over(self, group: Group) -> None:
         """Complete the group's logical step if all its threads have sampled."""

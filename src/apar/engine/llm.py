@@ -6,17 +6,17 @@ import os
 from collections.abc import Generator, Sequence
 from typing import Any, Self
 
-from apar.engine.answer import Answer, BatchError, answers, outcome
+from apar.decoding.answer import Answer, BatchError, answers, outcome
+from apar.decoding.params import Prompt, SamplingParams
+from apar.decoding.requests import Request, RequestBuilder
+from apar.decoding.statistics import EngineStatistics
+from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
+from apar.engine.cache_budget import CacheBudget, memory_for_cache
 from apar.engine.engine import Engine
-from apar.engine.intake import Intake, Request
-from apar.engine.load import check_supported, load
-from apar.engine.memory import CacheBudget, memory_for_cache
-from apar.engine.params import Prompt, SamplingParams
-from apar.engine.statistics import EngineStatistics
 from apar.errors import ModelError
 from apar.events import Event
-from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
+from apar.models.load import check_supported, load
 
 __all__ = ["LLM", "Answer", "BatchError"]
 
@@ -26,7 +26,7 @@ class LLM:
 
     `model` is a folder, a hub id, or `demo`; `adapter` the folder or hub id of a LoRA adapter, merged into it.
     `dtype` `auto` is float32 on the CPU and the checkpoint's on a GPU; `quantize` "int8" or "int4" keeps the
-    weights in so many bits and computes in bfloat16, which does change answers (see `apar.engine.quantize`).
+    weights in so many bits and computes in bfloat16, which does change answers (see `apar.models.quantize`).
     `block_size`, `num_blocks`, `kv_memory` and `max_rows` size the cache (see `CacheBudget`). A path is as long
     as the model's positions and the whole cache allow, at most. At most `max_rows` threads share a forward
     pass. `graphs` are CUDA graphs, which only a GPU has: without them a pass launches its kernels one by one.
@@ -82,14 +82,16 @@ class LLM:
             raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
         model.eval()
         self.tokenizer = tokenizer
-        eos = end_tokens(tokenizer, _generation_eos(model))
-        control = _control_tokens(model, tokenizer, name)
+        vocabulary = Vocabulary.of(tokenizer, getattr(model, "generation_config", None))
+        control, eos = vocabulary.control, vocabulary.eos
+        if control is not None and max(control.fork, control.child) >= model.config.vocab_size:
+            raise ModelError(f"the tokenizer of {name} has control tokens that the model has no rows for")
         self.forks = control is not None
         blocks = budget.blocks_for(model)
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
             self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows, graphs=graphs)
-        self._intake = Intake(tokenizer, self.forks, self.engine.check_request)
+        self._intake = RequestBuilder(tokenizer, self.forks, self.engine.check_request)
 
     @property
     def context(self) -> int:
@@ -148,20 +150,3 @@ class LLM:
     def _decode(self, ids: list[int]) -> str:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-
-def _control_tokens(model: Any, tokenizer: Any, name: str) -> ControlTokens | None:
-    """The control tokens of a model that was trained to fork; None of another, which decodes sequentially."""
-    if not {FORK, CHILD} <= set(tokenizer.get_added_vocab()):
-        return None
-    control = ControlTokens.of(tokenizer, _generation_eos(model))
-    if max(control.fork, control.child) >= model.config.vocab_size:
-        raise ModelError(f"the tokenizer of {name} has control tokens that the model has no rows for")
-    return control
-
-
-def _generation_eos(model: Any) -> list[int]:
-    """The end-of-sequence ids that the model's generation config names."""
-    config = getattr(model, "generation_config", None)
-    eos = getattr(config, "eos_token_id", None)
-    return [eos] if isinstance(eos, int) else list(eos or ())

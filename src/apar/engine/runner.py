@@ -9,14 +9,14 @@ from torch import Tensor
 
 from apar.engine.attention import NAME, Attention, Layout, PagedInputs, PreparedAttention
 from apar.engine.batch import Batch, lay_out
+from apar.engine.block_tables import TableAttention
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache
 from apar.engine.gpu import CudaGraphs, StaticPasses, TritonAttention
 from apar.engine.gpu.graphs import Capture
 from apar.engine.native import NativeAttention, fuse, pack_linears
-from apar.engine.portable import PortableAttention
 from apar.engine.scheduler import Pass, Row
-from apar.engine.tables import TableAttention
+from apar.engine.torch_attention import TorchAttention
 from apar.engine.transfer import send
 
 
@@ -46,7 +46,7 @@ class Runner:
             pack_linears(model)
             fuse(model, self.cache.dtype)
             return NativeAttention(self.cache)
-        return PortableAttention(self.cache)
+        return TorchAttention(self.cache)
 
     def record(self, attention: TableAttention, capture: Capture) -> None:
         """From now on run passes of single tokens in fixed shapes, through what `capture` returns."""

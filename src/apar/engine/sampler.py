@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apar.engine.fork import may_end, may_fork
-from apar.engine.params import SamplingParams
+from apar.decoding.grammar import may_end, may_fork
+from apar.decoding.group import Choice
+from apar.decoding.params import SamplingParams
 from apar.engine.penalties import adjust
 from apar.engine.scheduler import Row
-from apar.engine.sequence import Choice
 from apar.events import TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import Path

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from apar.engine.admission import Foresight, blocks_needed
+from apar.decoding.group import Group, Thread
 from apar.engine.blocks import BlockPool
-from apar.engine.prefixes import ROOT
-from apar.engine.sequence import Group, Thread
+from apar.engine.growth import GrowthEstimator, blocks_needed
+from apar.engine.prefix_cache import ROOT
 
-PATIENCE = 256
+STARVATION_LIMIT = 256
 """Passes in a row that may go by without a row of a group; then it comes before all others, once."""
 
 
@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirror:
+class DuplicateWrite:
     """The token that `thread` is fed in this pass at path index `index` is also written to `slot`."""
 
     thread: Thread
@@ -62,7 +62,7 @@ class Pass:
 
     rows: dict[Thread, Row] = field(default_factory=dict)
     copies: list[tuple[int, int]] = field(default_factory=list)
-    mirrors: list[Mirror] = field(default_factory=list)
+    mirrors: list[DuplicateWrite] = field(default_factory=list)
     tokens: int = 0
     reserved: int | None = None
     openings: set[tuple[int, ...]] = field(default_factory=set)
@@ -75,7 +75,7 @@ class Pass:
 class Scheduler:
     """Fills passes by priority and then in order of arrival, and within a group in path order.
 
-    A group that got no row in `PATIENCE` passes comes first, once. At most `max_rows` threads run in a pass,
+    A group that got no row in `STARVATION_LIMIT` passes comes first, once. At most `max_rows` threads run in a pass,
     with `max_tokens` tokens: a longer prompt is fed in chunks, beside the threads that are fed one token.
 
     When blocks are short, the last group gives all of its blocks back, and where there is only one group, its
@@ -86,7 +86,7 @@ class Scheduler:
     max_rows: int
     max_tokens: int
     preemptions: int = 0
-    foresight: Foresight = field(default_factory=Foresight)
+    foresight: GrowthEstimator = field(default_factory=GrowthEstimator)
 
     def plan(self, groups: Sequence[Group], alone: bool = False) -> Pass:
         """The next pass; it has a row whenever a group is unfinished. `groups` are in order of arrival.
@@ -271,7 +271,7 @@ class Scheduler:
             work.copies.append((block, target))
         for index in range(max(first, stored), length):
             slot = target * self.pool.block_size + index % self.pool.block_size
-            work.mirrors.append(Mirror(source, index, slot))
+            work.mirrors.append(DuplicateWrite(source, index, slot))
 
     def _make_room(self, count: int, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
         """Preempt `later` groups, then threads of this one, until `count` blocks are free; whether they are."""
@@ -308,6 +308,6 @@ def _singles(groups: Sequence[Group], work: Pass) -> int:
 
 def _in_order(groups: Sequence[Group]) -> Sequence[Group]:
     """By priority, and in order of arrival; before them those that were passed over too often."""
-    if not any(group.params.priority or group.passed_over >= PATIENCE for group in groups):
+    if not any(group.params.priority or group.passed_over >= STARVATION_LIMIT for group in groups):
         return groups
-    return sorted(groups, key=lambda group: (group.passed_over < PATIENCE, -group.params.priority))
+    return sorted(groups, key=lambda group: (group.passed_over < STARVATION_LIMIT, -group.params.priority))

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from apar.data.mix import Example
-from apar.engine.load import load
 from apar.errors import UserError
 from apar.eval.plan import Plan
+from apar.models.load import load
 from apar.train.losses import held_out_loss
 from apar.train.stream import Encoder
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from apar.data.mix import Example
+from apar.decoding.params import SamplingParams
 from apar.engine.llm import LLM, Answer
-from apar.engine.params import SamplingParams
 from apar.eval.plan import Plan
 
 LISTS = ("ordered_list", "bullet_list")

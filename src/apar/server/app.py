@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from apar.backends.streams import Backend
-from apar.engine.statistics import EngineStatistics
+from apar.backends.backend import Backend
+from apar.decoding.statistics import EngineStatistics
 from apar.server.api import api_routes
 from apar.server.counting import Counting
 from apar.server.desk import Desk

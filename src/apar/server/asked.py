@@ -7,8 +7,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from apar.backends.streams import Backend
-from apar.engine.params import Prompt, RawPrompt, SamplingParams
+from apar.backends.backend import Backend
+from apar.decoding.params import Prompt, RawPrompt, SamplingParams
 from apar.errors import ContextError
 from apar.server.forms import ChatForm, CompletionForm, Form
 from apar.server.protocol.chat import ChatRequest

@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from apar.engine.statistics import EngineStatistics
+from apar.decoding.statistics import EngineStatistics
 
 
 class EngineCollector(Collector):

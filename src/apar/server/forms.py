@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
 from apar.server.logprobs import LEAST, Placed, placed_logprobs
 from apar.server.token_text import TokenTexts
 

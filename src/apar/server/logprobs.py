@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apar.assemble import Reader, Recording
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
 from apar.events import Delta, Event, TokenLogprob
 
 LEAST = -9999.0

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from apar.engine.answer import Answer, Mode
-from apar.engine.statistics import EngineStatistics
+from apar.decoding.answer import Answer, Mode
+from apar.decoding.statistics import EngineStatistics
 from apar.server.engine_metrics import EngineCollector
 
 Reason = Literal["busy", "unready", "key", "large", "slow", "type", "path", "request"]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from apar.backends.streams import Backend
+from apar.backends.backend import Backend
 from apar.errors import AparError, RunError
 from apar.server.errors import unavailable
 from apar.server.health import Health

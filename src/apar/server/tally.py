@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
 from apar.server.metrics import Metrics
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apar.engine.answer import Answer
+from apar.decoding.answer import Answer
 
 
 def usage(answers: Sequence[Answer]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from typing import Any, TextIO
 import torch
 
 from apar.data.mix import Selection, read_all, select
-from apar.engine.device import choose_device
 from apar.errors import RunError, UserError
+from apar.models.device import choose_device
 from apar.train.checkpoint import load_checkpoint, replace_folder, save_checkpoint
 from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
 from apar.train.optimizer import learning_rate, make_optimizers

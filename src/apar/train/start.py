@@ -45,7 +45,7 @@ def prepare(recipe: Recipe, examples: Sequence[Example]) -> Start:
 
 
 def _from_model(name: str, length: int) -> Start:
-    from apar.engine.load import load
+    from apar.models.load import load
 
     model, tokenizer = load(name, dtype="float32", device="cpu")
     check_window(model.config, name, length)

@@ -23,9 +23,9 @@ from typing import Any
 from unittest import mock
 
 from apar.assemble import Assembler
-from apar.backends.vllm.arguments import SCHEDULER
-from apar.backends.vllm.options import MAX_DEPTH, MAX_THREADS
-from apar.engine.params import SamplingParams
+from apar.backends.vllm.engine_args import SCHEDULER
+from apar.backends.vllm.request_options import MAX_DEPTH, MAX_THREADS
+from apar.decoding.params import SamplingParams
 from tests.backends.vllm.tiny import CONTEXT, control, forking_model, texts
 from tests.engine.tiny import random_prompt
 from tests.oracle import Oracle

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from apar.backends.vllm.engine import VllmBackend
-from apar.engine.intake import Request
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
 from apar.errors import RequestError, RunError
 from apar.events import Delta, Event, Forked
 from apar.tree import ROOT

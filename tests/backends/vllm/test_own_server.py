@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from apar.backends.vllm.engine import VllmBackend
+from apar.decoding.params import SamplingParams
 from apar.engine.llm import LLM
-from apar.engine.params import SamplingParams
 from tests.backends.vllm.tiny import CONTEXT, forking_model
 from tests.server.serving import Site, serving, wait_for
 

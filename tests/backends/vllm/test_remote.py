@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from apar.backends.remote import RemoteBackend
-from apar.engine.answer import Answer
-from apar.engine.intake import Request
-from apar.engine.params import SamplingParams
+from apar.backends.vllm_server import VllmServerBackend
+from apar.decoding.answer import Answer
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
 from apar.errors import RequestError
 from tests.backends.vllm.served import vllm_server
 from tests.backends.vllm.tiny import CONTEXT, control, forking_model, texts
@@ -36,7 +36,7 @@ class Server:
         """The answers, all asked for at once."""
 
         async def ask() -> list[Answer]:
-            async with RemoteBackend(self.folder, self.url, priorities=True, **options) as backend:
+            async with VllmServerBackend(self.folder, self.url, priorities=True, **options) as backend:
                 return await asyncio.gather(*(_read(backend, request) for request in requests))
 
         return asyncio.run(ask())
@@ -48,7 +48,7 @@ class Server:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name + "{"))
 
 
-async def _read(backend: RemoteBackend, request: Request) -> Answer:
+async def _read(backend: VllmServerBackend, request: Request) -> Answer:
     async with backend._stream(request) as stream:
         async for _ in stream:
             pass
@@ -139,7 +139,7 @@ def test_closed_streams_are_aborted_by_the_server(server: Server) -> None:
     params = SamplingParams(max_tokens=100, fork=False, logit_bias=dict.fromkeys(control().eos, -100.0))
 
     async def leave() -> None:
-        async with RemoteBackend(server.folder, server.url) as backend:
+        async with VllmServerBackend(server.folder, server.url) as backend:
             streams = [backend._stream(Request([5, 6, 7], params)) for _ in range(60)]
             await asyncio.gather(*(anext(stream) for stream in streams))
             await asyncio.gather(*(stream.aclose() for stream in streams))

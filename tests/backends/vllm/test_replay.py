@@ -14,10 +14,9 @@ import torch
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, MoveDirectionality
 
-from apar.backends.conductor import Run
 from apar.backends.vllm.engine import VllmBackend
-from apar.backends.vllm.options import SAMPLED, SCRIPT, THREAD
-from apar.backends.vllm.replay import ScriptProcessor, thread_arguments, tree_arguments
+from apar.backends.vllm.forced_tokens import ForcedTokenProcessor, thread_arguments, tree_arguments
+from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
 from apar.bench.answers import BenchAnswer
 from apar.bench.codec import Codec
 from apar.bench.passes import decoding
@@ -26,7 +25,8 @@ from apar.bench.vllm_forks import FORKS, LEAD, fork_figures, fork_tree, forks_of
 from apar.bench.vllm_plan import VllmPlan
 from apar.bench.vllm_player import VllmPlayer
 from apar.bench.vllm_teller import VllmTeller, check_told
-from apar.engine.script import Script
+from apar.decoding.coordinator import SequenceRequest
+from apar.decoding.forced_answer import ForcedAnswer
 from apar.errors import RequestError, RunError, UserError
 from apar.tokens import ControlTokens
 from apar.tree import Node, ParagraphTree
@@ -44,11 +44,11 @@ def params(**extra: Any) -> SamplingParams:
     return SamplingParams(extra_args=extra)
 
 
-def processor() -> ScriptProcessor:
-    return ScriptProcessor(None, torch.device("cpu"), False)
+def processor() -> ForcedTokenProcessor:
+    return ForcedTokenProcessor(None, torch.device("cpu"), False)
 
 
-def chosen(one: ScriptProcessor, rows: int) -> list[int]:
+def chosen(one: ForcedTokenProcessor, rows: int) -> list[int]:
     """What each row takes, where the model would take token 0."""
     logits = torch.zeros(rows, 12)
     logits[:, 0] = 50.0
@@ -76,7 +76,7 @@ def test_each_row_takes_the_token_of_its_place_and_rows_without_a_script_are_lef
 def test_by_slots_too_each_row_takes_the_token_of_its_place() -> None:
     """As the newer model runner has it: slots are used again, and their rows differ from pass to pass."""
     states = SimpleNamespace(prompt_len=SimpleNamespace(np=np.array([4, 6, 9])))
-    one = ScriptProcessor(SimpleNamespace(speculative_config=None), states)
+    one = ForcedTokenProcessor(SimpleNamespace(speculative_config=None), states)
     script = {"0": [7, 5, 6], "0.1": [4, 3]}
     assert one.add_request(0, params(**{SCRIPT: script}))
     assert one.add_request(2, params(**{SCRIPT: script, THREAD: [0, 1], SAMPLED: 1}))
@@ -96,7 +96,7 @@ def test_by_slots_too_each_row_takes_the_token_of_its_place() -> None:
 
 def test_drafts_are_refused() -> None:
     with pytest.raises(ValueError, match="leave out speculative_config"):
-        ScriptProcessor(SimpleNamespace(speculative_config=object()), None)
+        ForcedTokenProcessor(SimpleNamespace(speculative_config=object()), None)
 
 
 def test_nothing_is_left_to_the_others_at_any_temperature() -> None:
@@ -110,12 +110,12 @@ def test_nothing_is_left_to_the_others_at_any_temperature() -> None:
 @pytest.mark.parametrize("script", [[1], {"0": 3}, {"0": ["a"]}, {"0": [-1]}])
 def test_what_is_no_script_is_refused(script: Any) -> None:
     with pytest.raises(ValueError, match="is not an object that has for every thread"):
-        ScriptProcessor.validate_params(params(**{SCRIPT: script}))
+        ForcedTokenProcessor.validate_params(params(**{SCRIPT: script}))
 
 
 def test_a_thread_is_sent_with_its_own_script_only() -> None:
-    script = Script.forked(TREE, CONTROL, EOS)
-    run = Run(3, (0, 1), (1, 2, 8), 1, 10, frozenset(), 0, False)
+    script = ForcedAnswer.forked(TREE, CONTROL, EOS)
+    run = SequenceRequest(3, (0, 1), (1, 2, 8), 1, 10, frozenset(), 0, False)
     assert thread_arguments(script, run) == {SCRIPT: {"0.1": [6, EOS]}, THREAD: [0, 1], SAMPLED: 1}
     threads = {"0": [1, 2, 3, 7, 2, 1, 7, 4, 3, EOS], "0.0": [5] * 20 + [EOS], "0.1": [6, EOS]}
     assert tree_arguments(script) == {SCRIPT: threads}
@@ -124,7 +124,7 @@ def test_a_thread_is_sent_with_its_own_script_only() -> None:
 def test_an_answer_that_was_not_told_as_it_is_is_an_error() -> None:
     group: Any = SimpleNamespace(name="request 5", events=[])
     with pytest.raises(RunError, match=r"request 5 was not told as its script says, in thread \(0,\)"):
-        check_told(Script.forked(TREE, CONTROL, EOS), group, CONTROL)
+        check_told(ForcedAnswer.forked(TREE, CONTROL, EOS), group, CONTROL)
 
 
 # From here on with one real vLLM, which forks both ways.
@@ -188,7 +188,7 @@ def test_a_load_is_counted_and_keeps_to_its_concurrency(player: VllmPlayer, way:
 
 
 def test_a_small_cache_preempts_and_answers_all_the_same(player: VllmPlayer, way: str) -> None:
-    script = Script.sequential(ParagraphTree(Node("", tokens=(5,) * 200)), min(player._teller._control.eos))
+    script = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 200)), min(player._teller._control.eos))
     told = player._teller.tell([(PROMPT, script)] * 6, 6)
     assert sum(one.resumed for one in told.passes) > 0
     assert max(one.blocks for one in told.passes) <= 24
@@ -196,7 +196,7 @@ def test_a_small_cache_preempts_and_answers_all_the_same(player: VllmPlayer, way
 
 def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
     control = player._teller._control
-    script = Script.forked(fork_tree(FORKS, LEAD), control, min(control.eos))
+    script = ForcedAnswer.forked(fork_tree(FORKS, LEAD), control, min(control.eos))
     figures = fork_figures(forks_of(decoding(player._teller.tell([(PROMPT, script)], 1).passes)))
     assert figures.forks == FORKS
     if way == "core":
@@ -209,7 +209,7 @@ def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
 
 def test_what_cannot_be_told_whole_is_refused(player: VllmPlayer) -> None:
     teller: VllmTeller = player._teller
-    long = Script.sequential(ParagraphTree(Node("", tokens=(5,) * 380)), min(teller._control.eos))
+    long = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 380)), min(teller._control.eos))
     with pytest.raises(RequestError, match="the script needs 411 and the context is 400"):
         teller.tell([(PROMPT, long)], 1)
     backend: VllmBackend = teller._backend

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from tests.backends.vllm.serving import serving
 from tests.backends.vllm.tiny import CONTEXT, control, forking_model, texts
 from tests.oracle import Oracle
@@ -133,11 +133,11 @@ def test_a_key_is_asked_for(client: httpx.Client) -> None:
 
 
 def test_a_client_that_forks_by_itself_gets_its_threads_alone(client: httpx.Client, model: tuple[Path, Any]) -> None:
-    from apar import RemoteBackend
-    from apar.backends.blocking import Blocking
-    from apar.engine.intake import Request
+    from apar import VllmServerBackend
+    from apar.backends.sync import SyncBackend
+    from apar.decoding.requests import Request
 
-    with Blocking(lambda: RemoteBackend(model[0], str(client.base_url), api_key=KEY)) as engine:
+    with SyncBackend(lambda: VllmServerBackend(model[0], str(client.base_url), api_key=KEY)) as engine:
         backend: Any = engine.backend
 
         async def ask() -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from apar.backends.vllm.words import parse_options, read_config, split_words, to_words
+from apar.backends.vllm.passthrough_flags import parse_options, read_config, split_words, to_words
 from apar.errors import ConfigError, UserError
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from apar.engine.attention import Attention, Layout, Scores
 from apar.engine.batch import lay_out
 from apar.engine.cache import CacheShape, PagedCache
-from apar.engine.scheduler import Mirror, Pass, Row
+from apar.engine.scheduler import DuplicateWrite, Pass, Row
 from tests import device
 from tests.engine.states import new_group
 
@@ -62,7 +62,7 @@ def make_scene(
         work.rows[thread] = Row(group, thread, begin, end, False)
     if mirror:
         row = next(iter(work.rows.values()))
-        work.mirrors.append(Mirror(row.thread, row.begin, free.pop() * block_size))
+        work.mirrors.append(DuplicateWrite(row.thread, row.begin, free.pop() * block_size))
     batch = lay_out(work, block_size)
     written = None if batch.written is None else torch.tensor(batch.written, device=place)
     layout = Layout(batch.rows, batch.offsets, torch.tensor(batch.slots, device=place), written)

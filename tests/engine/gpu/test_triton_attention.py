@@ -13,7 +13,7 @@ import torch
 
 from apar.engine.attention import Scores
 from apar.engine.gpu.triton_attention import TritonAttention
-from apar.engine.portable import PortableAttention
+from apar.engine.torch_attention import TorchAttention
 from tests import device
 from tests.engine.gpu.passes import Heads, Scene, make_scene
 from tests.engine.random_lives import compare_with, make_case, make_engine
@@ -30,7 +30,7 @@ DTYPES = [torch.float32, torch.float16, pytest.param(torch.bfloat16, marks=needs
 
 def assert_equal_to_portable(scene: Scene, scores: Scores) -> None:
     heads = scene.query.shape[1]
-    expected, cache = scene.attend(PortableAttention(scene.cache), scores)
+    expected, cache = scene.attend(TorchAttention(scene.cache), scores)
     output, own_cache = scene.attend(TritonAttention(scene.cache, heads), scores)
     tolerance = TOLERANCE[scene.query.dtype]
     torch.testing.assert_close(output, expected, atol=tolerance, rtol=tolerance)

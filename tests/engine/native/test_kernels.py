@@ -11,9 +11,9 @@ from torch import nn
 
 from apar.engine.native import fuse, pack_linears
 from apar.engine.native.build import available
-from apar.engine.native.fuse import FusedFeedForward, FusedNorm
+from apar.engine.native.fused_modules import FusedFeedForward, FusedNorm
 from apar.engine.native.linear import PackedLinear
-from apar.engine.quantize import Int8Linear, quantize_model
+from apar.models.quantize import Int8Linear, quantize_model
 from tests.engine.tiny import FAMILIES, tiny_model
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C++ compiler")

@@ -11,7 +11,7 @@ from apar.assemble import tree_of
 from apar.chat.conversation import Conversation
 from apar.chat.server import Server
 from apar.chat.session import Session
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.errors import ContextError, RequestError
 from apar.events import Event, Started
 from tests.server.demo import KEY, MODEL, Demo

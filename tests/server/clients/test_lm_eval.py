@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from apar.decoding.params import Prompt, RawPrompt, SamplingParams
 from apar.demo import model_folder
 from apar.engine.llm import LLM
-from apar.engine.params import Prompt, RawPrompt, SamplingParams
 from tests.server.clients.commands import run_command
 from tests.server.demo import KEY, MODEL, Demo
 

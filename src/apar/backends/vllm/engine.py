@@ -14,28 +14,29 @@ from vllm import SamplingParams as VllmParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from apar.backends.conductor import Run, Sampled
-from apar.backends.groups import Groups
-from apar.backends.ranks import Ranks
-from apar.backends.sequences import decode_forked, mark_times
-from apar.backends.streams import GroupBackend
-from apar.backends.vllm.arguments import (
+from apar.backends.backend import BaseBackend
+from apar.backends.data_parallel import DataParallelRouter
+from apar.backends.sequence_engine import decode_forked, mark_times
+from apar.backends.vllm.engine_args import (
     NO_PREFIX_CACHING,
     arguments_of_ids,
     arguments_of_scripts,
     engine_arguments,
 )
 from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
-from apar.backends.vllm.steps import StepReader
+from apar.backends.vllm.step_decoder import StepDecoder
 from apar.backends.vllm.versions import core_supported, require_vllm
-from apar.backends.vocabulary import Vocabulary
-from apar.engine.intake import Intake, Request
-from apar.engine.params import SamplingParams
-from apar.engine.script import Script
-from apar.engine.sequence import Group
-from apar.engine.source import model_source
+from apar.decoding.answer_factory import AnswerFactory
+from apar.decoding.coordinator import Sampled, SequenceRequest
+from apar.decoding.forced_answer import ForcedAnswer
+from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request, RequestBuilder
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RequestError, RunError, UserError
 from apar.events import Event
+from apar.models.model_source import model_source
+from apar.models.vocabulary import load_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ ForkWay = Literal["core", "requests"]
 """Where forks are carried out: by a scheduler class inside vLLM's core, or outside by requests of their own."""
 
 
-class VllmBackend(GroupBackend):
+class VllmBackend(BaseBackend):
     """A model that vLLM runs, decoding the parts of an answer in parallel.
 
     `model` is a folder, a hub id, or `demo`; `fork` the way in which forks are carried out, by default "core"
@@ -66,7 +67,7 @@ class VllmBackend(GroupBackend):
     ) -> None:
         version = require_vllm().version
         source = model_source(model)
-        vocabulary = vocabulary or Vocabulary.load(source)
+        vocabulary = vocabulary or load_vocabulary(source)
         self.fork = _fork_way(fork, version)
         if vocabulary.given:
             options = arguments_of_ids(options, vocabulary.control)
@@ -78,7 +79,7 @@ class VllmBackend(GroupBackend):
         self._closed = False
         config = self._engine.vllm_config
         described = config.model_config
-        groups = Groups(
+        groups = AnswerFactory(
             self.tokenizer,
             vocabulary.control,
             vocabulary.eos,
@@ -89,11 +90,13 @@ class VllmBackend(GroupBackend):
         self._prioritised = config.scheduler_config.policy == "priority"
         self._vocabulary, self._groups, self._scripts = vocabulary, groups, scripts
         self._requests = itertools.count()
-        self._ranks = Ranks(config.parallel_config.data_parallel_size)
+        self._ranks = DataParallelRouter(config.parallel_config.data_parallel_size)
         if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
             self.close()
             raise ModelError(NO_PREFIX_CACHING)
-        super().__init__(Intake(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode)
+        super().__init__(
+            RequestBuilder(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode
+        )
 
     @property
     def failure(self) -> str | None:
@@ -110,7 +113,7 @@ class VllmBackend(GroupBackend):
             self._engine.output_processor.propagate_error(EngineDeadError())
             self._engine.shutdown()
 
-    def scripted(self, prompt: Sequence[int], script: Script) -> Group:
+    def scripted(self, prompt: Sequence[int], script: ForcedAnswer) -> Group:
         """An answer that is given, for `decode`: what its threads are to say.
 
         Raises RequestError for one that cannot be told whole, UserError where the backend was made without `scripts`.
@@ -148,7 +151,7 @@ class VllmBackend(GroupBackend):
 
     async def _decode_tree(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """One request, whose threads the core decodes."""
-        reader = StepReader(group)
+        reader = StepDecoder(group)
         told = 0
         params = tree_params(group)
         async with aclosing(self._ask(group, group.threads[0].tokens, params, self._priority(group))) as pieces:
@@ -201,7 +204,7 @@ class _Threads:
     def __init__(self, backend: VllmBackend, rank: int | None) -> None:
         self._backend, self._rank = backend, rank
 
-    async def decode(self, group: Group, run: Run) -> AsyncGenerator[Sequence[Sampled], None]:
+    async def decode(self, group: Group, run: SequenceRequest) -> AsyncGenerator[Sequence[Sampled], None]:
         backend = self._backend
         params = thread_params(group, run, backend._vocabulary)
         priority = backend._priority(group, child=run.number > 0)

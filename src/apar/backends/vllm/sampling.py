@@ -8,17 +8,17 @@ from typing import Any
 from vllm import SamplingParams as VllmParams
 from vllm.sampling_params import RequestOutputKind
 
-from apar.backends.conductor import Run
-from apar.backends.vllm.options import ALONE, CHOICE, MAX_DEPTH, MAX_THREADS, ORDER, STEPS
-from apar.backends.vllm.replay import thread_arguments, tree_arguments
-from apar.backends.vllm.requests import restrict
-from apar.backends.vocabulary import Vocabulary
-from apar.engine.sequence import Group
+from apar.backends.vllm.forced_tokens import thread_arguments, tree_arguments
+from apar.backends.vllm.request_options import ALONE, CHOICE, MAX_DEPTH, MAX_THREADS, ORDER, STEPS
+from apar.backends.vllm.thread_requests import restrict
+from apar.decoding.coordinator import SequenceRequest
+from apar.decoding.group import Group
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import RequestError
 from apar.events import TokenLogprob
 
 
-def thread_params(group: Group, run: Run, vocabulary: Vocabulary) -> VllmParams:
+def thread_params(group: Group, run: SequenceRequest, vocabulary: Vocabulary) -> VllmParams:
     """The parameters of a run as a request of its own: what is banned are vLLM's bad words.
 
     They are told as text where vLLM has the tokenizer to read them, else as ids.

@@ -18,14 +18,14 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine import EngineCoreOutput, FinishReason
 from vllm.v1.request import Request, RequestStatus
 
-from apar.backends.conductor import Run
-from apar.backends.vllm.arguments import NO_PREFIX_CACHING
+from apar.backends.vllm.block_handover import BlockHandover, ForkCosts
 from apar.backends.vllm.control import control_ids
-from apar.backends.vllm.options import ALONE, ForkOptions
-from apar.backends.vllm.requests import can_fork, check_words, ends, request_of, restrict
-from apar.backends.vllm.sharing import BlockSharing, ForkCosts
-from apar.backends.vllm.tree import CoreTree
+from apar.backends.vllm.engine_args import NO_PREFIX_CACHING
+from apar.backends.vllm.forked_request import ForkedRequest
+from apar.backends.vllm.request_options import ALONE, ForkOptions
+from apar.backends.vllm.thread_requests import can_fork, check_words, ends, request_of, restrict
 from apar.backends.vllm.versions import core_supported
+from apar.decoding.coordinator import SequenceRequest
 from apar.errors import ModelError, RequestError, RunError
 from apar.tokens import ControlTokens
 
@@ -51,8 +51,8 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
                 "forks in the core are off: what a worker tells of a whole sequence cannot be told of threads"
             )
         # By the id of the request of every run, and of the root until the answer is complete.
-        self._trees: dict[str, CoreTree] = {}
-        self._sharing = BlockSharing(self)
+        self._trees: dict[str, ForkedRequest] = {}
+        self._sharing = BlockHandover(self)
         # Requests that ask for what there is not, and what that is.
         self._invalid: dict[str, str] = {}
 
@@ -86,7 +86,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             request.sampling_params = restrict(request.sampling_params, [self._child_id, self._fork_id])
             return
         control = ControlTokens(self._fork_id, self._child_id, ends(request))
-        tree = CoreTree(request, options, control, self.max_model_len)
+        tree = ForkedRequest(request, options, control, self.max_model_len)
         [run] = tree.orders().begin
         tree.adopt(run)
         self._trees[request.request_id] = tree
@@ -110,7 +110,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         return ended + self._roots_without_run(trees, {request.request_id for request in ended}, finished_status)
 
     def _roots_without_run(
-        self, trees: set[CoreTree], ended: set[str], finished_status: RequestStatus
+        self, trees: set[ForkedRequest], ended: set[str], finished_status: RequestStatus
     ) -> list[Request]:
         """The roots that vLLM itself does not know any more, and whose clients have yet to be told."""
         roots = [tree.root for tree in trees if tree.root.request_id not in ended]
@@ -138,7 +138,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     def _gather(self, eco: Any) -> set[str]:
         """Put the trees' outputs in place of their runs'; return the ids of the answers that are complete."""
         kept: list[EngineCoreOutput] = []
-        touched: dict[str, CoreTree] = {}
+        touched: dict[str, ForkedRequest] = {}
         for output in eco.outputs:
             tree = self._trees.get(output.request_id)
             if tree is not None:
@@ -156,7 +156,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         eco.outputs = kept
         return {root for root, tree in touched.items() if tree.done}
 
-    def _take(self, tree: CoreTree, output: EngineCoreOutput) -> None:
+    def _take(self, tree: ForkedRequest, output: EngineCoreOutput) -> None:
         if output.request_id not in tree.runs:  # it was to end
             return
         self._sharing.begun(output.request_id)
@@ -178,7 +178,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             super().finish_requests(output.request_id, RequestStatus.FINISHED_ERROR)
         return EngineCoreOutput(output.request_id, [], finish_reason=FinishReason.ERROR)
 
-    def _obey(self, tree: CoreTree) -> None:
+    def _obey(self, tree: ForkedRequest) -> None:
         """Carry out the orders of a tree."""
         under_way = dict(tree.runs)
         orders = tree.orders()
@@ -194,7 +194,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         for run in reversed(orders.begin):
             self._begin(tree, run)
 
-    def _begin(self, tree: CoreTree, run: Run) -> None:
+    def _begin(self, tree: ForkedRequest, run: SequenceRequest) -> None:
         """Queue a request for a run, before those that have yet to begin."""
         request = request_of(tree, run)
         parent = tree.request_of(run.parent)
@@ -231,7 +231,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         for request in requests:
             self.kv_holding_waiting.add_request(request)
 
-    def _forget(self, tree: CoreTree) -> None:
+    def _forget(self, tree: ForkedRequest) -> None:
         for request in tree.request_ids():
             self._trees.pop(request, None)
             self._sharing.forget(request)

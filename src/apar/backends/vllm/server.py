@@ -7,12 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from apar.backends.vllm.arguments import CPU_BLOCK, SCHEDULER
+from apar.backends.vllm.engine_args import CPU_BLOCK, SCHEDULER
+from apar.backends.vllm.passthrough_flags import PREFIX
 from apar.backends.vllm.versions import core_supported, require_vllm
-from apar.backends.vllm.words import PREFIX
-from apar.backends.vocabulary import Vocabulary
-from apar.engine.source import model_source
 from apar.errors import UserError
+from apar.models.model_source import model_source
+from apar.models.vocabulary import load_vocabulary
 from apar.tokens import ControlTokens
 
 _MODULE = "vllm.entrypoints.openai.api_server"
@@ -32,7 +32,7 @@ def server_command(model: str, options: Mapping[str, str | int | None], words: S
             "(apar generate --backend vllm --url URL)"
         )
     source = model_source(model)
-    vocabulary = Vocabulary.load(source)
+    vocabulary = load_vocabulary(source)
     if vocabulary.control is None:
         ControlTokens.of(vocabulary.tokenizer)  # raises, naming what is missing
     given = [word.replace(PREFIX, "--", 1) if word.startswith(PREFIX) else word for word in words]

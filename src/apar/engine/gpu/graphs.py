@@ -14,8 +14,8 @@ from torch import Tensor
 
 from apar.engine.attention import PreparedAttention
 from apar.engine.batch import Batch
+from apar.engine.block_tables import TableAttention, Tables, table_numbers
 from apar.engine.cache import PagedCache
-from apar.engine.tables import TableAttention, Tables, table_numbers
 from apar.engine.transfer import gather_numbers
 from apar.errors import RunError
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from apar.engine.attention import Layout, PreparedAttention, Scores
+from apar.engine.block_tables import Tables, make_tables
 from apar.engine.cache import PagedCache
 from apar.engine.scheduler import Row
-from apar.engine.tables import Tables, make_tables
 from apar.engine.transfer import send
 
 _TILE = 64

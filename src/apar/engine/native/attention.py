@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from apar.engine.attention import Layout, PreparedAttention, Scores
+from apar.engine.block_tables import Tables, make_tables
 from apar.engine.cache import PagedCache
 from apar.engine.native.build import available
 from apar.engine.native.linear import TYPES
-from apar.engine.tables import Tables, make_tables
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from apar.engine.quantize import Int8Linear
+from apar.models.quantize import Int8Linear
 
 TYPES = (torch.float32, torch.bfloat16)
 

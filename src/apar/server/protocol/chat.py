@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from apar.engine.params import SamplingParams
+from apar.decoding.params import SamplingParams
 from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Part, Request, Text, supported, unsupported, wrong
 from apar.server.protocol.unsupported import refusal_in_turn
 from apar.tokens import Message

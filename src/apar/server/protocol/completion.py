@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from apar.engine.params import RawPrompt, SamplingParams
+from apar.decoding.params import RawPrompt, SamplingParams
 from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Request, Text
 
 DEFAULT_TOKENS = 16

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from apar.engine.params import MAX_BIAS, MAX_LOGPROBS, MAX_PENALTY, MAX_REPETITION, MIN_REPETITION, SamplingParams
+from apar.decoding.params import MAX_BIAS, MAX_LOGPROBS, MAX_PENALTY, MAX_REPETITION, MIN_REPETITION, SamplingParams
 from apar.server.protocol.unsupported import RefusalOf, refusal_of
 
 MAX_TOKENS = 1_000_000

@@ -1,0 +1,28 @@
+"""Reading an answer whose threads were decoded elsewhere, of which the tokens of each step arrive in path order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from apar.decoding.coordinator import Sampled
+from apar.decoding.group import Choice, Group
+from apar.decoding.lockstep import complete_step
+
+
+class StepDecoder:
+    """Completes a group's logical steps with the tokens that belong to them."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._tokens: deque[Sampled] = deque()
+
+    def feed(self, tokens: Sequence[Sampled]) -> None:
+        """Take in the next tokens, of a part of a step or of several."""
+        self._tokens.extend(tokens)
+        group = self._group
+        while not group.done and len(self._tokens) >= len(group.threads):
+            for thread in group.threads:
+                one = self._tokens.popleft()
+                thread.choice = Choice(one.token, one.token, one.logprob, one.logprob)
+            complete_step(group)

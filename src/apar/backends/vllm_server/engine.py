@@ -1,0 +1,174 @@
+"""A vLLM server elsewhere: no vLLM is needed here, nor torch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Self
+
+from apar.backends.backend import BaseBackend
+from apar.backends.data_parallel import DataParallelRouter
+from apar.backends.sequence_engine import decode_forked
+from apar.backends.vllm_server.body import completion_body
+from apar.backends.vllm_server.chunks import Chunk, read_chunks
+from apar.backends.vllm_server.priority_limiter import PriorityLimiter
+from apar.decoding.answer_factory import AnswerFactory
+from apar.decoding.coordinator import Sampled, SequenceRequest
+from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import RequestBuilder
+from apar.errors import RequestError, RunError, UserError
+from apar.events import Event
+from apar.extras import require
+from apar.models.model_source import model_source
+from apar.models.vocabulary import load_vocabulary
+
+logger = logging.getLogger(__name__)
+
+_LONG = 512
+"""A prompt of so many tokens has full blocks whatever their size."""
+
+
+class VllmServerBackend(BaseBackend):
+    """A model that a vLLM server at `url` runs, decoding the parts of an answer in parallel.
+
+    `model` is a folder or hub id with the tokenizer of the server's model, or `tokenizer` is. `served_model` is the
+    model's name at the server, by default the only one there. The server may say nothing for `timeout` seconds at
+    most; `max_connections` are the threads that it decodes at once for this backend, others wait. With `priorities`
+    requests have some: the server must run with --scheduling-policy priority. `ranks` is its number of data-parallel
+    ranks: with it, all threads of an answer go to one of them. `cache_salt` is sent with every request: answers share
+    cached prefixes only with those of the same salt.
+
+    For one event loop. Raises UserError where httpx is missing or an option is out of range, ModelError where the
+    tokenizer cannot be loaded or the server has no such model, RunError where the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        url: str,
+        *,
+        served_model: str | None = None,
+        api_key: str | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+        priorities: bool = False,
+        timeout: float = 600.0,
+        max_connections: int = 512,
+        ranks: int = 1,
+        cache_salt: str | None = None,
+    ) -> None:
+        require("remote", "httpx", "transformers")
+        from apar.backends.vllm_server.connection import Connection
+        from apar.backends.vllm_server.model_info import check_vocabulary, find_served
+
+        _check_options(timeout, max_connections, ranks)
+        vocabulary = load_vocabulary(model_source(model) if tokenizer is None else str(tokenizer))
+        self._connection = Connection(url, api_key, timeout)
+        served = find_served(self._connection, served_model)
+        check_vocabulary(self._connection, served, vocabulary, str(model))
+        self.served_model, self.context, self.tokenizer = served.name, served.context, vocabulary.tokenizer
+        self._vocabulary, self._prioritised, self._salt = vocabulary, priorities, cache_salt
+        self._groups = AnswerFactory(vocabulary.tokenizer, vocabulary.control, vocabulary.eos, served.context)
+        self._gate, self._ranks = PriorityLimiter(max_connections), DataParallelRouter(ranks)
+        self._cache_missed = False
+        self._closing: asyncio.Task[None] | None = None
+        forks = vocabulary.control is not None
+        super().__init__(
+            RequestBuilder(vocabulary.tokenizer, forks, self._check), self._groups.make, self._decode_group
+        )
+
+    def close(self) -> None:
+        """End all requests; open answers get a RunError. Where an event loop runs, a task of it closes what is open."""
+        self._connection.closed = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # the loop that has the connections has ended, and so have they
+            return
+        self._closing = loop.create_task(self.aclose())
+
+    async def aclose(self) -> None:
+        """End all requests, and wait until the connections are closed; open answers get a RunError."""
+        await self._connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
+        self._groups.check(prompt, params)
+        if params.priority and not self._prioritised:
+            raise RequestError(
+                "priority needs a server that runs with --scheduling-policy priority; say that it does by "
+                "priorities=True"
+            )
+
+    async def _decode_group(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        with self._ranks.least_busy() as rank:
+            headers = {} if rank is None else {"X-data-parallel-rank": str(rank)}
+            async with aclosing(decode_forked(group, _Threads(self, headers))) as pieces:
+                async for events in pieces:
+                    yield events
+
+    async def _decode_run(
+        self, group: Group, run: SequenceRequest, headers: dict[str, str]
+    ) -> AsyncGenerator[Sequence[Sampled], None]:
+        """The last tokens are told when the server has said all: to end a run cuts its connection."""
+        last: Chunk | None = None
+        body = self._body(group, run)
+        async with self._gate.place(urgent=run.number > 0), self._connection.complete(body, headers) as pieces:
+            group.entered = group.entered or time.perf_counter()
+            async with aclosing(read_chunks(pieces, self._connection.place, group.params.logprobs)) as chunks:
+                async for chunk in chunks:
+                    if chunk.cached is not None:
+                        self._note_cached(group, run, chunk.cached)
+                    if chunk.finished:
+                        last = chunk
+                    elif chunk.sampled:
+                        yield chunk.sampled
+        if last is None:
+            raise RunError(f"the server at {self._connection.place} broke {group.name} off; ask again")
+        yield last.sampled
+
+    def _body(self, group: Group, run: SequenceRequest) -> dict[str, object]:
+        body = completion_body(group, run, self._vocabulary, self.served_model)
+        if self._prioritised:
+            # vLLM runs the lowest number first; children come before new answers.
+            body["priority"] = -2 * group.params.priority - (run.number > 0)
+        return body if self._salt is None else {**body, "cache_salt": self._salt}
+
+    def _note_cached(self, group: Group, run: SequenceRequest, cached: int) -> None:
+        if run.parent is None:
+            group.cached_tokens = cached
+        elif not cached and len(run.tokens) >= _LONG and not self._cache_missed:
+            self._cache_missed = True
+            logger.warning(
+                "the server at %s found nothing of a fork's %d tokens in its cache, and computed them all again: run "
+                "it with prefix caching, or say how many data-parallel ranks it has (ranks)",
+                self._connection.place,
+                len(run.tokens),
+            )
+
+
+class _Threads:
+    """The server as decoder of sequences, on one data-parallel rank."""
+
+    def __init__(self, backend: VllmServerBackend, headers: dict[str, str]) -> None:
+        self._backend, self._headers = backend, headers
+
+    def decode(self, group: Group, run: SequenceRequest) -> AsyncGenerator[Sequence[Sampled], None]:
+        return self._backend._decode_run(group, run, self._headers)
+
+
+def _check_options(timeout: float, max_connections: int, ranks: int) -> None:
+    if not (math.isfinite(timeout) and timeout > 0):
+        raise UserError(f"timeout is {timeout}; it must be a number of seconds above 0")
+    for name, value in (("max_connections", max_connections), ("ranks", ranks)):
+        if value < 1:
+            raise UserError(f"{name} is {value}; it must be at least 1")

@@ -1,0 +1,70 @@
+"""The model that a server serves: its name there, the context, and whether its tokens are those of our tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from apar.backends.vllm_server.connection import Connection
+from apar.decoding.vocabulary import Vocabulary
+from apar.errors import ModelError
+from apar.tokens import CHILD, FORK
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """`context` is the longest path in tokens."""
+
+    name: str
+    context: int
+
+
+def find_served(connection: Connection, wanted: str | None) -> ModelInfo:
+    """The model `wanted`, or the only one. Raises ModelError where there is no such one, or no vLLM."""
+    models = _models(connection)
+    if wanted is None and len(models) > 1:
+        raise ModelError(f"the server at {connection.place} serves {', '.join(models)}; name one by served_model")
+    name = next(iter(models)) if wanted is None else wanted
+    if name not in models:
+        raise ModelError(f"the server at {connection.place} serves {', '.join(models)}, and no {name}")
+    # That of an adapter is with the model it belongs to.
+    holder = models[name]
+    context = holder.get("max_model_len") or models.get(holder.get("parent") or "", {}).get("max_model_len")
+    if not isinstance(context, int) or context < 1:
+        raise ModelError(
+            f"the server at {connection.place} does not say how long the context of {name} is (max_model_len): "
+            "it must be a vLLM server"
+        )
+    return ModelInfo(name, context)
+
+
+def _models(connection: Connection) -> dict[str, dict[str, Any]]:
+    try:
+        models = {str(card["id"]): dict(card) for card in connection.ask("/v1/models")["data"]}
+    except (KeyError, TypeError, ValueError):
+        models = {}
+    if any(card.get("owned_by") == "apar" for card in models.values()):
+        raise ModelError(
+            f"the server at {connection.place} is one of `apar serve`, which forks by itself: ask it by "
+            "`apar chat --url` or any client of OpenAI's API"
+        )
+    if not models:
+        raise ModelError(f"the server at {connection.place} lists no models under /v1/models: is it a vLLM server?")
+    return models
+
+
+def check_vocabulary(connection: Connection, served: ModelInfo, vocabulary: Vocabulary, model: str) -> None:
+    """Raise ModelError where the server's control tokens are others. One that hides /tokenize is believed."""
+    if vocabulary.control is None:
+        return
+    question = {"model": served.name, "prompt": FORK + CHILD, "add_special_tokens": False}
+    answer = connection.ask("/tokenize", question)
+    tokens = answer.get("tokens") if isinstance(answer, dict) else None
+    if not isinstance(tokens, list):
+        return
+    wanted = [vocabulary.control.fork, vocabulary.control.child]
+    if [token for token in tokens if token in wanted] != wanted:
+        raise ModelError(
+            f"{served.name} of the server at {connection.place} reads {FORK}{CHILD} as the tokens {tokens}, {model} as "
+            f"{wanted}: they are not the same model"
+        )

@@ -1,0 +1,129 @@
+"""An answer: its text, its events, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from apar.decoding.group import Group
+from apar.errors import AparError, RunError
+from apar.events import Event, Forked, Started, TokenLogprob
+
+Mode = Literal["forked", "sequential"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one prompt was answered with.
+
+    `text` is in reading order and ends before a stop string; `events` are raw and tell all that was decoded.
+    `finish_reason` is `stop` where the model or a stop string ended the answer, `length` where the budget or
+    the context cut any of its threads. `tokens` are the visible ones of all threads; a stop string may leave some
+    of those that were `decoded` out. `logprobs` are theirs in reading order, if asked for. `choice` numbers the
+    answers to one request. `steps` counts the
+    forward passes that the answer took part in, `critical_path` its logical steps: they differ only when the
+    engine was short of rows or blocks.
+
+    `seconds` run from the request to the end of the answer, `queue_seconds` to the beginning of its first forward
+    pass, and `first_token_seconds` to its first visible token (None if it has none). `cached_tokens` of the prompt
+    were found in the cache, `kv_blocks_peak` is the most cache blocks that the answer held at one time, and
+    `preemptions` says how often it lost blocks to others.
+    """
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    events: tuple[Event, ...]
+    threads: int
+    forks: int
+    tokens: int
+    decoded: int
+    prompt_tokens: int
+    steps: int
+    critical_path: int
+    seconds: float
+    kv_blocks_peak: int
+    mode: Mode
+    seed: int
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    queue_seconds: float = 0.0
+    first_token_seconds: float | None = None
+    cached_tokens: int = 0
+    preemptions: int = 0
+
+    @classmethod
+    def of(cls, group: Group) -> Answer:
+        """The answer of a finished group."""
+        events = tuple(group.events)
+        shown = group.assembler.deltas()
+        return cls(
+            text=group.assembler.text,
+            finish_reason=group.finish_reason,
+            events=events,
+            threads=sum(isinstance(event, Started) for event in events),
+            forks=sum(isinstance(event, Forked) for event in events),
+            tokens=sum(len(delta.token_ids) for delta in shown),
+            decoded=group.visible_tokens,
+            prompt_tokens=group.prompt_tokens,
+            steps=group.passes,
+            critical_path=group.step,
+            seconds=group.ended - group.began,
+            kv_blocks_peak=group.blocks_peak,
+            mode="forked" if group.params.fork else "sequential",
+            seed=group.seed,
+            choice=group.choice,
+            logprobs=tuple(logprob for delta in shown for logprob in delta.logprobs),
+            queue_seconds=group.entered - group.began,
+            first_token_seconds=group.first_token - group.began if group.first_token else None,
+            cached_tokens=group.cached_tokens,
+            preemptions=group.preemptions,
+        )
+
+    @property
+    def control_tokens(self) -> int:
+        """`[Fork]`, which the model sampled, and `[Child]`, which the engine appended: two for each fork."""
+        return 2 * self.forks
+
+    @property
+    def discarded_tokens(self) -> int:
+        """Visible tokens that were decoded and that a stop string left out."""
+        return self.decoded - self.tokens
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def tokens_per_step(self) -> float:
+        return self.tokens / self.steps if self.steps else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the events, as plain data."""
+        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
+        data["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
+        return {**data, "tokens_per_second": self.tokens_per_second, "tokens_per_step": self.tokens_per_step}
+
+
+class BatchError(RunError):
+    """Some prompts of a batch failed while running; `answers` holds the others', and None for those."""
+
+    def __init__(self, message: str, answers: list[Answer | None]) -> None:
+        super().__init__(message)
+        self.answers = answers
+
+
+def outcome(group: Group) -> Answer | AparError:
+    """What a finished group came to."""
+    return group.error or Answer.of(group)
+
+
+def answers(outcomes: Sequence[Answer | AparError]) -> list[Answer]:
+    """All answers; raises what a single one failed with, or BatchError where some of many did."""
+    failed = [each for each in outcomes if isinstance(each, AparError)]
+    if not failed:
+        return [each for each in outcomes if isinstance(each, Answer)]
+    if len(outcomes) == 1:
+        raise failed[0]
+    kept = [each if isinstance(each, Answer) else None for each in outcomes]
+    raise BatchError(f"{len(failed)} of {len(outcomes)} prompts failed: {failed[0]}", kept) from failed[0]

@@ -1,0 +1,158 @@
+"""The state of an answer under way: its threads and their group."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from apar.assemble import Assembler
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.forced_answer import ForcedAnswer
+from apar.decoding.params import SamplingParams
+from apar.errors import AparError
+from apar.events import Event, Finished, TokenLogprob
+from apar.tokens import ControlTokens
+from apar.tree import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A sampled token, and what is taken instead if it is a `[Fork]` that is not granted."""
+
+    token: int
+    otherwise: int
+    logprob: TokenLogprob | None = None
+    otherwise_logprob: TokenLogprob | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Thread:
+    """One root-to-leaf path that is being decoded.
+
+    `tokens` is the whole path, the prompt first; a token's index is its path position. `starts` has, for
+    every thread along the path, the index of the first token that it sampled; this thread's own is the last.
+    """
+
+    path: Path
+    tokens: list[int]
+    starts: tuple[int, ...]
+    detokenizer: Detokenizer
+    children: int = 0
+    finished: bool = False
+
+    # Set by the scheduler: the block table, how many tokens have their keys and values in it, and the places
+    # in the prefix index after the full blocks.
+    blocks: list[int] = field(default_factory=list)
+    stored: int = 0
+    places: list[int] = field(default_factory=list)
+
+    # Set by the engine: what was sampled in the logical step under way.
+    choice: Choice | None = None
+
+    @property
+    def sampled(self) -> int:
+        """How many tokens the thread sampled, `[Fork]` included."""
+        return len(self.tokens) - self.starts[-1]
+
+    def common(self, other: Thread) -> int:
+        """How many leading tokens the two paths of one answer share."""
+        level = next(
+            (k for k, (a, b) in enumerate(zip(self.path, other.path, strict=False)) if a != b),
+            min(len(self.path), len(other.path)),
+        )
+        # A branch's first own token is its [Child], just before the first sampled one.
+        return min(thread.starts[level] - 1 for thread in (self, other) if len(thread.path) > level)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """All threads of one answer. `choice` numbers the answers that one request asks for."""
+
+    number: int
+    params: SamplingParams
+    seed: int
+    control: ControlTokens | None
+    eos: frozenset[int]
+    context: int
+    prompt_tokens: int
+    threads: list[Thread]
+    choice: int = 0
+    # What the threads are to sample, where that is given (benchmarks).
+    script: ForcedAnswer | None = None
+
+    # The answer so far. `threads` are those not finished, in path order; `created` counts all there ever
+    # were; `budget` is the visible tokens left.
+    step: int = 0
+    created: int = 1
+    budget: int = field(init=False)
+    events: list[Event] = field(default_factory=list)
+    error: AparError | None = None
+
+    # By time.perf_counter: when the request came, when the first pass with a row of ours began, when the first
+    # visible token was there (0.0: not yet), and when the answer was complete.
+    began: float = field(default_factory=time.perf_counter)
+    entered: float = 0.0
+    first_token: float = 0.0
+    ended: float = 0.0
+
+    # Counted by the scheduler: how many threads hold each block, the most distinct blocks there were, forward
+    # passes with a row of ours, successive passes without one, times that threads lost their blocks, and prompt
+    # tokens that were found in the cache.
+    holders: Counter[int] = field(default_factory=Counter)
+    blocks_peak: int = 0
+    passes: int = 0
+    passed_over: int = 0
+    preemptions: int = 0
+    cached_tokens: int = 0
+
+    # The text, put together as far as somebody asked for it: `assembled` events.
+    _assembler: Assembler = field(init=False)
+    assembled: int = 0
+
+    def __post_init__(self) -> None:
+        self.budget = self.params.max_tokens
+        self._assembler = Assembler(self.params.stop)
+
+    @property
+    def assembler(self) -> Assembler:
+        """The answer's text so far."""
+        for event in self.events[self.assembled :]:
+            self._assembler.feed(event)
+        self.assembled = len(self.events)
+        return self._assembler
+
+    @property
+    def blocks(self) -> int:
+        """Distinct blocks that the threads hold; other groups may hold some of them too."""
+        return len(self.holders)
+
+    @property
+    def done(self) -> bool:
+        return not self.threads
+
+    @property
+    def fork(self) -> int | None:
+        """The id of `[Fork]`, None for a model that has none."""
+        return None if self.control is None else self.control.fork
+
+    @property
+    def visible_tokens(self) -> int:
+        """How many were decoded so far."""
+        return self.params.max_tokens - self.budget
+
+    @property
+    def finish_reason(self) -> Literal["stop", "length"]:
+        """Of a finished answer: `length` where the budget or the context cut any of its threads."""
+        cut = any(isinstance(event, Finished) and event.reason == "length" for event in self.events)
+        return "length" if cut and not self.assembler.stopped else "stop"
+
+    @property
+    def name(self) -> str:
+        return f"request {self.number}"
+
+    def waiting(self) -> Iterator[Thread]:
+        """The threads that have yet to sample in the logical step under way, in path order."""
+        return (thread for thread in self.threads if thread.choice is None)

@@ -1,0 +1,63 @@
+"""Which blocks hold the beginning of which path, so that a later request does not compute it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+ROOT = 0
+"""The place before the first token of every path."""
+
+_Key = tuple[int, tuple[int, ...]]
+
+
+class PrefixCache:
+    """Full blocks by what they hold and what comes before it, compared token by token: no hash can deceive it.
+
+    A *place* is a number for one content of all blocks so far; the place after a block is looked up by the
+    place before it and the block's tokens.
+    """
+
+    __slots__ = ("_blocks", "_found", "_places", "block_size")
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self._found: dict[_Key, tuple[int, int]] = {}  # the block, and the place after it
+        self._blocks: dict[int, _Key] = {}
+        self._places = ROOT
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def knows(self, block: int) -> bool:
+        return block in self._blocks
+
+    def find(self, tokens: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The blocks that hold the longest known beginning of `tokens`, and the place after each.
+
+        The last token is never found: it has to be fed for its logits.
+        """
+        blocks, places, place = [], [], ROOT
+        for begin in range(0, len(tokens) - self.block_size, self.block_size):
+            entry = self._found.get((place, tuple(tokens[begin : begin + self.block_size])))
+            if entry is None:
+                break
+            block, place = entry
+            blocks.append(block)
+            places.append(place)
+        return blocks, places
+
+    def add(self, place: int, tokens: Sequence[int], block: int) -> int:
+        """`block` holds `tokens` after `place`; return the place after it. The first of equal blocks is kept."""
+        key = (place, tuple(tokens))
+        entry = self._found.get(key)
+        if entry is None:
+            self._places += 1
+            entry = self._found[key] = (block, self._places)
+            self._blocks[block] = key
+        return entry[1]
+
+    def forget(self, block: int) -> None:
+        """The block's content is gone, or not to be trusted."""
+        key = self._blocks.pop(block, None)
+        if key is not None:
+            del self._found[key]

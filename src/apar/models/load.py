@@ -1,0 +1,101 @@
+"""Loading a model and its tokenizer; with an adapter merged, and quantised, where that is asked for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from apar.errors import ModelError
+from apar.models.adapters import has_tokenizer, merge_adapter
+from apar.models.device import choose_device, choose_dtype
+from apar.models.memory import check_weights_fit, is_out_of_memory, memory_for_weights
+from apar.models.model_source import adapter_source, load_tokenizer, model_source, reason_of
+from apar.models.quantize import check_kind, quantize_model
+
+_ROPE_BY_LENGTH = ("dynamic", "longrope")
+_LAYER_TYPES = {"full_attention", "sliding_attention"}
+
+
+def load(
+    model: str | os.PathLike[str],
+    dtype: str,
+    device: str,
+    adapter: str | os.PathLike[str] | None = None,
+    quantize: str | None = None,
+) -> tuple[Any, Any]:
+    """The model, on its device and ready to decode, and its tokenizer.
+
+    `model` is a folder, a hub id, or `demo`; `adapter` a folder or hub id, whose tokenizer goes before the
+    model's. Raises ModelError with what is missing or does not fit, UserError where an extra is not installed.
+    """
+    check_kind(quantize)
+    place = choose_device(device)
+    kind = choose_dtype(dtype, place, quantize)
+    source, name = model_source(model), str(model)
+    added = None if adapter is None else adapter_source(adapter)
+    with memory_for_weights(name):
+        loaded = _read(source, name, kind, place)
+        tokenizer = _tokenizer(source, added)
+        if added is not None:
+            loaded = merge_adapter(loaded, added, str(adapter))
+        loaded = loaded.to(place).eval()
+        if quantize is not None:
+            quantize_model(loaded, quantize)
+    return loaded, tokenizer
+
+
+def _read(source: str, name: str, dtype: torch.dtype | str, place: torch.device) -> Any:
+    """The model of a source, on the CPU."""
+    try:
+        config = AutoConfig.from_pretrained(source)
+        check_supported(config, name)
+        check_weights_fit(source, config, dtype, place, name)
+        result: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"cannot load the model {name}: {reason_of(error, source)}") from error
+    model, report = result
+    _check_complete(report, name)
+    return model
+
+
+def _tokenizer(source: str, adapter: str | None) -> Any:
+    """The tokenizer of the adapter, or else of the model."""
+    return load_tokenizer(adapter if adapter is not None and has_tokenizer(adapter) else source)
+
+
+def _check_complete(report: dict[str, Any], name: str) -> None:
+    """Raise ModelError if weights are missing from the files: Transformers would go on with random ones."""
+    lacking = sorted(map(str, (*report.get("missing_keys", ()), *report.get("mismatched_keys", ()))))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise ModelError(f"the files of {name} lack the weight {lacking[0]}{more}; save or download the model again")
+
+
+def check_supported(config: Any, name: str) -> None:
+    """Raise ModelError if a token's keys do not depend on its path alone, or attention is of an unknown kind."""
+    if reason := _unsupported(config):
+        raise ModelError(f"{name} ({config.model_type}) cannot be decoded in parallel threads: {reason}")
+
+
+def _unsupported(config: Any) -> str | None:
+    """What stands against decoding a model with paged attention; None if nothing does."""
+    rope = getattr(config, "rope_parameters", None)
+    if not rope or getattr(config, "kv_lora_rank", None):
+        return "it is no decoder of the Llama family (rotary positions, keys and values per head)"
+    if getattr(config, "use_bidirectional_attention", False):
+        return "its tokens attend to later ones"
+    if kinds := sorted(set(getattr(config, "layer_types", None) or ()) - _LAYER_TYPES):
+        found = " and ".join(kind.replace("_", " ") for kind in kinds)
+        return f"it has {found}, and only full and sliding attention are supported"
+    # One set of parameters, or one for each type of layer.
+    each = rope.values() if all(isinstance(value, dict) for value in rope.values()) else [rope]
+    for parameters in each:
+        if parameters.get("rope_type") in _ROPE_BY_LENGTH:
+            return f"its {parameters['rope_type']} rotary positions depend on the longest text in a batch"
+    return None

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from apar.backends.vllm.request_options import ForkOptions
+from apar.backends.vllm.step_decoder import StepDecoder
+from apar.decoding.answer_factory import AnswerFactory
+from apar.decoding.coordinator import ForkCoordinator, Sampled
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
+from apar.errors import RequestError
+from tests.backends.hasty import CONTROL, HashModel, HastyEngine, make_group
+from tests.engine.tiny import tiny_tokenizer
+
+
+def _groups() -> AnswerFactory:
+    tokenizer = tiny_tokenizer()
+    return AnswerFactory(tokenizer, CONTROL, CONTROL.eos, 20, size=40)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "params", "message"),
+    [
+        ([], SamplingParams(), "no tokens"),
+        ([5] * 20, SamplingParams(), "context of 20 tokens"),
+        ([5], SamplingParams(temperature=2.5), "temperature is 2.5"),
+        ([5], SamplingParams(logit_bias={40: 1.0}), "the model has 40 tokens"),
+        ([5], SamplingParams(logit_bias={CONTROL.child: 1.0}), "never sampled"),
+        ([5], SamplingParams(repetition_penalty=1.2), "decode sequentially"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(prompt: list[int], params: SamplingParams, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        _groups().check(prompt, params)
+
+
+def test_penalties_are_served_without_forks() -> None:
+    _groups().check([5], SamplingParams(repetition_penalty=1.2, presence_penalty=1.0, fork=False))
+
+
+def test_groups_have_numbers_and_seeds_of_their_own() -> None:
+    groups = _groups()
+    first, second = (groups.make(Request([5, 6], SamplingParams())) for _ in range(2))
+    assert (first.number, second.number) == (0, 1)
+    assert first.seed != second.seed
+    assert groups.make(Request([5], SamplingParams(seed=3))).seed == 3
+
+
+def test_threads_are_told_apart_from_the_tokens_of_every_step() -> None:
+    forked = 0
+    for number in range(60):
+        rng = random.Random(number)
+        model = HashModel(number, fork=3.0, eos=-2.0)
+        params = SamplingParams(max_tokens=rng.choice([5, 30, 60]), max_threads=rng.choice([2, 5, 32]), seed=0)
+        steps: list[Sampled] = []
+        conductor = ForkCoordinator(make_group([3, 4], params, 100), steps.extend)
+        HastyEngine(model, rng).answer(conductor)
+        group = make_group([3, 4], params, 100)
+        reader = StepDecoder(group)
+        while steps:  # in pieces of any size
+            size = rng.randint(1, 7)
+            reader.feed(steps[:size])
+            del steps[:size]
+        assert group.done
+        assert group.events == conductor.group.events
+        forked += group.created > 1
+    assert forked > 20
+
+
+def test_options_of_a_request_are_read() -> None:
+    options = ForkOptions.of({"apar_fork": 1, "apar_max_threads": 3, "apar_max_depth": 2, "other": "x"})
+    assert (options.fork, options.max_threads, options.max_depth, options.order) == (True, 3, 2, "reading")
+    assert ForkOptions.of(None).fork
+    assert not ForkOptions.of({"apar_fork": 0}).fork
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"apar_forks": 1},
+        {"apar_fork": "yes"},
+        {"apar_fork": []},
+        {"apar_order": "any"},
+        {"apar_order": {}},
+        {"apar_choice": "x"},
+        {"apar_choice": float("nan")},
+        {"apar_max_threads": 0},
+        {"apar_max_threads": 10**12},
+        {"apar_max_threads": "8"},
+        {"apar_max_depth": 1.5},
+    ],
+)
+def test_options_that_do_not_fit_are_refused(extra: dict[str, object]) -> None:
+    with pytest.raises(RequestError, match=r"apar_|max_"):
+        ForkOptions.of(extra)
