@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from apar.decoding.coordinator import ForkCoordinator, Sampled, SequenceRequest
+from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
 from apar.decoding.detokenize import Detokenizer
-from apar.decoding.group import Group, Thread
+from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.params import SamplingParams
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
@@ -57,25 +57,25 @@ class HastyEngine:
     begun: int = 0
     decoded: int = 0
 
-    def answer(self, conductor: ForkCoordinator) -> None:
-        """Drive a conductor until its group is done; fails where it asks for nothing more before."""
+    def answer(self, coordinator: ForkCoordinator) -> None:
+        """Drive a coordinator until its group is done; fails where it asks for nothing more before."""
         while True:
-            orders = conductor.orders()
-            for run in orders.end:
+            actions = coordinator.actions()
+            for run in actions.abort:
                 del self.tokens[run]
-            for run in orders.begin:
+            for run in actions.start:
                 assert run.limit >= 1
                 self.tokens[run] = list(run.tokens)
                 self.begun += 1
             if not self.tokens:
-                assert conductor.group.done
+                assert coordinator.group.done
                 return
             run = self.rng.choice(list(self.tokens))
             news = [self._sample(run) for _ in range(self.rng.randint(1, 4)) if not self._ended(run)]
             ended = self._ended(run)
             if ended:
                 del self.tokens[run]
-            conductor.take(run, news, ended)
+            coordinator.on_tokens(run, news, ended)
 
     def _sample(self, run: SequenceRequest) -> Sampled:
         logits = self.model.logits(self.tokens[run])

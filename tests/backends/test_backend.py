@@ -12,8 +12,8 @@ import pytest
 from apar.backends.backend import AnswerStream, BaseBackend
 from apar.backends.sequence_engine import _News, _RequestTasks, decode_forked
 from apar.backends.sync import SyncBackend
-from apar.decoding.coordinator import ForkCoordinator, Sampled
-from apar.decoding.group import Group
+from apar.decoding.coordinator import ForkCoordinator
+from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.errors import RunError
@@ -96,11 +96,11 @@ async def test_the_answer_is_there_when_the_stream_has_been_read() -> None:
 
 @in_loop
 async def test_what_befalls_a_run_that_has_ended_is_of_no_interest() -> None:
-    conductor = ForkCoordinator(make_group([3], SamplingParams(max_tokens=30), 200))
-    [root] = conductor.orders().begin
-    runs = _RequestTasks(conductor, _Slow())
-    conductor.take(root, [Sampled(4), Sampled(CONTROL.fork), Sampled(0)], ended=False)
-    [child] = conductor.orders().begin
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=30), 200))
+    [root] = coordinator.actions().start
+    runs = _RequestTasks(coordinator, _Slow())
+    coordinator.on_tokens(root, [Sampled(4), Sampled(CONTROL.fork), Sampled(0)], ended=False)
+    [child] = coordinator.actions().start
     runs.hear(_News(root, (), error=RunError("lost")))
     with pytest.raises(RunError, match="lost"):
         runs.hear(_News(child, (), error=RunError("lost")))

@@ -7,7 +7,8 @@ import pytest
 from apar.backends.vllm.request_options import ForkOptions
 from apar.backends.vllm.step_decoder import StepDecoder
 from apar.decoding.answer_factory import AnswerFactory
-from apar.decoding.coordinator import ForkCoordinator, Sampled
+from apar.decoding.coordinator import ForkCoordinator
+from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.errors import RequestError
@@ -55,8 +56,8 @@ def test_threads_are_told_apart_from_the_tokens_of_every_step() -> None:
         model = HashModel(number, fork=3.0, eos=-2.0)
         params = SamplingParams(max_tokens=rng.choice([5, 30, 60]), max_threads=rng.choice([2, 5, 32]), seed=0)
         steps: list[Sampled] = []
-        conductor = ForkCoordinator(make_group([3, 4], params, 100), steps.extend)
-        HastyEngine(model, rng).answer(conductor)
+        coordinator = ForkCoordinator(make_group([3, 4], params, 100), steps.extend)
+        HastyEngine(model, rng).answer(coordinator)
         group = make_group([3, 4], params, 100)
         reader = StepDecoder(group)
         while steps:  # in pieces of any size
@@ -64,7 +65,7 @@ def test_threads_are_told_apart_from_the_tokens_of_every_step() -> None:
             reader.feed(steps[:size])
             del steps[:size]
         assert group.done
-        assert group.events == conductor.group.events
+        assert group.events == coordinator.group.events
         forked += group.created > 1
     assert forked > 20
 

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from apar.decoding.coordinator import ForkCoordinator, Sampled
+from apar.decoding.coordinator import ForkCoordinator
+from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.errors import RunError
 from apar.events import Forked
@@ -28,19 +29,19 @@ def _answer(number: int) -> tuple[ForkCoordinator, Oracle, HastyEngine]:
     model = HashModel(number, fork=rng.uniform(-1, 4), eos=rng.uniform(-4, 0))
     params, context = _params(rng), rng.choice([8, 16, 40, 100])
     prompt = [rng.randrange(3, len(TEXTS)) for _ in range(rng.randint(1, 6))]
-    conductor = ForkCoordinator(make_group(prompt, params, context))
+    coordinator = ForkCoordinator(make_group(prompt, params, context))
     engine = HastyEngine(model, rng, knows_eos=rng.random() < 0.8)
-    engine.answer(conductor)
-    return conductor, Oracle(model, TEXTS, CONTROL, context, prompt, params), engine
+    engine.answer(coordinator)
+    return coordinator, Oracle(model, TEXTS, CONTROL, context, prompt, params), engine
 
 
 def test_the_answer_is_the_oracles_whatever_the_speed_of_the_runs() -> None:
     forks = refusals = 0
     for number in range(300):
-        conductor, oracle, engine = _answer(number)
-        assert conductor.group.events == oracle.run(), number
-        assert conductor.group.assembler.text == oracle.text, number
-        created = sum(isinstance(event, Forked) for event in conductor.group.events)
+        coordinator, oracle, engine = _answer(number)
+        assert coordinator.group.events == oracle.run(), number
+        assert coordinator.group.assembler.text == oracle.text, number
+        created = sum(isinstance(event, Forked) for event in coordinator.group.events)
         forks += created
         refusals += engine.begun > created + 1
     assert forks > 100
@@ -49,69 +50,69 @@ def test_the_answer_is_the_oracles_whatever_the_speed_of_the_runs() -> None:
 
 def test_a_run_ahead_of_the_others_begins_its_child_at_once() -> None:
     group = make_group([3, 4], SamplingParams(max_tokens=100), context=100)
-    conductor = ForkCoordinator(group)
-    [root] = conductor.orders().begin
-    conductor.take(root, [Sampled(5), Sampled(CONTROL.fork)], ended=False)
-    [child] = conductor.orders().begin
+    coordinator = ForkCoordinator(group)
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(5), Sampled(CONTROL.fork)], ended=False)
+    [child] = coordinator.actions().start
     assert child.tokens == (3, 4, 5, CONTROL.fork, CONTROL.child)
     assert child.parent == root.number
-    conductor.take(root, [Sampled(6), Sampled(CONTROL.fork)], ended=False)
-    [second] = conductor.orders().begin
+    coordinator.on_tokens(root, [Sampled(6), Sampled(CONTROL.fork)], ended=False)
+    [second] = coordinator.actions().start
     assert second.thread == (0, 1)
     assert second.tokens == (3, 4, 5, CONTROL.fork, 6, CONTROL.fork, CONTROL.child)
     assert group.step == 2  # the first child has not sampled yet
 
 
 def test_the_end_of_the_answer_ends_every_run() -> None:
-    conductor = ForkCoordinator(make_group([3], SamplingParams(max_tokens=6), context=100))
-    [root] = conductor.orders().begin
-    conductor.take(root, [Sampled(5), Sampled(CONTROL.fork), Sampled(6)], ended=False)
-    [child] = conductor.orders().begin
-    conductor.take(root, [Sampled(7)] * 9, ended=False)
-    conductor.take(child, [Sampled(8)] * 9, ended=False)
-    assert conductor.group.done
-    assert set(conductor.orders().end) == {root, child}
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=6), context=100))
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(5), Sampled(CONTROL.fork), Sampled(6)], ended=False)
+    [child] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(7)] * 9, ended=False)
+    coordinator.on_tokens(child, [Sampled(8)] * 9, ended=False)
+    assert coordinator.group.done
+    assert set(coordinator.actions().abort) == {root, child}
 
 
 def test_news_of_a_run_that_was_ended_are_not_heard() -> None:
-    conductor = ForkCoordinator(make_group([3], SamplingParams(max_tokens=50), context=100))
-    [root] = conductor.orders().begin
-    conductor.take(root, [Sampled(CONTROL.fork), Sampled(9)], ended=False)  # no fork as the first token
-    orders = conductor.orders()
-    assert orders.end == [root]
-    [again] = orders.begin
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=50), context=100))
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(CONTROL.fork), Sampled(9)], ended=False)  # no fork as the first token
+    actions = coordinator.actions()
+    assert actions.abort == [root]
+    [again] = actions.start
     assert again.limit == 1
     assert CONTROL.fork in again.banned
-    conductor.take(root, [Sampled(4)], ended=False)
-    assert not conductor.group.events
-    conductor.take(again, [Sampled(5)], ended=True)
-    [on] = conductor.orders().begin
+    coordinator.on_tokens(root, [Sampled(4)], ended=False)
+    assert not coordinator.group.events
+    coordinator.on_tokens(again, [Sampled(5)], ended=True)
+    [on] = coordinator.actions().start
     assert on.tokens == (3, 5)
     assert CONTROL.fork not in on.banned
 
 
 def test_an_engine_that_samples_what_is_banned_fails_the_answer() -> None:
-    conductor = ForkCoordinator(make_group([3], SamplingParams(max_tokens=50), context=100))
-    [root] = conductor.orders().begin
-    conductor.take(root, [Sampled(CONTROL.fork)], ended=False)
-    [again] = conductor.orders().begin
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=50), context=100))
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(CONTROL.fork)], ended=False)
+    [again] = coordinator.actions().start
     with pytest.raises(RunError, match="banned"):
-        conductor.take(again, [Sampled(CONTROL.fork)], ended=True)
+        coordinator.on_tokens(again, [Sampled(CONTROL.fork)], ended=True)
 
 
 def test_an_engine_that_samples_nothing_fails_the_answer() -> None:
-    conductor = ForkCoordinator(make_group([3], SamplingParams(max_tokens=50), context=100))
-    [root] = conductor.orders().begin
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=50), context=100))
+    [root] = coordinator.actions().start
     with pytest.raises(RunError, match="without a token"):
-        conductor.take(root, [], ended=True)
+        coordinator.on_tokens(root, [], ended=True)
 
 
 def test_every_run_has_a_seed_of_its_own() -> None:
     group = make_group([3], SamplingParams(max_tokens=50, seed=7), context=100)
-    conductor = ForkCoordinator(group)
-    [root] = conductor.orders().begin
-    conductor.take(root, [Sampled(4), Sampled(CONTROL.fork)], ended=False)
-    [child] = conductor.orders().begin
+    coordinator = ForkCoordinator(group)
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(4), Sampled(CONTROL.fork)], ended=False)
+    [child] = coordinator.actions().start
     assert root.seed(group) != child.seed(group)
     other = make_group([3], SamplingParams(max_tokens=50, seed=8), context=100)
     assert root.seed(other) != root.seed(group)

@@ -46,7 +46,7 @@ def engine_of(model: Any, blocks: int = 100, rows: int = 64) -> Engine:
 
 
 def told(engine: Engine, script: ForcedAnswer, params: SamplingParams | None = None) -> Group:
-    group = engine.add(PROMPT, params or script.params(), script=script)
+    group = engine.add(PROMPT, params or script.params(), forced=script)
     while not group.done:
         engine.step()
         engine.check()
@@ -107,12 +107,12 @@ def test_events_are_those_of_an_answer(model: Any) -> None:
 def test_what_would_cut_a_script_or_is_not_in_it_is_refused(model: Any, params: dict[str, Any], named: str) -> None:
     script = ForcedAnswer.forked(TREE, CONTROL, 0)
     with pytest.raises(RequestError, match=named):
-        engine_of(model).add(PROMPT, SamplingParams(**params), script=script)
+        engine_of(model).add(PROMPT, SamplingParams(**params), forced=script)
 
 
 def test_a_script_longer_than_the_context_is_refused(model: Any) -> None:
     with pytest.raises(RequestError, match="the context is 12"):
-        engine_of(model, blocks=3).add(PROMPT, SamplingParams(), script=ForcedAnswer.forked(TREE, CONTROL, 0))
+        engine_of(model, blocks=3).add(PROMPT, SamplingParams(), forced=ForcedAnswer.forked(TREE, CONTROL, 0))
 
 
 def test_a_fork_that_the_rules_forbid_fails_the_request(model: Any) -> None:

@@ -6,9 +6,36 @@ from typing import Any
 
 import pytest
 
-from apar.decoding.grammar import may_end, may_fork, spawn
+from apar.decoding.grammar import Effect
+from apar.decoding.group import Group, Thread
+from apar.decoding.lockstep import spawn
 from apar.decoding.params import SamplingParams
-from tests.engine.states import CHILD, FORK, forked, new_group
+from tests.engine.states import CHILD, EOS, FORK, forked, new_group
+
+
+def may_fork(group: Group, thread: Thread) -> bool:
+    banned = group.grammar.banned(thread.state, group.state)
+    assert group.grammar.may_fork(thread.state, group.state) is (group.control is not None and FORK not in banned)
+    return group.grammar.may_fork(thread.state, group.state)
+
+
+def may_end(group: Group, thread: Thread) -> bool:
+    assert group.grammar.may_end(thread.state) is (EOS not in group.grammar.banned(thread.state, group.state))
+    return group.grammar.may_end(thread.state)
+
+
+def test_a_token_says_something_or_forks_or_ends() -> None:
+    grammar = new_group().grammar
+    assert [grammar.effect(token) for token in (7, FORK, EOS)] == [Effect.SAY, Effect.FORK, Effect.END]
+    assert new_group(control=False).grammar.effect(FORK) is Effect.SAY
+
+
+def test_child_is_always_banned_where_the_model_has_it() -> None:
+    for control in (True, False):
+        group = new_group(control=control)
+        [root] = group.threads
+        root.tokens.append(5)
+        assert (CHILD in group.grammar.banned(root.state, group.state)) is control
 
 
 def test_a_thread_may_fork_once_it_has_said_something() -> None:
@@ -71,13 +98,13 @@ def test_a_model_without_control_tokens_never_forks() -> None:
 def test_a_detail_has_text_before_it_ends_and_a_parent_may_end_right_after_a_fork() -> None:
     group = new_group()
     [root] = group.threads
-    assert may_end(root)
+    assert may_end(group, root)
     root.tokens.append(5)
     child = forked(group, root)
-    assert may_end(root)
-    assert not may_end(child)
+    assert may_end(group, root)
+    assert not may_end(group, child)
     child.tokens.append(5)
-    assert may_end(child)
+    assert may_end(group, child)
 
 
 def test_a_child_has_its_parents_path_and_the_next_number() -> None:

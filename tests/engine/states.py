@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apar.decoding.detokenize import Detokenizer
-from apar.decoding.grammar import spawn
-from apar.decoding.group import Choice, Group, Thread
+from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.lockstep import spawn
 from apar.decoding.params import SamplingParams
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
@@ -45,7 +45,7 @@ def forked(group: Group, parent: Thread) -> Thread:
     return child
 
 
-def choose(group: Group, tokens: Sequence[int], otherwise: int = 3) -> None:
+def choose(group: Group, tokens: Sequence[int]) -> None:
     """Let the live threads, in path order, have sampled `tokens`."""
     for thread, token in zip(group.threads, tokens, strict=True):
-        thread.choice = Choice(token, otherwise if token == FORK else token)
+        thread.ahead.append(Sampled(token))

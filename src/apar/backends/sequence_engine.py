@@ -1,7 +1,7 @@
 """Engines that decode sequences, and answers with forks made of what they decode.
 
 An engine has to do nothing but go on behind given tokens: a vLLM in this process, a server far away. Every run of
-an answer is an asyncio task that reads the engine; the conductor says which are to begin and which to end.
+an answer is an asyncio task that reads the engine; the coordinator says which are to begin and which to end.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from apar.decoding.coordinator import ForkCoordinator, Sampled, SequenceRequest
-from apar.decoding.group import Group
+from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
+from apar.decoding.group import Group, Sampled
 from apar.events import Event
 
 
@@ -71,26 +71,26 @@ def mark_times(group: Group) -> None:
 class _RequestTasks:
     """The runs of one answer, each read by a task."""
 
-    def __init__(self, conductor: ForkCoordinator, engine: SequenceEngine) -> None:
-        self._conductor, self._engine = conductor, engine
+    def __init__(self, coordinator: ForkCoordinator, engine: SequenceEngine) -> None:
+        self._coordinator, self._engine = coordinator, engine
         self._tasks: dict[SequenceRequest, asyncio.Task[None]] = {}
         self.news: asyncio.Queue[_News] = asyncio.Queue()
 
     def obey(self) -> None:
-        """Carry out the conductor's orders."""
-        orders = self._conductor.orders()
-        for run in orders.end:
+        """Carry out the coordinator's orders."""
+        actions = self._coordinator.actions()
+        for run in actions.abort:
             self._tasks[run].cancel()
-        for run in orders.begin:
+        for run in actions.start:
             self._tasks[run] = asyncio.create_task(self._read(run))
 
     def hear(self, news: _News) -> None:
-        """Tell the conductor; raises what the run failed with, if it is still wanted."""
-        if news.error is not None and not self._conductor.wants(news.run):
+        """Tell the coordinator; raises what the run failed with, if it is still wanted."""
+        if news.error is not None and not self._coordinator.wants(news.run):
             return
         if news.error is not None:
             raise news.error
-        self._conductor.take(news.run, news.sampled, news.ended)
+        self._coordinator.on_tokens(news.run, news.sampled, news.ended)
 
     async def end(self) -> None:
         """End all runs, and wait until the engine knows."""
@@ -101,7 +101,7 @@ class _RequestTasks:
 
     async def _read(self, run: SequenceRequest) -> None:
         try:
-            async with contextlib.aclosing(self._engine.decode(self._conductor.group, run)) as pieces:
+            async with contextlib.aclosing(self._engine.decode(self._coordinator.group, run)) as pieces:
                 async for sampled in pieces:
                     self.news.put_nowait(_News(run, sampled))
         except asyncio.CancelledError:

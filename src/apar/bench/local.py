@@ -82,7 +82,7 @@ class LocalPlayer:
 
     def _add(self, answer: ScriptedAnswer, mode: Mode) -> Group:
         script = answer.scripts[mode]
-        return self.engine.add(answer.prompt, script.params(), script=script)
+        return self.engine.add(answer.prompt, script.params(), forced=script)
 
     def _step(self, group: Group) -> None:
         self.engine.step()

@@ -84,7 +84,7 @@ def _time(engine: Engine, control: ControlTokens, threads: int, prompt: list[int
     tree = step_tree(threads, PLAIN_STEPS)
     script = ForcedAnswer.forked(tree, control, min(control.eos))
     engine.pool.forget(range(engine.pool.num_blocks))
-    group = engine.add(prompt, script.params(), script=script)
+    group = engine.add(prompt, script.params(), forced=script)
     seconds = _seconds_by_step(engine, group)
     fork = 2 * threads + PLAIN_STEPS
     before = statistics.median(seconds[fork - PLAIN_STEPS + 1 : fork])

@@ -1,46 +1,40 @@
 """Forking over an engine that knows sequences only: what its tokens mean for an answer, and what to ask of it next.
 
-Every thread of an answer is an ordinary request to the engine, a *run*: go on behind these tokens. Runs of one
-answer advance at different speeds; the answer does not depend on that. A token counts when every live thread has
+Every thread of an answer is decoded by ordinary requests to the engine: go on behind these tokens. The requests of
+one answer advance at different speeds; the answer does not depend on that. A token counts when every live thread has
 one for the same logical step: then the step is completed by the very rules of the engine in process
-(`apar.decoding.lockstep`), with the same events. What those rules forbid, such as one `[Fork]` too many, is known
-only then: the run is taken back to the place and goes on with the token banned there.
+(`apar.decoding.lockstep`), with the same events. What the grammar forbids, such as one `[Fork]` too many, is known
+only then: the thread is taken back to that token and goes on with it banned.
 
-A child is begun as soon as its `[Fork]` arrives if the rules are likely to grant it, before the step is complete.
-Plain data: who drives a conductor feeds it tokens and carries out its orders.
+A child is started as soon as its `[Fork]` arrives if the grammar is likely to grant it, before the step is complete.
+Plain data: who drives a coordinator feeds it tokens and carries out its actions.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from apar.decoding.grammar import may_end, may_fork
-from apar.decoding.group import Choice, Group, Thread
-from apar.decoding.lockstep import complete_step
+from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.lockstep import Completed, complete_step
 from apar.errors import RunError
-from apar.events import TokenLogprob
-from apar.tree import ROOT, Path
+from apar.tree import Path
 
 _SEED_BITS = 63
 
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """A token that an engine sampled."""
-
-    token: int
-    logprob: TokenLogprob | None = None
+_RUN_AHEAD = 16
+"""Tokens that a thread may always be ahead of the others: requests to an engine never advance quite evenly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceRequest:
     """One request to the engine: sample behind `tokens`, until an end-of-sequence or for `limit` tokens.
 
-    `sampled` of `tokens` are the thread's own, of an earlier run. Tokens that are `banned` must not be sampled.
-    `number` counts the answer's runs; `parent` is the number of the run whose tokens these begin with, None for the
-    first run of all. `opens` says that the run is its thread's first.
+    `sampled` of `tokens` are the thread's own, of an earlier request. Tokens that are `banned` must not be sampled.
+    `number` counts the answer's requests; `parent` is the number of the request whose tokens these begin with, None
+    for the first request of all. `opens` says that the request is its thread's first.
     """
 
     number: int
@@ -53,260 +47,235 @@ class SequenceRequest:
     opens: bool
 
     def seed(self, group: Group) -> int:
-        """Of the run's random numbers: another one for every thread, and for every place where a thread goes on."""
+        """Of the request's random numbers: another one for every thread, and wherever a thread goes on."""
         key = repr((group.seed, group.choice, self.thread, self.sampled)).encode()
         return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> (64 - _SEED_BITS)
 
 
 @dataclass(slots=True)
 class Actions:
-    """What the engine is to do next: end these runs, then begin those."""
+    """What the engine is to do next: abort these requests, then start those."""
 
-    end: list[SequenceRequest] = field(default_factory=list)
-    begin: list[SequenceRequest] = field(default_factory=list)
+    abort: list[SequenceRequest] = field(default_factory=list)
+    start: list[SequenceRequest] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
 class _ThreadProgress:
     """What the engine has sampled for one thread, which may be ahead of the answer.
 
-    `start` is the path up to the thread's first own token. Of `sampled` the first `taken` count; `forks` of them
-    all are `[Fork]`s. `refused` are the tokens that may not stand next, `forkless` says that no `[Fork]` may.
+    `start` is the path up to the thread's first own token. `ahead` are the tokens that do not count yet, the very
+    queue of `thread` once the answer has come to the thread. Of all its tokens `forks` are `[Fork]`s; `forkless` says
+    that no further one may be.
     """
 
     path: Path
     start: tuple[int, ...]
     forkless: bool
-    sampled: list[Sampled] = field(default_factory=list)
-    taken: int = 0
+    thread: Thread | None = None
+    ahead: deque[Sampled] = field(default_factory=deque)
     forks: int = 0
-    refused: frozenset[int] = frozenset()
-    run: SequenceRequest | None = None
-    last_run: int | None = None
+    request: SequenceRequest | None = None
+    last_request: int | None = None
 
     @property
-    def starving(self) -> bool:
-        return self.taken == len(self.sampled)
+    def needs_token(self) -> bool:
+        return not self.ahead
+
+    @property
+    def sampled(self) -> int:
+        """Tokens of its own, those ahead included."""
+        return len(self.ahead) + (self.thread.sampled if self.thread else 0)
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        return self.start + tuple(one.token for one in self.sampled)
+        """The path, with what is ahead."""
+        path = self.start if self.thread is None else tuple(self.thread.tokens)
+        return path + tuple(sampled.token for sampled in self.ahead)
+
+    @property
+    def refused(self) -> frozenset[int]:
+        """Tokens that may not come next, where nothing is ahead."""
+        return self.thread.refused if self.thread else frozenset()
+
+    def ends(self, eos: frozenset[int]) -> bool:
+        """Whether the last token ahead is an end-of-sequence."""
+        return bool(self.ahead) and self.ahead[-1].token in eos
 
 
 class ForkCoordinator:
-    """The threads of one answer, and the runs that decode them.
+    """The threads of one answer, and the requests that decode them.
 
     `group` has its root thread and nothing decoded; its events and threads are always those of the last complete
-    logical step. `on_step` is told every step's tokens in path order, control tokens included.
+    logical step. `on_step` is called with every step's tokens in path order, control tokens included.
     """
 
     def __init__(self, group: Group, on_step: Callable[[Sequence[Sampled]], None] | None = None) -> None:
         self.group = group
         self._on_step = on_step
-        self._orders = Actions()
-        self._runs = 0
+        self._actions = Actions()
+        self._requests = 0
+        # Live threads of the group, and children that were started early.
+        self._threads: dict[Path, _ThreadProgress] = {}
         [root] = group.threads
-        self._lanes = {ROOT: _ThreadProgress(ROOT, tuple(root.tokens), self._never_forks(ROOT))}
-        # The live threads of the group, and how many of them have no token for the step under way.
-        self._live = {ROOT}
-        self._starving = 1
-        # Tokens of all lanes that do not count yet.
-        self._ahead = 0
-        self._begin(self._lanes[ROOT])
+        self._join(root)
 
-    def orders(self) -> Actions:
+    def actions(self) -> Actions:
         """What is to be done since the last time this was asked."""
-        orders, self._orders = self._orders, Actions()
-        return orders
+        actions, self._actions = self._actions, Actions()
+        return actions
 
-    def take(self, run: SequenceRequest, news: Sequence[Sampled], ended: bool) -> None:
-        """Take in what a run sampled; `ended` says that the engine samples no more for it.
+    def on_tokens(self, request: SequenceRequest, sampled: Sequence[Sampled], ended: bool) -> None:
+        """Take in what a request sampled; `ended` says that the engine samples no more for it.
 
-        News of a run that was to end are of no interest any more. Raises RunError where the engine breaks a rule
-        that it was given.
+        What still comes of a request that was to be aborted is dropped. Raises RunError where the engine breaks a
+        rule that it was given.
         """
-        if not self.wants(run):
+        if not self.wants(request):
             return
-        lane = self._lanes[run.thread]
-        if ended and not news and lane.taken == len(lane.sampled) and len(lane.tokens) == len(run.tokens):
-            raise RunError(f"the engine ended thread {run.thread} of {self.group.name} without a token")
-        hungry = lane.starving and lane.path in self._live
-        for one in news:
-            lane.sampled.append(one)
-            self._ahead += 1
-            if one.token in self.group.eos:
-                ended = ended or self._end(lane)
+        thread = self._threads[request.thread]
+        if ended and not sampled and thread.needs_token and len(thread.tokens) == len(request.tokens):
+            raise RunError(f"the engine ended thread {request.thread} of {self.group.name} without a token")
+        for token in sampled:
+            thread.ahead.append(token)
+            if token.token in self.group.eos:
+                ended = ended or self._abort(thread)
                 break
-            if one.token == self.group.fork:
-                self._foresee(lane)
+            if self.group.control is not None and token.token == self.group.control.fork:
+                self._start_child_early(thread)
         if ended:
-            lane.run = None
-        if hungry and not lane.starving:
-            self._starving -= 1
+            thread.request = None
         self._advance()
-        if lane.run is None and self._lanes.get(lane.path) is lane:
-            self._go_on(lane)
+        self._pace()
 
-    def wants(self, run: SequenceRequest) -> bool:
-        """Whether what the run samples is still of interest."""
-        lane = self._lanes.get(run.thread)
-        return lane is not None and lane.run is run
+    def wants(self, request: SequenceRequest) -> bool:
+        """Whether what the request samples is still of interest."""
+        thread = self._threads.get(request.thread)
+        return thread is not None and thread.request is request
 
     def abort(self) -> None:
-        """End all runs. The group is left as it is."""
-        for lane in self._lanes.values():
-            if lane.run is not None:
-                self._end(lane)
-        self._lanes, self._ahead = {}, 0
+        """Abort all requests. The group is left as it is."""
+        for thread in self._threads.values():
+            if thread.request is not None:
+                self._abort(thread)
+        self._threads = {}
 
     def _advance(self) -> None:
         """Complete the logical steps for which every live thread has a token."""
-        while not self.group.done and not self._starving:
-            if refused := self._refused():
-                for lane, token in refused:
-                    self._refuse(lane, token)
-                self._count_starving()
-                return
-            self._complete()
+        while self.group.ready:
+            completed = complete_step(self.group)
+            for thread in completed.refused:
+                self._roll_back(self._threads[thread.path])
+            if not completed.refused:
+                self._take_over(completed)
 
-    def _complete(self) -> None:
-        group = self.group
-        step = []
-        for thread in group.threads:
-            lane = self._lanes[thread.path]
-            one = lane.sampled[lane.taken]
-            lane.taken, lane.refused = lane.taken + 1, frozenset()
-            thread.choice = Choice(one.token, one.token, one.logprob, one.logprob)
-            step.append(one)
-        self._ahead -= len(step)
-        ended = complete_step(group)
-        self._live = {thread.path for thread in group.threads}
+    def _take_over(self, completed: Completed) -> None:
         if self._on_step is not None:
-            self._on_step(step)
-        for thread in ended:
+            self._on_step(completed.sampled)
+        for thread in completed.ended:
             self._close(thread.path)
-        if group.done:
+        if self.group.done:
             self.abort()
             return
-        for thread in group.threads:
-            if thread.path not in self._lanes:
-                self._open(thread.path, tuple(thread.tokens))
-        self._count_starving()
-
-    def _count_starving(self) -> None:
-        self._starving = sum(self._lanes[thread.path].starving for thread in self.group.threads)
-
-    def _refused(self) -> list[tuple[_ThreadProgress, int]]:
-        """The lanes whose next token the rules of forking forbid, with the token."""
-        created = self.group.created
-        refused = []
         for thread in self.group.threads:
-            lane = self._lanes[thread.path]
-            token = lane.sampled[lane.taken].token
-            if token == self.group.fork and created < self.group.params.max_threads and may_fork(self.group, thread):
-                created += 1
-            elif self._forbidden(thread, token):
-                refused.append((lane, token))
-        return refused
+            progress = self._threads.get(thread.path)
+            if progress is None or progress.thread is None:
+                self._join(thread)
 
-    def _forbidden(self, thread: Thread, token: int) -> bool:
-        control = self.group.control
-        if control is not None and token in (control.fork, control.child):
-            return True
-        return token in self.group.eos and not may_end(thread)
+    def _join(self, thread: Thread) -> None:
+        """The answer has come to a thread: it takes over what was sampled for it early, or is started now."""
+        if thread.path not in self._threads:
+            self._open(thread.path, tuple(thread.tokens))
+        progress = self._threads[thread.path]
+        progress.thread, thread.ahead = thread, progress.ahead
 
-    def _refuse(self, lane: _ThreadProgress, token: int) -> None:
-        """Take a lane back to its next token, and have another one sampled there."""
-        if token in lane.refused:
-            raise RunError(f"the engine sampled token {token} of {self.group.name} though it was banned")
-        lane.refused |= self.group.eos if token in self.group.eos else {token}
-        self._ahead -= len(lane.sampled) - lane.taken
-        del lane.sampled[lane.taken :]
-        lane.forks = sum(one.token == self.group.fork for one in lane.sampled)
-        if token == self.group.fork and self.group.created >= self.group.params.max_threads:
-            lane.forkless = True
-        for other in [other for other in self._lanes.values() if self._is_after(other, lane)]:
+    def _roll_back(self, thread: _ThreadProgress) -> None:
+        """Nothing that was ahead of a refused thread counts: have another token sampled there."""
+        assert thread.thread is not None
+        thread.forks = thread.thread.children
+        control, created = self.group.control, self.group.created
+        if control is not None and control.fork in thread.refused and created >= self.group.params.max_threads:
+            thread.forkless = True
+        for other in [other for other in self._threads.values() if self._is_after(other, thread)]:
             self._close(other.path)
-        if lane.run is not None:
-            self._end(lane)
-        self._begin(lane)
+        if thread.request is not None:
+            self._abort(thread)
+        self._start(thread)
 
-    def _is_after(self, other: _ThreadProgress, lane: _ThreadProgress) -> bool:
-        """Whether a thread comes from a fork that `lane` does not have any more."""
-        depth = len(lane.path)
-        return other.path[:depth] == lane.path and len(other.path) > depth and other.path[depth] >= lane.forks
+    def _is_after(self, other: _ThreadProgress, thread: _ThreadProgress) -> bool:
+        """Whether a thread comes from a fork that `thread` does not have any more."""
+        depth = len(thread.path)
+        return other.path[:depth] == thread.path and len(other.path) > depth and other.path[depth] >= thread.forks
 
-    def _foresee(self, lane: _ThreadProgress) -> None:
-        """Begin the child of the `[Fork]` that came last, if it is likely to be granted."""
-        child = (*lane.path, lane.forks)
-        lane.forks += 1
+    def _start_child_early(self, thread: _ThreadProgress) -> None:
+        """Start the child of the `[Fork]` that came last, if it is likely to be granted."""
+        child = (*thread.path, thread.forks)
+        thread.forks += 1
         params, control = self.group.params, self.group.control
         assert control is not None
-        before = lane.sampled[-2].token if len(lane.sampled) > 1 else control.fork
-        unborn = len(self._lanes) - len(self._live)
+        tokens = (*thread.tokens, control.child)
+        unborn = len(self._threads) - len(self.group.threads)
+        ahead = sum(len(other.ahead) for other in self._threads.values())
         likely = (
-            not lane.forkless
-            and before != control.fork
+            not thread.forkless
+            and thread.sampled > 1
+            and tokens[-3] != control.fork
             and self.group.created + unborn < params.max_threads
-            and self.group.budget - self._ahead >= 2 * len(self._lanes)
+            and self.group.budget - ahead >= 2 * len(self._threads)
         )
-        tokens = (*lane.tokens, control.child)
         if likely and len(tokens) < self.group.context:
             self._open(child, tokens)
 
     def _open(self, path: Path, tokens: tuple[int, ...]) -> None:
-        self._lanes[path] = _ThreadProgress(path, tokens, self._never_forks(path))
-        self._begin(self._lanes[path])
+        self._threads[path] = _ThreadProgress(path, tokens, self.group.grammar.never_forks(len(path)))
+        self._start(self._threads[path])
 
-    def _never_forks(self, path: Path) -> bool:
-        """Whether no thread with this path may fork; nothing that depends on how fast others are."""
-        params = self.group.params
-        return not params.fork or len(path) >= params.max_depth or params.max_threads == 1
+    def _pace(self) -> None:
+        """Have threads wait that are far ahead: what the budget will not cover is decoded in vain."""
+        most = max(_RUN_AHEAD, self.group.budget // max(1, len(self.group.threads)))
+        for thread in list(self._threads.values()):
+            if thread.request is None and len(thread.ahead) <= most // 2 and not thread.ends(self.group.eos):
+                self._start(thread)
+            elif thread.request is not None and len(thread.ahead) > most:
+                self._abort(thread)
 
-    def _go_on(self, lane: _ThreadProgress) -> None:
-        """The engine ended a run before its thread has ended."""
-        if not (lane.sampled and lane.sampled[-1].token in self.group.eos):
-            self._begin(lane)
-
-    def _begin(self, lane: _ThreadProgress) -> None:
-        """Order a run that goes on where the lane ends. After a refusal it is of one token."""
+    def _start(self, thread: _ThreadProgress) -> None:
+        """Start a request that goes on where the thread ends. After a refusal it is of one token."""
         control, group = self.group.control, self.group
-        tokens = lane.tokens
+        tokens = thread.tokens
         forks = group.params.max_threads + 1 if group.params.fork else 0
-        limit = min(group.params.max_tokens + forks, group.context - len(tokens))
+        limit = min(group.budget + forks, group.context - len(tokens))
         if limit < 1:
             return
-        banned = lane.refused if lane.starving else frozenset()
+        banned = thread.refused if thread.needs_token else frozenset()
         limit = 1 if banned else limit
         if control is not None:
-            banned |= {control.child, control.fork} if lane.forkless else {control.child}
-        parent = self._lanes[lane.path[:-1]].last_run if lane.last_run is None and len(lane.path) > 1 else lane.last_run
-        run = SequenceRequest(
-            self._runs, lane.path, tokens, len(lane.sampled), limit, banned, parent, lane.last_run is None
-        )
-        self._runs += 1
-        lane.run, lane.last_run = run, run.number
-        self._orders.begin.append(run)
+            banned |= {control.child, control.fork} if thread.forkless else {control.child}
+        opens = thread.last_request is None
+        parent = self._threads[thread.path[:-1]].last_request if opens and len(thread.path) > 1 else thread.last_request
+        request = SequenceRequest(self._requests, thread.path, tokens, thread.sampled, limit, banned, parent, opens)
+        self._requests += 1
+        thread.request, thread.last_request = request, request.number
+        self._actions.start.append(request)
 
     def _close(self, path: Path) -> None:
-        """The thread has ended, and children of it that were only foreseen are not to be."""
-        lane = self._lanes.pop(path, None)
-        if lane is None:
+        """The thread has ended, and children of it that were only started early are not to be."""
+        thread = self._threads.pop(path, None)
+        if thread is None:
             return
-        self._ahead -= len(lane.sampled) - lane.taken
-        if lane.run is not None:
-            self._end(lane)
-        if len(self._lanes) > len(self._live - {path}):
-            for other in [other for other in self._lanes if other[:-1] == path and other not in self._live]:
-                self._close(other)
+        if thread.request is not None:
+            self._abort(thread)
+        live = {other.path for other in self.group.threads}
+        for other in [other for other in self._threads if other[:-1] == path and other not in live]:
+            self._close(other)
 
-    def _end(self, lane: _ThreadProgress) -> bool:
-        """Order the lane's run to end; it has ended as far as the lane is concerned."""
-        run, lane.run = lane.run, None
-        assert run is not None
-        if run in self._orders.begin:  # nobody has begun it yet
-            self._orders.begin.remove(run)
-            lane.last_run = None if run.opens else run.parent
+    def _abort(self, thread: _ThreadProgress) -> bool:
+        """Have the thread's request aborted; it has ended as far as the thread is concerned."""
+        request, thread.request = thread.request, None
+        assert request is not None
+        if request in self._actions.start:  # nobody has started it yet
+            self._actions.start.remove(request)
+            thread.last_request = None if request.opens else request.parent
         else:
-            self._orders.end.append(run)
+            self._actions.abort.append(request)
         return True

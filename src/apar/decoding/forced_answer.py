@@ -1,4 +1,4 @@
-"""Answers that are given: every thread takes its next token from a script, whatever the model would say.
+"""Answers that are given: every thread takes the next token that is forced on it, whatever the model would say.
 
 The forward pass and the sampler do all their work, so that time and memory are those of a model that answers so
 by itself: what a benchmark measures is the structure of real answers on a model of any weights.
@@ -18,7 +18,7 @@ from apar.tree import ROOT, Node, ParagraphTree, Path
 
 @dataclass(frozen=True, slots=True)
 class ForcedAnswer:
-    """What each thread of an answer samples, by its path: its `[Fork]`s and a last end-of-sequence included.
+    """The tokens that each thread of an answer takes, by its path: its `[Fork]`s and a last end-of-sequence included.
 
     `tokens` are the visible ones, `longest` the tokens of the longest path with its control tokens and without
     the prompt.
@@ -57,31 +57,43 @@ class ForcedAnswer:
     def depth(self) -> int:
         return max(map(len, self.threads))
 
+    @property
+    def budget(self) -> int:
+        """Visible tokens that let every fork pass: at a fork two of every live thread have to be left."""
+        return self.tokens + (2 * len(self.threads) if self.forks else 0)
+
+    @property
+    def forks(self) -> bool:
+        return len(self.threads) > 1
+
     def params(self) -> SamplingParams:
-        """Limits that let the whole script pass, and forking where it forks."""
+        """Limits that let the whole answer pass, and forking where it forks."""
         count = len(self.threads)
-        # A fork needs budget for two tokens of every live thread (`may_fork`).
-        budget = self.tokens + 2 * count + 1
-        return SamplingParams(max_tokens=budget, fork=count > 1, max_threads=count, max_depth=self.depth, seed=0)
+        # One more than needed, so that the answer ends by its end-of-sequence.
+        return SamplingParams(
+            max_tokens=self.budget + 1, fork=self.forks, max_threads=count, max_depth=self.depth, seed=0
+        )
 
     def check(self, params: SamplingParams, prompt_tokens: int, context: int) -> None:
-        """Raise RequestError if the request would cut the script, which is told whole, or asks what it has not."""
+        """Raise RequestError if the request would cut the answer, which is forced whole, or asks what it has not."""
         if params.stop:
-            raise RequestError("a script is told whole: leave out the stop strings")
+            raise RequestError("an answer is forced whole: leave out the stop strings")
         if params.logprobs is not None:
-            raise RequestError("a script's tokens are not the model's choice: leave out logprobs")
+            raise RequestError("forced tokens are not the model's choice: leave out logprobs")
+        if self.forks and not params.fork:
+            raise RequestError(f"the forced answer has {len(self.threads)} threads, and fork is off: leave it on")
         limits = (
-            ("max_tokens", self.tokens, params.max_tokens),
+            ("max_tokens", self.budget, params.max_tokens),
             ("max_threads", len(self.threads), params.max_threads),
             ("max_depth", self.depth, params.max_depth),
             ("the context", prompt_tokens + self.longest + 1, context),
         )
         for name, needed, limit in limits:
             if needed > limit:
-                raise RequestError(f"the script needs {needed} and {name} is {limit}; a script is told whole")
+                raise RequestError(f"the forced answer needs {needed} and {name} is {limit}; it is forced whole")
 
 
 def _tokens(node: Node) -> tuple[int, ...]:
     if node.tokens is None:
-        raise RequestError("a script needs a tree with tokens: encode it first")
+        raise RequestError("a forced answer needs a tree with tokens: encode it first")
     return node.tokens

@@ -1,47 +1,116 @@
-"""The rules of forking. Pure functions of a group's state at the beginning of a logical step."""
+"""The grammar of an answer: which tokens may come next in a thread, and what a token does there.
+
+Whoever samples, counts, forces or bans tokens asks here: the sampler of the engine in process, the logical steps,
+the coordinator of threads over another engine, and forced answers. Plain data; the paper's rules are in section 3.3.
+"""
 
 from __future__ import annotations
 
-from apar.decoding.group import Group, Thread
+from dataclasses import dataclass
+from enum import Enum
+
+from apar.tokens import ControlTokens
 
 _PATH_OF_A_FORK = 3
 """Tokens that a fork needs on the child's path: `[Fork]`, `[Child]` and the detail's first token."""
 
 
-def may_fork(group: Group, thread: Thread) -> bool:
-    """Whether `thread` may sample `[Fork]` in this logical step.
+class Effect(Enum):
+    """What a sampled token does."""
 
-    Never as the first token of an answer or of a detail, nor after another `[Fork]`, nor beyond the request's
-    limits; and only if the detail is sure to have text. For that the context must have room, and the budget
-    must cover two tokens of every live thread: one in this step, and one in the next, where the child's first
-    comes last at worst.
+    SAY = "say"
+    FORK = "fork"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far an answer may fork, and the most tokens that a path may have."""
+
+    fork: bool
+    max_threads: int
+    max_depth: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadState:
+    """A thread before its next token.
+
+    `depth` counts the threads along its path, `length` the tokens of the path, the prompt included, of which the
+    thread itself has `sampled` some; `last` is the last token of the path.
     """
-    control, params = group.control, group.params
-    if control is None or not params.fork:
-        return False
-    return (
-        thread.sampled > 0
-        and thread.tokens[-1] != control.fork
-        and group.created < params.max_threads
-        and len(thread.path) < params.max_depth
-        and group.budget >= 2 * len(group.threads)
-        and len(thread.tokens) + _PATH_OF_A_FORK <= group.context
-    )
+
+    depth: int
+    length: int
+    sampled: int
+    last: int
 
 
-def may_end(thread: Thread) -> bool:
-    """Whether `thread` may sample end-of-sequence: a detail has text, so never as a child's first token."""
-    return thread.sampled > 0 or len(thread.path) == 1
-
-
-def spawn(group: Group, parent: Thread) -> Thread:
-    """The child of `parent`, which has just sampled `[Fork]`: the same path, with `[Child]` appended.
-
-    The child holds no blocks yet. Where its parent's keys and values are, the scheduler finds by the path.
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """A group before a logical step: its `live` threads, how many were ever `created`, and the `budget` of visible
+    tokens that is left.
     """
-    assert group.control is not None
-    tokens = [*parent.tokens, group.control.child]
-    child = Thread((*parent.path, parent.children), tokens, (*parent.starts, len(tokens)), parent.detokenizer.fork())
-    parent.children += 1
-    group.created += 1
-    return child
+
+    live: int
+    created: int
+    budget: int
+
+
+class Grammar:
+    """The rules for the answers to one request. `control` is None for a model that was not trained to fork."""
+
+    __slots__ = ("_banned", "control", "eos", "hidden", "limits")
+
+    def __init__(self, control: ControlTokens | None, eos: frozenset[int], limits: Limits) -> None:
+        self.control, self.eos, self.limits = control, eos, limits
+        fork = frozenset() if control is None else frozenset([control.fork])
+        child = frozenset() if control is None else frozenset([control.child])
+        # What is no part of the visible text.
+        self.hidden = eos | fork | child
+        # By whether the thread may fork and may end.
+        self._banned = {
+            (may_fork, may_end): child | (frozenset() if may_fork else fork) | (frozenset() if may_end else eos)
+            for may_fork in (False, True)
+            for may_end in (False, True)
+        }
+
+    def effect(self, token: int) -> Effect:
+        """What `token` does where it may stand."""
+        if token in self.eos:
+            return Effect.END
+        if self.control is not None and token == self.control.fork:
+            return Effect.FORK
+        return Effect.SAY
+
+    def banned(self, thread: ThreadState, group: GroupState) -> frozenset[int]:
+        """The tokens that may not come next."""
+        return self._banned[self.may_fork(thread, group), self.may_end(thread)]
+
+    def may_fork(self, thread: ThreadState, group: GroupState) -> bool:
+        """Whether `[Fork]` may come next.
+
+        Never as the first token of an answer or of a detail, nor after another `[Fork]`, nor beyond the request's
+        limits; and only if the detail is sure to have text. For that the context must have room, and the budget
+        must cover two tokens of every live thread: one in this step, and one in the next, where the child's first
+        comes last at worst.
+        """
+        return (
+            self.control is not None
+            and not self.never_forks(thread.depth)
+            and thread.sampled > 0
+            and thread.last != self.control.fork
+            and group.created < self.limits.max_threads
+            and group.budget >= 2 * group.live
+            and thread.length + _PATH_OF_A_FORK <= self.limits.context
+        )
+
+    def never_forks(self, depth: int) -> bool:
+        """Whether no thread of this depth may fork, whatever else the answer has come to."""
+        limits = self.limits
+        return not limits.fork or depth >= limits.max_depth or limits.max_threads == 1
+
+    def may_end(self, thread: ThreadState) -> bool:
+        """Whether end-of-sequence may come next: a detail has text, so it is never a child's first token."""
+        return thread.sampled > 0 or thread.depth == 1

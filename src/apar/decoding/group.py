@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal
 
 from apar.assemble import Assembler
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
+from apar.decoding.grammar import Grammar, GroupState, Limits, ThreadState
 from apar.decoding.params import SamplingParams
 from apar.errors import AparError
 from apar.events import Event, Finished, TokenLogprob
@@ -19,13 +19,11 @@ from apar.tree import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A sampled token, and what is taken instead if it is a `[Fork]` that is not granted."""
+class Sampled:
+    """A token that an engine sampled, or that was forced on a thread."""
 
     token: int
-    otherwise: int
     logprob: TokenLogprob | None = None
-    otherwise_logprob: TokenLogprob | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -49,13 +47,20 @@ class Thread:
     stored: int = 0
     places: list[int] = field(default_factory=list)
 
-    # Set by the engine: what was sampled in the logical step under way.
-    choice: Choice | None = None
+    # Tokens that do not count yet, the next one first: sampled, forced or drafted. They count when every live thread
+    # has one. Those of `refused` had been sampled next, against the grammar: another token is to be.
+    ahead: deque[Sampled] = field(default_factory=deque)
+    refused: frozenset[int] = frozenset()
 
     @property
     def sampled(self) -> int:
         """How many tokens the thread sampled, `[Fork]` included."""
         return len(self.tokens) - self.starts[-1]
+
+    @property
+    def state(self) -> ThreadState:
+        """What the grammar asks of a thread."""
+        return ThreadState(len(self.path), len(self.tokens), self.sampled, self.tokens[-1])
 
     def common(self, other: Thread) -> int:
         """How many leading tokens the two paths of one answer share."""
@@ -81,13 +86,14 @@ class Group:
     threads: list[Thread]
     choice: int = 0
     # What the threads are to sample, where that is given (benchmarks).
-    script: ForcedAnswer | None = None
+    forced: ForcedAnswer | None = None
 
     # The answer so far. `threads` are those not finished, in path order; `created` counts all there ever
     # were; `budget` is the visible tokens left.
     step: int = 0
     created: int = 1
     budget: int = field(init=False)
+    grammar: Grammar = field(init=False)
     events: list[Event] = field(default_factory=list)
     error: AparError | None = None
 
@@ -113,8 +119,11 @@ class Group:
     assembled: int = 0
 
     def __post_init__(self) -> None:
-        self.budget = self.params.max_tokens
-        self._assembler = Assembler(self.params.stop)
+        params = self.params
+        self.budget = params.max_tokens
+        limits = Limits(params.fork, params.max_threads, params.max_depth, self.context)
+        self.grammar = Grammar(self.control, self.eos, limits)
+        self._assembler = Assembler(params.stop)
 
     @property
     def assembler(self) -> Assembler:
@@ -134,9 +143,14 @@ class Group:
         return not self.threads
 
     @property
-    def fork(self) -> int | None:
-        """The id of `[Fork]`, None for a model that has none."""
-        return None if self.control is None else self.control.fork
+    def state(self) -> GroupState:
+        """What the grammar asks of a group, before a logical step."""
+        return GroupState(len(self.threads), self.created, self.budget)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every live thread has a token for the next logical step."""
+        return bool(self.threads) and all(thread.ahead for thread in self.threads)
 
     @property
     def visible_tokens(self) -> int:
@@ -152,7 +166,3 @@ class Group:
     @property
     def name(self) -> str:
         return f"request {self.number}"
-
-    def waiting(self) -> Iterator[Thread]:
-        """The threads that have yet to sample in the logical step under way, in path order."""
-        return (thread for thread in self.threads if thread.choice is None)

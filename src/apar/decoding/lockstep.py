@@ -1,4 +1,4 @@
-"""The end of a logical step: every live thread has sampled a token, and now the tokens count.
+"""The end of a logical step: every live thread has a token ahead, and now the tokens count.
 
 Decisions are taken in path order, so that they depend on nothing but the answer: not on which threads shared
 a forward pass, nor on what else the engine decodes.
@@ -8,26 +8,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from apar.decoding.grammar import spawn
-from apar.decoding.group import Group, Thread
-from apar.events import Delta, Event, Finished, FinishReason, Forked, Started, TokenLogprob
+from apar.decoding.grammar import Effect
+from apar.decoding.group import Group, Sampled, Thread
+from apar.errors import RunError
+from apar.events import Delta, Event, Finished, FinishReason, Forked, Started
 from apar.tree import Path
 
 
-def complete_step(group: Group) -> list[Thread]:
-    """Take over the choices of all live threads and tell the step's events; return the threads that ended.
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a logical step came to: the tokens that count, in path order, and the threads that ended.
 
-    `group.threads` are then the live threads of the next step, new children among them.
+    Where some threads were `refused` their tokens the step is not complete: nothing counts, and they are to sample
+    again behind their paths.
     """
+
+    sampled: list[Sampled] = field(default_factory=list)
+    ended: list[Thread] = field(default_factory=list)
+    refused: list[Thread] = field(default_factory=list)
+
+
+def complete_step(group: Group) -> Completed:
+    """Let the next token of all live threads count, and note the step's events.
+
+    `group.threads` are then the live threads of the next step, new children among them. Raises RunError where a
+    token was sampled that had been refused before.
+    """
+    if refused := _refuse(group):
+        return Completed(refused=refused)
     step = _Step(group)
-    for thread in group.threads:
-        step.take(thread)
+    sampled = [step.take(thread) for thread in group.threads]
     if not group.budget:
         step.end_open(lambda thread: "length")
     if step.hits_stop():
         step.stop()
-    return step.close()
+    return Completed(sampled, step.close())
+
+
+def _refuse(group: Group) -> list[Thread]:
+    """The threads whose next tokens the grammar forbids; of these nothing is ahead any more."""
+    grammar, state = group.grammar, group.state
+    refused = []
+    for thread in group.threads:
+        token = thread.ahead[0].token
+        if token not in grammar.hidden:
+            continue
+        if token in grammar.banned(thread.state, state):
+            _send_back(group, thread, token)
+            refused.append(thread)
+        elif grammar.effect(token) is Effect.FORK:
+            state = replace(state, created=state.created + 1)
+    return refused
+
+
+def _send_back(group: Group, thread: Thread, token: int) -> None:
+    """Drop what a thread has ahead: another token than `token` is to be sampled next."""
+    if token in thread.refused:
+        raise RunError(f"the engine sampled token {token} of {group.name} though it was banned")
+    thread.refused |= group.eos if token in group.eos else {token}
+    thread.ahead.clear()
 
 
 class _Step:
@@ -35,39 +76,38 @@ class _Step:
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        self.told: dict[Path, list[Event]] = {}
+        self.events: dict[Path, list[Event]] = {}
         self.children: list[Thread] = []
 
-    def take(self, thread: Thread) -> None:
-        """Append what the thread sampled to its path and note the events."""
-        group, choice = self.group, thread.choice
-        assert choice is not None
-        self.told[thread.path] = []
+    def take(self, thread: Thread) -> Sampled:
+        """Append the thread's next token to its path and note the events."""
+        group, sampled = self.group, thread.ahead.popleft()
+        thread.refused = frozenset()
+        self.events[thread.path] = []
         if not thread.sampled:
-            self._tell(thread, Started(thread.path, thread.path[:-1] or None, group.step))
-        refused = group.created >= group.params.max_threads and choice.token == group.fork
-        token = choice.otherwise if refused else choice.token
-        logprob = choice.otherwise_logprob if refused else choice.logprob
-        thread.choice = None
-        if token in group.eos:
+            self._emit(thread, Started(thread.path, thread.path[:-1] or None, group.step))
+        effect = group.grammar.effect(sampled.token)
+        if effect is Effect.END:
             self._finish(thread, "eos")
-        elif token == group.fork:
-            self._fork(thread, token)
+        elif effect is Effect.FORK:
+            self._fork(thread, sampled.token)
         elif group.budget:
-            self._say(thread, token, logprob)
+            self._say(thread, sampled)
+        return sampled
 
     def _fork(self, thread: Thread, token: int) -> None:
         self._flush(thread)
         thread.tokens.append(token)
         child = spawn(self.group, thread)
         self.children.append(child)
-        self._tell(thread, Forked(thread.path, child.path, self.group.step))
+        self._emit(thread, Forked(thread.path, child.path, self.group.step))
 
-    def _say(self, thread: Thread, token: int, logprob: TokenLogprob | None) -> None:
+    def _say(self, thread: Thread, sampled: Sampled) -> None:
         self.group.budget -= 1
-        thread.tokens.append(token)
-        text = thread.detokenizer.feed(token)
-        self._tell(thread, Delta(thread.path, self.group.step, (token,), text, (logprob,) if logprob else ()))
+        thread.tokens.append(sampled.token)
+        text = thread.detokenizer.feed(sampled.token)
+        logprobs = (sampled.logprob,) if sampled.logprob else ()
+        self._emit(thread, Delta(thread.path, self.group.step, (sampled.token,), text, logprobs))
         if len(thread.tokens) >= self.group.context:
             self._finish(thread, "length")
 
@@ -82,18 +122,18 @@ class _Step:
         if not self.group.params.stop:
             return False
         assembler = self.group.assembler
-        for event in self._events():
+        for event in self._all_events():
             assembler.feed(event)
         return assembler.stopped
 
     def stop(self) -> None:
         """End the answer: all that is open comes after the stop string in reading order.
 
-        The thread that would have been read next is told `stop`, the others `cancelled`. Forks of this step
+        The thread that would have been read next ends by `stop`, the others by `cancelled`. Forks of this step
         are not carried out.
         """
-        for path, events in self.told.items():
-            self.told[path] = [event for event in events if not isinstance(event, Forked)]
+        for path, events in self.events.items():
+            self.events[path] = [event for event in events if not isinstance(event, Forked)]
         self.group.created -= len(self.children)
         self.children = []
         reading = min((thread for thread in self.group.threads if not thread.finished), key=_reading_end, default=None)
@@ -104,7 +144,7 @@ class _Step:
         ended = [thread for thread in group.threads if thread.finished]
         alive = [thread for thread in group.threads if not thread.finished]
         group.threads = sorted(alive + self.children, key=lambda thread: thread.path)
-        group.events += self._events()
+        group.events += self._all_events()
         if group.params.stop:
             group.assembled = len(group.events)
         group.step += 1
@@ -113,20 +153,33 @@ class _Step:
     def _finish(self, thread: Thread, reason: FinishReason) -> None:
         self._flush(thread)
         thread.finished = True
-        self._tell(thread, Finished(thread.path, self.group.step, reason))
+        self._emit(thread, Finished(thread.path, self.group.step, reason))
 
     def _flush(self, thread: Thread) -> None:
-        """A node ends: tell the text of a last incomplete character, which no later token may complete."""
+        """A node ends: emit the text of a last incomplete character, which no later token may complete."""
         if rest := thread.detokenizer.flush():
-            self._tell(thread, Delta(thread.path, self.group.step, (), rest))
+            self._emit(thread, Delta(thread.path, self.group.step, (), rest))
 
-    def _tell(self, thread: Thread, event: Event) -> None:
-        self.told[thread.path].append(event)
+    def _emit(self, thread: Thread, event: Event) -> None:
+        self.events[thread.path].append(event)
 
-    def _events(self) -> list[Event]:
-        return [event for events in self.told.values() for event in events]
+    def _all_events(self) -> list[Event]:
+        return [event for events in self.events.values() for event in events]
+
+
+def spawn(group: Group, parent: Thread) -> Thread:
+    """The child of `parent`, which has just sampled `[Fork]`: the same path, with `[Child]` appended.
+
+    The child holds no blocks yet. Where its parent's keys and values are, the scheduler finds by the path.
+    """
+    assert group.control is not None
+    tokens = [*parent.tokens, group.control.child]
+    child = Thread((*parent.path, parent.children), tokens, (*parent.starts, len(tokens)), parent.detokenizer.fork())
+    parent.children += 1
+    group.created += 1
+    return child
 
 
 def _reading_end(thread: Thread) -> tuple[float, ...]:
-    """Orders threads by the place of their ends in reading order: a thread goes on after its details."""
+    """Orders threads by where their ends stand in reading order: a thread goes on after its details."""
     return (*thread.path, math.inf)

@@ -40,6 +40,10 @@ class BlockPool:
     def held(self, block: int) -> bool:
         return self._counts[block] > 0
 
+    def shared(self, block: int) -> bool:
+        """Whether several threads hold the block."""
+        return self._counts[block] > 1
+
     def blocks_for(self, tokens: int) -> int:
         """How many blocks hold this many tokens."""
         return -(-tokens // self.block_size)

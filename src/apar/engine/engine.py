@@ -9,7 +9,7 @@ from typing import Any
 
 from apar.decoding.detokenize import Decode, Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
-from apar.decoding.group import Choice, Group, Thread
+from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams, fresh_seed
 from apar.decoding.requests import check_length
@@ -18,7 +18,7 @@ from apar.engine.blocks import BlockPool
 from apar.engine.counters import Counters
 from apar.engine.forced import force_tokens
 from apar.engine.runner import Runner
-from apar.engine.sampler import Sampler
+from apar.engine.sampler import sample
 from apar.engine.scheduler import Pass, Row, Scheduler
 from apar.errors import AparError, RequestError, RunError
 from apar.tokens import ControlTokens
@@ -54,27 +54,26 @@ class Engine:
         self._runner = Runner(model, pool, native, graphs)
         self._vocabulary = int(model.config.vocab_size)
         self._decode, self._eos, self._control = decode, eos, control
-        self._sampler = Sampler(control, eos)
         self._counters = Counters()
         self._arrived = 0
         # Groups that were in a pass that failed: each is run alone, to see which of them it was.
         self._suspects: list[Group] = []
 
     def add(
-        self, prompt: Sequence[int], params: SamplingParams, choice: int = 0, script: ForcedAnswer | None = None
+        self, prompt: Sequence[int], params: SamplingParams, choice: int = 0, forced: ForcedAnswer | None = None
     ) -> Group:
         """Queue a request for one answer, the `choice` of those with its seed; `prompt` are token ids.
 
-        With a `script` its tokens are taken in place of those that the model would say. Raises RequestError where
-        the request can never be served.
+        With a `forced` answer its tokens are taken in place of those that the model would say. Raises RequestError
+        where the request can never be served.
         """
         self.check_request(prompt, params)
-        if script is not None:
-            script.check(params, len(prompt), self.context)
+        if forced is not None:
+            forced.check(params, len(prompt), self.context)
         seed = fresh_seed() if params.seed is None else params.seed
         root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(self._decode))
         group = Group(self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root], choice)
-        group.script = script
+        group.forced = forced
         self._arrived += 1
         self.groups.append(group)
         return group
@@ -95,17 +94,18 @@ class Engine:
         work = self._plan()
         assert work.rows, "the first group always has room for a row"
         try:
-            rows, choices = self._run(work)
+            rows, sampled = self._run(work)
         except Exception as error:
             self._recover(work, error)
             return
         self.scheduler.commit(work, self.groups)
         groups = work.groups()
         self._counters.ran(work, groups, began)
-        for row, choice in zip(rows, choices, strict=True):
-            row.thread.choice = choice
-            if choice is None:
+        for row, token in zip(rows, sampled, strict=True):
+            if token is None:
                 self._discard(row.group)
+            else:
+                row.thread.ahead.append(token)
         for group in groups:
             self._take_over(group)
 
@@ -142,27 +142,34 @@ class Engine:
                 return self.scheduler.plan([suspect, *others], alone=True)
         return self.scheduler.plan(self.groups)
 
-    def _run(self, work: Pass) -> tuple[list[Row], list[Choice | None]]:
+    def _run(self, work: Pass) -> tuple[list[Row], list[Sampled | None]]:
         rows, logits = self._runner.run(work)
-        return rows, force_tokens(rows, self._sampler.choose(rows, logits))
+        return rows, force_tokens(rows, sample(rows, logits))
 
     def _take_over(self, group: Group) -> None:
-        """Complete the group's logical step if all its threads have sampled."""
-        if group.error or any(group.waiting()):
+        """Complete the logical steps for which every live thread of the group has a token."""
+        if not group.ready:
             return
         tokens, threads = group.visible_tokens, group.created
         try:
-            ended = complete_step(group)
+            self._complete_steps(group)
         except Exception as error:
             self._fail(group, f"{type(error).__name__}: {error}")
             return
         self._counters.decoded(group, group.visible_tokens - tokens, group.created - threads)
-        for thread in ended:
-            self.scheduler.release(group, thread)
         if group.done:
             self._counters.answered(group)
             self.scheduler.foresight.learn(group, self.pool)
             self._close(group)
+
+    def _complete_steps(self, group: Group) -> None:
+        """What ended threads hold is free at once; refused ones sample again."""
+        while group.ready:
+            completed = complete_step(group)
+            for thread in completed.ended:
+                self.scheduler.release(group, thread)
+            for thread in completed.refused:
+                self.scheduler.feed_again(group, thread)
 
     def _close(self, group: Group) -> None:
         group.ended = time.perf_counter()

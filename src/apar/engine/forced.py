@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apar.decoding.grammar import may_fork
-from apar.decoding.group import Choice
+from apar.decoding.group import Sampled
 from apar.engine.scheduler import Row
 from apar.errors import RunError
 
 
-def force_tokens(rows: Sequence[Row], choices: Sequence[Choice | None]) -> list[Choice | None]:
-    """The choices, with those of scripted threads replaced by what their script says.
+def force_tokens(rows: Sequence[Row], sampled: Sequence[Sampled | None]) -> list[Sampled | None]:
+    """What the rows sampled, with that of forced threads replaced by what their answer has next.
 
-    A row whose logits are not numbers stays without a choice. Raises RunError where a fork is refused.
+    A row whose logits are not numbers stays without a token. Raises RunError where a fork is against the grammar.
     """
-    return [_force_tokens(row, choice) for row, choice in zip(rows, choices, strict=True)]
+    return [_force(row, token) for row, token in zip(rows, sampled, strict=True)]
 
 
-def _force_tokens(row: Row, choice: Choice | None) -> Choice | None:
-    script = row.group.script
-    if script is None or choice is None:
-        return choice
-    token = script.threads[row.thread.path][row.thread.sampled]
-    if token == row.group.fork and not may_fork(row.group, row.thread):
-        raise RunError(f"the script of {row.group.name} forks where its rules forbid it, in thread {row.thread.path}")
-    return Choice(token, token)
+def _force(row: Row, sampled: Sampled | None) -> Sampled | None:
+    group, thread = row.group, row.thread
+    if group.forced is None or sampled is None:
+        return sampled
+    token = group.forced.threads[thread.path][thread.sampled]
+    if token in group.grammar.banned(thread.state, group.state):
+        raise RunError(f"the forced answer of {group.name} forks against the grammar, in thread {thread.path}")
+    return Sampled(token)

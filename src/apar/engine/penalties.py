@@ -11,15 +11,15 @@ from torch import Tensor
 from apar.engine.scheduler import Row
 
 
-def adjust(logits: Tensor, rows: Sequence[Row], hidden: frozenset[int]) -> None:
+def adjust(logits: Tensor, rows: Sequence[Row]) -> None:
     """Add each row's bias to `logits` [rows, vocabulary] and apply its penalties; other logits are not even read.
 
-    Tokens of `hidden` (the control tokens) are never penalised. Definitions: `SamplingParams`.
+    Tokens that are no part of the text (control tokens, ends) are never penalised. Definitions: `SamplingParams`.
     """
     asking = [(number, row) for number, row in enumerate(rows) if row.group.params.adjusts]
     if asking:
         _add_bias(logits, asking)
-        _penalise(logits, asking, hidden)
+        _penalise(logits, asking)
 
 
 def _add_bias(logits: Tensor, rows: Sequence[tuple[int, Row]]) -> None:
@@ -31,9 +31,9 @@ def _add_bias(logits: Tensor, rows: Sequence[tuple[int, Row]]) -> None:
         logits[place] += torch.tensor(biases, device=logits.device, dtype=logits.dtype)
 
 
-def _penalise(logits: Tensor, rows: Sequence[tuple[int, Row]], hidden: frozenset[int]) -> None:
+def _penalise(logits: Tensor, rows: Sequence[tuple[int, Row]]) -> None:
     """Change the logits of what was said: a path is short beside a vocabulary."""
-    said = [(number, place, *token) for place, (number, row) in enumerate(rows) for token in _said(row, hidden)]
+    said = [(number, place, *token) for place, (number, row) in enumerate(rows) for token in _said(row)]
     if not said:
         return
     numbers, places, tokens, times = torch.tensor(said, device=logits.device).unbind(1)
@@ -46,11 +46,11 @@ def _penalise(logits: Tensor, rows: Sequence[tuple[int, Row]], hidden: frozenset
     logits[numbers, tokens] = values - frequency * times - presence * (times > 0)
 
 
-def _said(row: Row, hidden: frozenset[int]) -> list[tuple[int, int]]:
+def _said(row: Row) -> list[tuple[int, int]]:
     """The tokens that the row's penalties are for, and how often the thread or its ancestors sampled each."""
     params, path = row.group.params, row.thread.tokens
     if not params.penalises:
         return []
     sampled = Counter(path[row.group.prompt_tokens :])
     tokens = set(path) if params.repetition_penalty != 1 else set(sampled)
-    return [(token, sampled[token]) for token in tokens - hidden]
+    return [(token, sampled[token]) for token in tokens - row.group.grammar.hidden]

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from apar.decoding.grammar import may_end, may_fork
-from apar.decoding.group import Choice
+from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.engine.penalties import adjust
 from apar.engine.scheduler import Row
 from apar.events import TokenLogprob
-from apar.tokens import ControlTokens
 from apar.tree import Path
 
 _FLOAT_BITS = 52
@@ -33,71 +30,44 @@ def uniform(seed: int, choice: int, path: Path, index: int, again: bool = False)
     """The random number in [0, 1) for token `index` that the thread samples.
 
     A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.
-    `again` is for the token taken instead of a `[Fork]` that is not granted: with the first number, which led
-    to `[Fork]`, the tokens beside it would be too likely.
+    `again` is for the token taken instead of a `[Fork]` that was refused: with the first number, which led to
+    `[Fork]`, the tokens beside it would be too likely.
     """
     digest = hashlib.blake2b(repr((seed, choice, path, index, again)).encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> (64 - _FLOAT_BITS)) / (1 << _FLOAT_BITS)
 
 
-@dataclass(frozen=True, slots=True)
-class Sampler:
-    """Chooses the next token of every row.
+@torch.inference_mode()
+def sample(rows: Sequence[Row], logits: Tensor) -> list[Sampled | None]:
+    """The next token of every row, None where its logits are not numbers.
 
-    `control` None and `eos` are those of the model: `[Child]` is never chosen, the others where the rules of
-    `fork` allow it.
+    What each row's grammar bans is never taken, nor what was refused to its thread. `logits` `[rows, vocabulary]`
+    are overwritten where a token is banned.
     """
+    # The maximum of a row with a NaN is one; a row of -inf alone has no token to give.
+    sound = logits.amax(-1).isfinite()
+    logits = logits.float()
+    _ban(logits, [row.group.grammar.banned(row.thread.state, row.group.state) for row in rows])
+    # Those of a token that was refused included: it was a possible one when the step began.
+    scores = _Logprobs(rows, logits)
+    _ban(logits, [row.thread.refused for row in rows])
+    adjust(logits, rows)
+    # One transfer for both: each makes the host wait for the device.
+    tokens, healthy = torch.stack([_draw(logits, rows), sound]).tolist()
+    return [
+        Sampled(token, logprob) if good else None
+        for token, logprob, good in zip(tokens, scores.of(tokens), healthy, strict=True)
+    ]
 
-    control: ControlTokens | None
-    eos: frozenset[int]
 
-    @torch.inference_mode()
-    def choose(self, rows: Sequence[Row], logits: Tensor) -> list[Choice | None]:
-        """A choice per row, None where its logits are not numbers.
-
-        `logits` `[rows, vocabulary]` are overwritten where a token is banned.
-        """
-        # The maximum of a row with a NaN is one; a row of -inf alone has no token to give.
-        sound = logits.amax(-1).isfinite()
-        forkless = [not may_fork(row.group, row.thread) for row in rows]
-        logits = logits.float()
-        self._ban(logits, rows, forkless)
-        scores = _Logprobs(rows, logits)
-        adjust(logits, rows, self._hidden)
-        # One transfer for both: each makes the host wait for the device.
-        tokens, healthy = torch.stack([_draw(logits, rows), sound]).tolist()
-        others = self._without_fork(logits, rows, tokens)
-        choices = scores.told([Choice(token, others.get(number, token)) for number, token in enumerate(tokens)])
-        return [choice if healthy[number] else None for number, choice in enumerate(choices)]
-
-    @property
-    def _hidden(self) -> frozenset[int]:
-        """What is no part of the text."""
-        control = frozenset([self.control.fork, self.control.child]) if self.control else frozenset()
-        return control | self.eos
-
-    def _ban(self, logits: Tensor, rows: Sequence[Row], forkless: list[bool]) -> None:
-        if self.control:
-            logits[:, self.control.child] = float("-inf")
-            self._ban_token(logits, forkless, self.control.fork)
-        endless = [not may_end(row.thread) for row in rows]
-        for token in self.eos:
-            self._ban_token(logits, endless, token)
-
-    def _ban_token(self, logits: Tensor, banned: list[bool], token: int) -> None:
-        if any(banned):
-            logits[:, token].masked_fill_(torch.tensor(banned, device=logits.device), float("-inf"))
-
-    def _without_fork(self, logits: Tensor, rows: Sequence[Row], tokens: list[int]) -> dict[int, int]:
-        """What the rows that chose `[Fork]` take if it is not granted, by row number."""
-        fork = self.control.fork if self.control else None
-        forking = [number for number, token in enumerate(tokens) if token == fork]
-        if not forking or fork is None:
-            return {}
-        logits = logits[forking]
-        logits[:, fork] = float("-inf")
-        drawn = _draw(logits, [rows[number] for number in forking], again=True)
-        return dict(zip(forking, drawn.tolist(), strict=True))
+def _ban(logits: Tensor, banned: Sequence[frozenset[int]]) -> None:
+    """Make the tokens of each row's set impossible. Rows differ in few sets, and sets have few tokens."""
+    for token in frozenset().union(*set(banned)):
+        rows = [token in tokens for tokens in banned]
+        if all(rows):
+            logits[:, token] = float("-inf")
+        else:
+            logits[:, token].masked_fill_(torch.tensor(rows, device=logits.device), float("-inf"))
 
 
 class _Logprobs:
@@ -112,20 +82,16 @@ class _Logprobs:
         }
         self._scores = logits[list(self._asking)].double().log_softmax(-1) if self._asking else None
 
-    def told(self, choices: list[Choice]) -> list[Choice]:
-        """The choices with the log probabilities of both their tokens."""
+    def of(self, tokens: Sequence[int]) -> list[TokenLogprob | None]:
+        """Those of the rows' tokens, None for rows that do not ask."""
+        found: list[TokenLogprob | None] = [None] * len(tokens)
         if self._scores is None:
-            return choices
-        some = [choices[number] for number in self._asking]
-        pairs = torch.tensor([(choice.token, choice.otherwise) for choice in some], device=self._scores.device)
-        scores = self._scores.gather(1, pairs).tolist()
-        for number, choice, both, top in zip(self._asking, some, scores, self._likeliest(self._scores), strict=True):
-            first, second = (
-                TokenLogprob(token, score, top)
-                for token, score in zip((choice.token, choice.otherwise), both, strict=True)
-            )
-            choices[number] = replace(choice, logprob=first, otherwise_logprob=second)
-        return choices
+            return found
+        asked = torch.tensor([tokens[number] for number in self._asking], device=self._scores.device).unsqueeze(1)
+        scores = self._scores.gather(1, asked).squeeze(1).tolist()
+        for number, score, top in zip(self._asking, scores, self._likeliest(self._scores), strict=True):
+            found[number] = TokenLogprob(tokens[number], score, top)
+        return found
 
     def _likeliest(self, scores: Tensor) -> list[tuple[tuple[int, float], ...]]:
         """As many as each row asks for, of equals those with the lowest ids; none that cannot come.
@@ -145,18 +111,18 @@ class _Logprobs:
         return [tuple(sorted(top, key=lambda pair: -pair[1])[:count]) for top, count in zip(tops, counts, strict=True)]
 
 
-def _draw(logits: Tensor, rows: Sequence[Row], again: bool = False) -> Tensor:
+def _draw(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """The tokens by each row's parameters [rows]; any for a row whose logits are not numbers."""
     tokens = logits.argmax(-1)
     sampled = [number for number, row in enumerate(rows) if row.group.params.temperature > 0]
     size = _ROWS_AT_ONCE if logits.device.type == "cpu" else len(rows)
     for start in range(0, len(sampled), size):
         some = sampled[start : start + size]
-        tokens[some] = _sample(logits[some], [rows[number] for number in some], again)
+        tokens[some] = _sample(logits[some], [rows[number] for number in some])
     return tokens
 
 
-def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> Tensor:
+def _sample(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     params = [row.group.params for row in rows]
     temperatures = torch.tensor([p.temperature for p in params], dtype=torch.float64, device=logits.device)
     # From the largest down, so that no temperature is too small: the largest stays 0, the others fall.
@@ -166,12 +132,13 @@ def _sample(logits: Tensor, rows: Sequence[Row], again: bool) -> Tensor:
     choosy = [number for number, p in enumerate(params) if p.top_k or p.top_p < 1]
     if choosy:
         logits[choosy] = _keep_likely(logits[choosy], [params[number] for number in choosy])
-    numbers = [_number(row, again) for row in rows]
+    numbers = [_number(row) for row in rows]
     return _invert(logits, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
 
 
-def _number(row: Row, again: bool) -> float:
-    return uniform(row.group.seed, row.group.choice, row.thread.path, row.thread.sampled, again)
+def _number(row: Row) -> float:
+    thread = row.thread
+    return uniform(row.group.seed, row.group.choice, thread.path, thread.sampled, again=bool(thread.refused))
 
 
 def _invert(logits: Tensor, uniforms: Tensor) -> Tensor:

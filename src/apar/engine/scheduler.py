@@ -113,7 +113,7 @@ class Scheduler:
         """Add rows for a group's threads; whether there may be room for more groups."""
         size = self.pool.block_size
         for thread in group.threads:
-            if thread.choice is not None:
+            if thread.ahead:
                 continue
             if len(work.rows) >= self.max_rows:
                 return False
@@ -157,6 +157,16 @@ class Scheduler:
             if not group.holders[block]:
                 del group.holders[block]
         thread.blocks, thread.stored, thread.places = [], 0, []
+
+    def feed_again(self, group: Group, thread: Thread) -> None:
+        """Have the last token of a thread's path fed once more, for its logits. A block that others hold too is not
+        written again: then the thread begins anew behind what the prefix cache has.
+        """
+        if thread.stored == len(thread.tokens):
+            if self.pool.shared(thread.blocks[-1]):
+                self.release(group, thread)
+            else:
+                thread.stored -= 1
 
     def _index(self, thread: Thread) -> None:
         """Let later requests find the thread's new full blocks."""
@@ -297,10 +307,7 @@ class Scheduler:
 def _singles(groups: Sequence[Group], work: Pass) -> int:
     """How many threads have yet to be placed that are fed one token for their next."""
     return sum(
-        thread.choice is None
-        and bool(thread.blocks)
-        and len(thread.tokens) - thread.stored == 1
-        and thread not in work.rows
+        not thread.ahead and bool(thread.blocks) and len(thread.tokens) - thread.stored == 1 and thread not in work.rows
         for group in groups
         for thread in group.threads
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apar.backends.vllm_server.chunks import Chunk, read_chunks
-from apar.decoding.coordinator import Sampled
+from apar.decoding.group import Sampled
 from apar.errors import AparError, RunError
 from apar.events import TokenLogprob
 from tests.backends.vllm_server.fake import chunk, event

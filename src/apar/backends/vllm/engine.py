@@ -27,9 +27,9 @@ from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
 from apar.backends.vllm.step_decoder import StepDecoder
 from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.decoding.answer_factory import AnswerFactory
-from apar.decoding.coordinator import Sampled, SequenceRequest
+from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.forced_answer import ForcedAnswer
-from apar.decoding.group import Group
+from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request, RequestBuilder
 from apar.decoding.vocabulary import Vocabulary
@@ -124,7 +124,7 @@ class VllmBackend(BaseBackend):
         self._check(prompt, params)
         script.check(params, len(prompt), self.context)
         group = self._groups.make(Request(list(prompt), params))
-        group.script = script
+        group.forced = script
         return group
 
     def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:

@@ -13,9 +13,9 @@ from vllm.v1.request import Request
 from apar.assemble import Reader, Recording
 from apar.backends.vllm.request_options import STEPS, ForkOptions
 from apar.backends.vllm.thread_requests import params_of
-from apar.decoding.coordinator import Actions, ForkCoordinator, Sampled, SequenceRequest
+from apar.decoding.coordinator import Actions, ForkCoordinator, SequenceRequest
 from apar.decoding.detokenize import NoDetokenizer
-from apar.decoding.group import Group, Thread
+from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.params import SamplingParams
 from apar.events import Finished, TokenLogprob
 from apar.tokens import ControlTokens
@@ -43,24 +43,24 @@ class ForkedRequest:
         self._reader = Reader(self._recording)
         self._told = 0
         group = _group(root, options, control, context)
-        self._conductor = ForkCoordinator(group, self._ordered.extend if options.order == STEPS else None)
+        self._coordinator = ForkCoordinator(group, self._ordered.extend if options.order == STEPS else None)
 
     @property
     def group(self) -> Group:
         """The answer as far as its logical steps are complete."""
-        return self._conductor.group
+        return self._coordinator.group
 
     @property
     def done(self) -> bool:
         """Whether nothing more comes, because the answer is complete or has failed."""
         return self.group.done or self.failed is not None
 
-    def orders(self) -> Actions:
+    def actions(self) -> Actions:
         """What is to be done next; the runs to end are forgotten, those to begin are to be entered by `enter`."""
-        orders = self._conductor.orders()
-        ended = set(orders.end)
+        actions = self._coordinator.actions()
+        ended = set(actions.abort)
         self.runs = {request: run for request, run in self.runs.items() if run not in ended}
-        return orders
+        return actions
 
     def adopt(self, run: SequenceRequest) -> None:
         """The first run is decoded by the root itself."""
@@ -97,11 +97,11 @@ class ForkedRequest:
         ]
         if run.thread == ROOT and news and news[-1].token in self.group.eos:
             self._end_of_root, self._stop_reason = news[-1], output.stop_reason
-        self._conductor.take(run, news, output.finished)
+        self._coordinator.on_tokens(run, news, output.finished)
 
     def fail(self, reason: FinishReason) -> None:
         """End the answer as it is."""
-        self._conductor.abort()
+        self._coordinator.abort()
         self.failed = reason
 
     def emit(self) -> EngineCoreOutput | None:

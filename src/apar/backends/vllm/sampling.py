@@ -24,9 +24,9 @@ def thread_params(group: Group, run: SequenceRequest, vocabulary: Vocabulary) ->
     They are told as text where vLLM has the tokenizer to read them, else as ids.
     """
     sampled = group.params.temperature > 0
-    script = {} if group.script is None else thread_arguments(group.script, run)
+    script = {} if group.forced is None else thread_arguments(group.forced, run)
     # What is told sequentially is what vLLM does without us: it is not to pay for bans.
-    banned = sorted(run.banned) if group.script is None or group.params.fork else []
+    banned = sorted(run.banned) if group.forced is None or group.params.fork else []
     params = _params(
         group,
         max_tokens=run.limit,
@@ -41,8 +41,8 @@ def tree_params(group: Group) -> VllmParams:
     """The parameters of a whole answer, whose threads the core decodes."""
     params = group.params
     extra = {ORDER: STEPS, MAX_THREADS: params.max_threads, MAX_DEPTH: params.max_depth, CHOICE: group.choice}
-    if group.script is not None:
-        extra |= tree_arguments(group.script)
+    if group.forced is not None:
+        extra |= tree_arguments(group.forced)
     return _params(group, max_tokens=params.max_tokens, seed=group.seed, extra_args=extra)
 
 
@@ -61,7 +61,7 @@ def _params(group: Group, **own: Any) -> VllmParams:
             logprobs=params.logprobs,
             stop_token_ids=sorted(group.eos),
             # What else the model's own files call an end may stand in the middle of a text that is told.
-            ignore_eos=group.script is not None,
+            ignore_eos=group.forced is not None,
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
             **own,

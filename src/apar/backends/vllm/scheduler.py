@@ -87,7 +87,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             return
         control = ControlTokens(self._fork_id, self._child_id, ends(request))
         tree = ForkedRequest(request, options, control, self.max_model_len)
-        [run] = tree.orders().begin
+        [run] = tree.actions().start
         tree.adopt(run)
         self._trees[request.request_id] = tree
 
@@ -181,8 +181,8 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     def _obey(self, tree: ForkedRequest) -> None:
         """Carry out the orders of a tree."""
         under_way = dict(tree.runs)
-        orders = tree.orders()
-        ending = set(orders.end)
+        actions = tree.actions()
+        ending = set(actions.abort)
         ids = [request for request, run in under_way.items() if run in ending]
         if ids:
             super().finish_requests(ids, RequestStatus.FINISHED_ABORTED)
@@ -191,7 +191,7 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
                 self._trees.pop(request, None)
             self._sharing.forget(request)
         # Each goes to the head of the queue: the last one first.
-        for run in reversed(orders.begin):
+        for run in reversed(actions.start):
             self._begin(tree, run)
 
     def _begin(self, tree: ForkedRequest, run: SequenceRequest) -> None:

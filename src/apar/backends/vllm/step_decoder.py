@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from apar.decoding.coordinator import Sampled
-from apar.decoding.group import Choice, Group
+from apar.decoding.group import Group, Sampled
 from apar.decoding.lockstep import complete_step
 
 
@@ -23,6 +22,5 @@ class StepDecoder:
         group = self._group
         while not group.done and len(self._tokens) >= len(group.threads):
             for thread in group.threads:
-                one = self._tokens.popleft()
-                thread.choice = Choice(one.token, one.token, one.logprob, one.logprob)
+                thread.ahead.append(self._tokens.popleft())
             complete_step(group)

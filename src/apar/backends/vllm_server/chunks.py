@@ -13,7 +13,7 @@ from typing import Any
 
 from apar.backends.vllm_server.lines import DataLines
 from apar.backends.vllm_server.refusals import refused_in_stream
-from apar.decoding.coordinator import Sampled
+from apar.decoding.group import Sampled
 from apar.errors import ModelError, RunError
 from apar.events import TokenLogprob
 

@@ -18,8 +18,8 @@ from apar.backends.vllm_server.body import completion_body
 from apar.backends.vllm_server.chunks import Chunk, read_chunks
 from apar.backends.vllm_server.priority_limiter import PriorityLimiter
 from apar.decoding.answer_factory import AnswerFactory
-from apar.decoding.coordinator import Sampled, SequenceRequest
-from apar.decoding.group import Group
+from apar.decoding.coordinator import SequenceRequest
+from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import RequestBuilder
 from apar.errors import RequestError, RunError, UserError
