@@ -16,7 +16,7 @@ from apar.engine.engine import Engine
 from apar.errors import RequestError, RunError
 from apar.stats import tree_stats
 from apar.tokens import ControlTokens
-from apar.tree import Node, ParagraphTree
+from apar.tree import ROOT, Node, ParagraphTree
 from tests.engine.tiny import VOCABULARY, tiny_model
 from tests.trees import trees
 
@@ -26,6 +26,7 @@ PROMPT = [9, 8, 7]
 TREE = ParagraphTree(Node("a:", Node("bb", Node("a"), Node("")), Node("b", Node("aaaa"), Node("a")))).encode(
     lambda text: [LETTERS.index(letter) + 1 for letter in text]
 )
+TREE_TOKENS = len(TREE.text)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,9 @@ def test_events_are_those_of_an_answer(model: Any) -> None:
     ("params", "named"),
     [
         ({"max_tokens": 5}, "max_tokens is 5"),
+        # All its tokens, but not the two of every live thread that a fork needs.
+        ({"max_tokens": TREE_TOKENS + 1}, f"max_tokens is {TREE_TOKENS + 1}"),
+        ({"fork": False}, "fork is off"),
         ({"max_threads": 3}, "max_threads is 3"),
         ({"max_depth": 2}, "max_depth is 2"),
         ({"stop": ("a",)}, "stop strings"),
@@ -115,10 +119,10 @@ def test_a_script_longer_than_the_context_is_refused(model: Any) -> None:
         engine_of(model, blocks=3).add(PROMPT, SamplingParams(), forced=ForcedAnswer.forked(TREE, CONTROL, 0))
 
 
-def test_a_fork_that_the_rules_forbid_fails_the_request(model: Any) -> None:
-    script = ForcedAnswer.forked(TREE, CONTROL, 0)
-    with pytest.raises(RunError, match="forks where its rules forbid it"):
-        told(engine_of(model), script, SamplingParams(fork=False))
+def test_a_fork_that_the_grammar_forbids_fails_the_request(model: Any) -> None:
+    forced = ForcedAnswer({ROOT: (CONTROL.fork, 0), (0, 0): (1, 0)}, 1, 3)
+    with pytest.raises(RunError, match="forks against the grammar"):
+        told(engine_of(model), forced)
 
 
 def test_a_tree_without_tokens_is_no_script() -> None:

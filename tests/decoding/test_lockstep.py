@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from apar.decoding.group import Group
+import pytest
+
+from apar.decoding.group import Group, Sampled
 from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams
+from apar.errors import RunError
 from apar.events import Delta, Event, Finished, Forked, Started
 from tests.engine.states import EOS, FORK, choose, new_group
 
@@ -13,11 +16,13 @@ A, B, C = 3, 4, 5
 
 
 def step(group: Group, *tokens: int) -> list[Event]:
-    """Complete a step in which the live threads sampled `tokens`; the events it told."""
-    told = len(group.events)
+    """Complete a step in which the live threads sampled `tokens`, and `A` where that was refused; its events."""
+    before = len(group.events)
     choose(group, tokens)
-    complete_step(group)
-    return group.events[told:]
+    for thread in complete_step(group).refused:
+        thread.ahead.append(Sampled(A))
+        complete_step(group)
+    return group.events[before:]
 
 
 def test_a_step_tells_each_threads_events_in_path_order() -> None:
@@ -119,3 +124,49 @@ def test_a_stop_string_in_text_that_waits_counts_only_when_it_is_read() -> None:
     assert group.assembler.text == "aaa"
     assert group.events[-1] == Finished(FIRST, 4, "eos")
     assert Finished(ROOT, 4, "stop") in group.events
+
+
+def test_a_refused_thread_keeps_the_others_waiting_and_is_named() -> None:
+    group = new_group(params=SamplingParams(max_threads=2))
+    step(group, A)
+    step(group, FORK)
+    root, child = group.threads
+    step(group, B, C)
+    choose(group, [A, FORK])
+    events = list(group.events)
+    completed = complete_step(group)
+    assert (completed.refused, completed.sampled, completed.ended) == ([child], [], [])
+    assert (list(root.ahead), list(child.ahead), child.refused) == ([Sampled(A)], [], frozenset([FORK]))
+    assert group.events == events
+    assert not group.ready
+
+
+def test_what_is_ahead_of_a_refused_token_does_not_count() -> None:
+    group = new_group()
+    [root] = group.threads
+    root.ahead.extend(map(Sampled, (FORK, A, B)))
+    assert complete_step(group).refused == [root]
+    assert not root.ahead
+
+
+def test_an_engine_that_samples_a_refused_token_again_is_at_fault() -> None:
+    group = new_group()
+    choose(group, [FORK])
+    complete_step(group)
+    choose(group, [FORK])
+    with pytest.raises(RunError, match="though it was banned"):
+        complete_step(group)
+
+
+def test_several_tokens_ahead_are_as_many_steps() -> None:
+    group = new_group()
+    [root] = group.threads
+    root.ahead.extend(map(Sampled, (A, FORK, B, EOS)))
+    complete_step(group)
+    complete_step(group)
+    _, child = group.threads
+    child.ahead.extend(map(Sampled, (C, C, EOS)))
+    while group.ready:
+        complete_step(group)
+    assert group.done
+    assert (group.assembler.text, group.step) == ("accb", 5)

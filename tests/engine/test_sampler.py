@@ -9,26 +9,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from apar.decoding.group import Choice, Group
+from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
-from apar.engine.sampler import Sampler, uniform
+from apar.engine.sampler import sample, uniform
 from apar.engine.scheduler import Row
-from tests.engine.states import CHILD, CONTROL, EOS, FORK, forked, new_group
+from tests.engine.states import CHILD, EOS, FORK, forked, new_group
 
 VOCABULARY = 12
 
 
-def row(params: SamplingParams | None = None, seed: int = 0, said: int = 1) -> Row:
+def row(params: SamplingParams | None = None, seed: int = 0, said: int = 1, control: bool = True) -> Row:
     """A root that has said some words."""
-    group = new_group(params=params, context=10_000)
+    group = new_group(params=params, context=10_000, control=control)
     group.seed = seed
     [root] = group.threads
     root.tokens += [5] * said
     return Row(group, root, 0, len(root.tokens), False)
 
 
-def choose(rows: list[Row], logits: Tensor) -> list[Choice | None]:
-    return Sampler(CONTROL, CONTROL.eos).choose(rows, logits.clone())
+def choose(rows: list[Row], logits: Tensor) -> list[Sampled | None]:
+    return sample(rows, logits.clone())
 
 
 def peak(*tokens: int) -> Tensor:
@@ -46,23 +46,24 @@ def drawn(params: SamplingParams, logits: Tensor, count: int = 4000) -> Counter[
 
 
 def test_greedy_takes_the_likeliest_token_that_is_allowed() -> None:
-    assert choose([row()], peak(CHILD, 7).unsqueeze(0)) == [Choice(7, 7)]
-    assert choose([row(said=0)], peak(FORK, 7).unsqueeze(0)) == [Choice(7, 7)]
+    assert choose([row()], peak(CHILD, 7).unsqueeze(0)) == [Sampled(7)]
+    assert choose([row(said=0)], peak(FORK, 7).unsqueeze(0)) == [Sampled(7)]
 
 
-def test_a_fork_comes_with_what_to_take_if_it_is_not_granted() -> None:
-    assert choose([row()], peak(FORK, CHILD, 7).unsqueeze(0)) == [Choice(FORK, 7)]
+def test_what_was_refused_is_not_taken_again() -> None:
+    again = row()
+    again.thread.refused = frozenset([FORK])
+    assert choose([row(), again], peak(FORK, CHILD, 7).expand(2, -1)) == [Sampled(FORK), Sampled(7)]
 
 
 def test_a_details_first_token_is_neither_an_end_nor_a_fork() -> None:
     group: Group = row().group
     child = forked(group, group.threads[0])
-    assert choose([Row(group, child, 0, len(child.tokens), False)], peak(EOS, FORK, 8).unsqueeze(0)) == [Choice(8, 8)]
+    assert choose([Row(group, child, 0, len(child.tokens), False)], peak(EOS, FORK, 8).unsqueeze(0)) == [Sampled(8)]
 
 
 def test_a_model_without_control_tokens_is_sampled_from_all_its_tokens() -> None:
-    [choice] = Sampler(None, frozenset([EOS])).choose([row()], peak(CHILD, 7).unsqueeze(0))
-    assert choice == Choice(CHILD, CHILD)
+    assert choose([row(control=False)], peak(CHILD, 7).unsqueeze(0)) == [Sampled(CHILD)]
 
 
 def one_bad(value: float) -> Tensor:
@@ -78,7 +79,7 @@ def one_bad(value: float) -> Tensor:
 def test_logits_that_are_no_finite_numbers_give_no_choice_and_leave_the_others_alone(broken: Tensor) -> None:
     rows = [row(), row(SamplingParams(temperature=1.0, top_k=2)), row(), row(SamplingParams(temperature=1.0))]
     choices = choose(rows, torch.stack([peak(5), broken, peak(6), broken]))
-    assert choices == [Choice(5, 5), None, Choice(6, 6), None]
+    assert choices == [Sampled(5), None, Sampled(6), None]
 
 
 def test_sampling_follows_the_distribution_at_the_temperature() -> None:
@@ -98,8 +99,14 @@ def test_a_temperature_near_zero_is_greedy() -> None:
 def test_what_replaces_a_refused_fork_follows_the_distribution_without_it() -> None:
     logits = torch.tensor([float("-inf"), 1.0] + [float("-inf")] * 3 + [0.0, 0.0] + [float("-inf")] * 5)
     rows = [row(SamplingParams(temperature=1.0), seed) for seed in range(4000)]
-    choices = choose(rows, logits.expand(len(rows), -1))
-    refused = [choice.otherwise for choice in choices if choice and choice.token == FORK]
+    forking = [
+        found
+        for found, choice in zip(rows, choose(rows, logits.expand(len(rows), -1)), strict=True)
+        if choice and choice.token == FORK
+    ]
+    for found in forking:
+        found.thread.refused = frozenset([FORK])
+    refused = [choice.token for choice in choose(forking, logits.expand(len(forking), -1)) if choice]
     assert len(refused) / len(rows) == pytest.approx(float(logits.softmax(-1)[FORK]), abs=0.03)
     assert refused.count(5) / len(refused) == pytest.approx(0.5, abs=0.04)
 
@@ -192,7 +199,7 @@ def test_a_child_does_not_sample_its_parents_tokens() -> None:
 
 def test_a_bias_makes_a_token_likelier_and_keeps_what_is_banned_banned() -> None:
     params = SamplingParams(logit_bias={9: 20.0, CHILD: 100.0})
-    assert choose([row(params), row()], peak(7, 9).expand(2, -1)) == [Choice(9, 9), Choice(7, 7)]
+    assert choose([row(params), row()], peak(7, 9).expand(2, -1)) == [Sampled(9), Sampled(7)]
 
 
 def said(params: SamplingParams, prompt: int, *tokens: int) -> Row:
@@ -225,7 +232,7 @@ def test_a_repetition_penalty_counts_the_prompt_and_makes_negative_logits_more_s
 def test_control_tokens_are_never_penalised() -> None:
     params = SamplingParams(frequency_penalty=2.0, max_threads=9)
     found = said(params, 5, 7, FORK, 7, FORK, 7)
-    assert choose([found], peak(FORK, 8).unsqueeze(0)) == [Choice(FORK, 8)]
+    assert choose([found], peak(FORK, 8).unsqueeze(0)) == [Sampled(FORK)]
 
 
 def test_min_p_leaves_what_is_near_the_likeliest() -> None:
@@ -250,14 +257,17 @@ def test_log_probabilities_are_the_models_own_before_bias_and_temperature() -> N
     assert choice.logprob.top == ((7, pytest.approx(expected[7].item())), (8, pytest.approx(expected[8].item())))
 
 
-def test_a_fork_that_may_be_refused_has_the_log_probability_of_both_tokens() -> None:
-    [choice] = choose([row(SamplingParams(logprobs=0))], peak(FORK, 7).unsqueeze(0))
-    assert choice is not None
-    assert choice.logprob is not None
-    assert choice.otherwise_logprob is not None
-    assert [choice.logprob.token_id, choice.otherwise_logprob.token_id] == [FORK, 7]
-    assert choice.logprob.logprob > choice.otherwise_logprob.logprob
-    assert choice.logprob.top == ()
+def test_what_replaces_a_refused_fork_has_its_log_probability_beside_the_fork() -> None:
+    first, again = row(SamplingParams(logprobs=0)), row(SamplingParams(logprobs=0))
+    again.thread.refused = frozenset([FORK])
+    fork, other = choose([first, again], peak(FORK, 7).expand(2, -1))
+    assert fork is not None
+    assert other is not None
+    assert fork.logprob is not None
+    assert other.logprob is not None
+    assert [fork.logprob.token_id, other.logprob.token_id] == [FORK, 7]
+    assert fork.logprob.logprob > other.logprob.logprob
+    assert fork.logprob.top == other.logprob.top == ()
 
 
 def test_log_probabilities_do_not_depend_on_what_the_other_rows_ask_even_where_tokens_tie() -> None:

@@ -37,7 +37,7 @@ def advance(schedule: Scheduler, group: Group, *tokens: int) -> None:
     """Run a pass of one group, and complete its step with `tokens`."""
     run(schedule, [group])
     choose(group, tokens)
-    for thread in complete_step(group):
+    for thread in complete_step(group).ended:
         schedule.release(group, thread)
 
 
@@ -218,7 +218,6 @@ def test_a_child_that_runs_after_its_parent_copies_fork_with_the_block() -> None
     group = at_fork(schedule, 5)
     assert rows(run(schedule, [group])) == [(0, ROOT, 1)]
     root, child = group.threads
-    root.choice = child.choice
     choose_root(group)
     work = run(schedule, [group])
     assert rows(work) == [(0, FIRST, 1)]

@@ -157,7 +157,7 @@ class Lives:
             self._begin(str(number))
         while True:
             self._step()
-            roots = {tree.root.request_id for tree in self.scheduler._trees.values()}
+            roots = {tree.root.request_id for tree in self.scheduler._forked.values()}
             if roots := roots - self.scheduler.requests.keys():
                 return roots
 
@@ -216,8 +216,8 @@ class Lives:
         scheduler, pool = self.scheduler, self.scheduler.kv_cache_manager.block_pool
         left = {
             "requests": len(scheduler.requests),
-            "trees": len(scheduler._trees),
-            "heirs": len(scheduler._sharing),
+            "trees": len(scheduler._forked),
+            "heirs": len(scheduler._handover),
             "running": len(scheduler.running),
             "waiting": len(scheduler.waiting),
             # One block is vLLM's own, which stands for none.

@@ -68,7 +68,7 @@ def test_an_end_from_inside_is_told_of_answers_whose_first_thread_has_ended(live
     roots = lives.until_only_children_run()
     ended = lives.scheduler.finish_requests(None, RequestStatus.FINISHED_ABORTED)
     assert roots <= {request.request_id for request in ended}
-    assert not lives.scheduler._trees
+    assert not lives.scheduler._forked
     assert not lives.scheduler.requests
 
 
@@ -77,7 +77,7 @@ def test_a_pause_for_new_requests_lets_answers_end_with_all_their_threads(lives:
     from vllm.v1.core.sched.interface import PauseState
 
     lives.until_only_children_run()
-    begun = {tree.root.request_id for tree in lives.scheduler._trees.values() if tree.group.step}
+    begun = {tree.root.request_id for tree in lives.scheduler._forked.values() if tree.group.step}
     lives.scheduler.set_pause_state(PauseState.PAUSED_NEW)
     while lives.scheduler.has_unfinished_requests():
         lives._step()

@@ -44,7 +44,7 @@ class BlockHandover:
 
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
-        self._heirs: dict[str, _PendingChild] = {}
+        self._pending: dict[str, _PendingChild] = {}
         self.costs = ForkCosts()
         groups = scheduler.kv_cache_config.kv_cache_groups
         self._directly = (
@@ -55,7 +55,7 @@ class BlockHandover:
         )
 
     def __len__(self) -> int:
-        return len(self._heirs)
+        return len(self._pending)
 
     def enter(self, request: Request, parent: Request, opens: bool) -> None:
         """A request's tokens begin with its parent's: all but the last one, which gives the next."""
@@ -64,35 +64,35 @@ class BlockHandover:
             request.block_hashes = parent.block_hashes[: common // self._scheduler.hash_block_size]
             request._block_hasher = parent._block_hasher
             request.update_block_hashes()
-        self._heirs[request.request_id] = _PendingChild(parent, common, opens)
+        self._pending[request.request_id] = _PendingChild(parent, common, opens)
 
     def hit(self, request: Request) -> Hit | None:
         """The parent's blocks, the last of them perhaps partial; None where it has none (any more) to share."""
-        heir = self._heirs.get(request.request_id)
-        if heir is None or not self._directly or heir.parent.status != RequestStatus.RUNNING:
+        child = self._pending.get(request.request_id)
+        if child is None or not self._directly or child.parent.status != RequestStatus.RUNNING:
             return None
         # What is counted as computed is written before the step that copies a partial block.
-        tokens = min(heir.common, heir.parent.num_computed_tokens)
+        tokens = min(child.common, child.parent.num_computed_tokens)
         scheduler = self._scheduler
-        [blocks] = scheduler.kv_cache_manager.coordinator.get_blocks(heir.parent.request_id)
+        [blocks] = scheduler.kv_cache_manager.coordinator.get_blocks(child.parent.request_id)
         count = -(-tokens // scheduler.block_size)
         if not 0 < count <= len(blocks):
             return None
         return KVCacheBlocks((list(blocks[:count]),)), tokens, 0, False
 
-    def found(self, request: Request, tokens: int) -> None:
+    def note_found(self, request: Request, tokens: int) -> None:
         """So many tokens of a request were found, by a hit of ours or of vLLM's."""
-        if (heir := self._heirs.get(request.request_id)) is not None:
-            heir.found = tokens
+        if (child := self._pending.get(request.request_id)) is not None:
+            child.found = tokens
 
-    def begun(self, request_id: str) -> None:
+    def on_first_output(self, request_id: str) -> None:
         """A request has its first output: if it is a fork's, count what it had to compute."""
-        heir = self._heirs.pop(request_id, None)
-        if heir is not None and heir.opens:
+        child = self._pending.pop(request_id, None)
+        if child is not None and child.opens:
             self.costs.forks += 1
             # [Fork] itself the parent computes in the same step at best.
-            self.costs.recomputed_tokens += max(0, heir.common - 1 - heir.found)
+            self.costs.recomputed_tokens += max(0, child.common - 1 - child.found)
 
     def forget(self, request_id: str) -> None:
         """A request has ended, or its answer has."""
-        self._heirs.pop(request_id, None)
+        self._pending.pop(request_id, None)

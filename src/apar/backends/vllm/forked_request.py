@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+from vllm import SamplingParams as VllmParams
 from vllm.v1.engine import EngineCoreOutput, FinishReason
 from vllm.v1.outputs import LogprobsLists
 from vllm.v1.request import Request
@@ -41,7 +42,7 @@ class ForkedRequest:
         self._ordered: list[Sampled] = []
         self._recording = Recording()
         self._reader = Reader(self._recording)
-        self._told = 0
+        self._num_sent = 0
         group = _group(root, options, control, context)
         self._coordinator = ForkCoordinator(group, self._ordered.extend if options.order == STEPS else None)
 
@@ -64,9 +65,13 @@ class ForkedRequest:
 
     def adopt(self, run: SequenceRequest) -> None:
         """The first run is decoded by the root itself."""
-        self.root.sampling_params = params_of(self, run)
+        self.root.sampling_params = self.params_of(run)
         self.root.max_tokens = run.limit
         self.enter(run, self.root)
+
+    def params_of(self, run: SequenceRequest) -> VllmParams:
+        """What a run is decoded with."""
+        return params_of(self.params, run, self.group)
 
     def enter(self, run: SequenceRequest, request: Request) -> None:
         """A run is decoded by this request."""
@@ -81,7 +86,7 @@ class ForkedRequest:
         """Of all runs there ever were, the root's the first."""
         return [request.request_id for request in self._requests.values()]
 
-    def take(self, output: EngineCoreOutput) -> None:
+    def on_output(self, output: EngineCoreOutput) -> None:
         """Take in an output of one of the runs. Raises RunError where the engine broke a rule."""
         run = self.runs[output.request_id]
         if run.number == 0 and self._emitted_first is None:
@@ -118,7 +123,7 @@ class ForkedRequest:
         output.trace_headers = self.root.trace_headers
         if self.params.num_logprobs is not None and news:
             output.new_logprobs = _joined([one.logprob for one in news], self.params.num_logprobs)
-        if (first := self._emitted_first) is not None and self._told:
+        if (first := self._emitted_first) is not None and self._num_sent:
             output.prefill_stats, output.events = first.prefill_stats, first.events
             output.new_prompt_logprobs_tensors = first.new_prompt_logprobs_tensors
             output.prompt_token_id_logprobs = first.prompt_token_id_logprobs
@@ -137,14 +142,14 @@ class ForkedRequest:
     def _steps(self) -> list[Sampled]:
         news = list(self._ordered)
         self._ordered.clear()
-        self._told += len(news)
+        self._num_sent += len(news)
         return news
 
     def _readable(self) -> list[Sampled]:
         events = self.group.events
-        for event in events[self._told :]:
+        for event in events[self._num_sent :]:
             self._recording.add(event)
-        self._told = len(events)
+        self._num_sent = len(events)
         return [
             Sampled(token, logprob)
             for delta in self._reader.read(ended=self.done)

@@ -51,26 +51,26 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
                 "forks in the core are off: what a worker tells of a whole sequence cannot be told of threads"
             )
         # By the id of the request of every run, and of the root until the answer is complete.
-        self._trees: dict[str, ForkedRequest] = {}
-        self._sharing = BlockHandover(self)
+        self._forked: dict[str, ForkedRequest] = {}
+        self._handover = BlockHandover(self)
         # Requests that ask for what there is not, and what that is.
         self._invalid: dict[str, str] = {}
 
     @property
     def costs(self) -> ForkCosts:
         """What forks have cost so far."""
-        return self._sharing.costs
+        return self._handover.costs
 
     # What comes in.
 
     def add_request(self, request: Request) -> None:
-        """Queue a request of a client, as a tree if it may fork."""
+        """Queue a request of a client, as a forked one if it may fork."""
         if request.request_id not in self.requests and request.sampling_params is not None:
             self._prepare(request)
         super().add_request(request)
 
     def _prepare(self, request: Request) -> None:
-        """Ban what may not be sampled, and make the answer a tree if it may fork."""
+        """Ban what may not be sampled, and make a forked answer of it if it may fork."""
         try:
             options = ForkOptions.of(request.sampling_params.extra_args)
             check_words(request)
@@ -86,34 +86,34 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             request.sampling_params = restrict(request.sampling_params, [self._child_id, self._fork_id])
             return
         control = ControlTokens(self._fork_id, self._child_id, ends(request))
-        tree = ForkedRequest(request, options, control, self.max_model_len)
-        [run] = tree.actions().start
-        tree.adopt(run)
-        self._trees[request.request_id] = tree
+        forked = ForkedRequest(request, options, control, self.max_model_len)
+        [run] = forked.actions().start
+        forked.adopt(run)
+        self._forked[request.request_id] = forked
 
     def finish_requests(self, request_ids: Any, finished_status: RequestStatus) -> list[Request]:
         """An end from outside is of the whole answer: of a root too whose own run has ended before."""
         if request_ids is None:
-            given, wanted = list(self._trees), None
+            given, wanted = list(self._forked), None
             self._invalid.clear()
         else:
             given = [request_ids] if isinstance(request_ids, str) else list(request_ids)
             wanted = set(given)
-        trees = {self._trees[request] for request in given if request in self._trees}
+        answers = {self._forked[request] for request in given if request in self._forked}
         for request in given:
             self._invalid.pop(request, None)
-        for tree in trees:
+        for forked in answers:
             if wanted is not None:
-                wanted |= tree.runs.keys()
-            self._forget(tree)
+                wanted |= forked.runs.keys()
+            self._forget(forked)
         ended: list[Request] = super().finish_requests(wanted, finished_status)
-        return ended + self._roots_without_run(trees, {request.request_id for request in ended}, finished_status)
+        return ended + self._roots_without_run(answers, {request.request_id for request in ended}, finished_status)
 
     def _roots_without_run(
-        self, trees: set[ForkedRequest], ended: set[str], finished_status: RequestStatus
+        self, answers: set[ForkedRequest], ended: set[str], finished_status: RequestStatus
     ) -> list[Request]:
         """The roots that vLLM itself does not know any more, and whose clients have yet to be told."""
-        roots = [tree.root for tree in trees if tree.root.request_id not in ended]
+        roots = [forked.root for forked in answers if forked.root.request_id not in ended]
         for root in roots:
             root.status = finished_status
             if self.finished_req_ids_dict is not None:
@@ -125,48 +125,48 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
     def update_from_output(self, *args: Any, **kwargs: Any) -> Any:
         """Take in a pass; of the outputs that vLLM makes of it, those of an answer's runs become one of its root."""
         outputs = super().update_from_output(*args, **kwargs)
-        if not self._trees and not self._invalid:
+        if not self._forked and not self._invalid:
             return outputs
         for eco in list(outputs.values()):
             done = self._gather(eco)
             if eco.finished_requests:
-                eco.finished_requests -= {tree.root.request_id for tree in self._trees.values()}
+                eco.finished_requests -= {forked.root.request_id for forked in self._forked.values()}
             if self.finished_req_ids_dict is not None:
                 eco.finished_requests = (eco.finished_requests or set()) | done
         return outputs
 
     def _gather(self, eco: Any) -> set[str]:
-        """Put the trees' outputs in place of their runs'; return the ids of the answers that are complete."""
+        """Put the answers' outputs in place of their runs'; return the ids of the answers that are complete."""
         kept: list[EngineCoreOutput] = []
         touched: dict[str, ForkedRequest] = {}
         for output in eco.outputs:
-            tree = self._trees.get(output.request_id)
-            if tree is not None:
-                touched[tree.root.request_id] = tree
-                self._take(tree, output)
+            forked = self._forked.get(output.request_id)
+            if forked is not None:
+                touched[forked.root.request_id] = forked
+                self._on_output(forked, output)
             else:
                 kept.append(self._checked(output))
-        for tree in touched.values():
-            self._obey(tree)
-            output = tree.emit()
+        for forked in touched.values():
+            self._apply(forked)
+            output = forked.emit()
             if output is not None:
                 kept.append(output)
-            if tree.done:
-                self._forget(tree)
+            if forked.done:
+                self._forget(forked)
         eco.outputs = kept
-        return {root for root, tree in touched.items() if tree.done}
+        return {root for root, forked in touched.items() if forked.done}
 
-    def _take(self, tree: ForkedRequest, output: EngineCoreOutput) -> None:
-        if output.request_id not in tree.runs:  # it was to end
+    def _on_output(self, forked: ForkedRequest, output: EngineCoreOutput) -> None:
+        if output.request_id not in forked.runs:  # it was to end
             return
-        self._sharing.begun(output.request_id)
-        if output.finished and output.request_id != tree.root.request_id:
-            del self._trees[output.request_id]
+        self._handover.on_first_output(output.request_id)
+        if output.finished and output.request_id != forked.root.request_id:
+            del self._forked[output.request_id]
         try:
-            tree.take(output)
+            forked.on_output(output)
         except RunError as error:
-            logger.error("%s: %s", tree.root.request_id, error)
-            tree.fail(FinishReason.ERROR)
+            logger.error("%s: %s", forked.root.request_id, error)
+            forked.fail(FinishReason.ERROR)
 
     def _checked(self, output: EngineCoreOutput) -> EngineCoreOutput:
         """The output of an ordinary request, or the end of one that asked for what there is not."""
@@ -178,33 +178,33 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
             super().finish_requests(output.request_id, RequestStatus.FINISHED_ERROR)
         return EngineCoreOutput(output.request_id, [], finish_reason=FinishReason.ERROR)
 
-    def _obey(self, tree: ForkedRequest) -> None:
-        """Carry out the orders of a tree."""
-        under_way = dict(tree.runs)
-        actions = tree.actions()
+    def _apply(self, forked: ForkedRequest) -> None:
+        """Abort and start what the coordinator of an answer says."""
+        under_way = dict(forked.runs)
+        actions = forked.actions()
         ending = set(actions.abort)
         ids = [request for request, run in under_way.items() if run in ending]
         if ids:
             super().finish_requests(ids, RequestStatus.FINISHED_ABORTED)
         for request in ids:
-            if request != tree.root.request_id:
-                self._trees.pop(request, None)
-            self._sharing.forget(request)
+            if request != forked.root.request_id:
+                self._forked.pop(request, None)
+            self._handover.forget(request)
         # Each goes to the head of the queue: the last one first.
         for run in reversed(actions.start):
-            self._begin(tree, run)
+            self._begin(forked, run)
 
-    def _begin(self, tree: ForkedRequest, run: SequenceRequest) -> None:
+    def _begin(self, forked: ForkedRequest, run: SequenceRequest) -> None:
         """Queue a request for a run, before those that have yet to begin."""
-        request = request_of(tree, run)
-        parent = tree.request_of(run.parent)
+        request = request_of(forked.root, run, forked.params_of(run))
+        parent = forked.request_of(run.parent)
         if parent is not None:
-            self._sharing.enter(request, parent, run.opens)
+            self._handover.enter(request, parent, run.opens)
         else:
-            request._block_hasher = tree.root._block_hasher
+            request._block_hasher = forked.root._block_hasher
             request.update_block_hashes()
-        tree.enter(run, request)
-        self._trees[request.request_id] = tree
+        forked.enter(run, request)
+        self._forked[request.request_id] = forked
         super().add_request(request)
         if self.pause_state == PauseState.PAUSED_NEW:
             self._go_on_paused([request])
@@ -216,12 +216,12 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         """Paused for new requests, vLLM lets those under way come to their end: so do all threads of theirs."""
         super().set_pause_state(pause_state)
         if pause_state == PauseState.PAUSED_NEW:
-            begun = {tree.root.request_id for tree in self._trees.values() if tree.group.step}
+            begun = {forked.root.request_id for forked in self._forked.values() if forked.group.step}
             self._go_on_paused(
                 [
                     request
                     for request in self.waiting
-                    if request.request_id in self._trees and self._trees[request.request_id].root.request_id in begun
+                    if request.request_id in self._forked and self._forked[request.request_id].root.request_id in begun
                 ]
             )
 
@@ -231,16 +231,16 @@ class _Forking(Scheduler if TYPE_CHECKING else object):  # type: ignore[misc]
         for request in requests:
             self.kv_holding_waiting.add_request(request)
 
-    def _forget(self, tree: ForkedRequest) -> None:
-        for request in tree.request_ids():
-            self._trees.pop(request, None)
-            self._sharing.forget(request)
+    def _forget(self, forked: ForkedRequest) -> None:
+        for request in forked.request_ids():
+            self._forked.pop(request, None)
+            self._handover.forget(request)
 
     # Whose blocks a new request has.
 
     def _get_local_prefix_cache_hit(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        hit = self._sharing.hit(request) or super()._get_local_prefix_cache_hit(request, *args, **kwargs)
-        self._sharing.found(request, hit[1])
+        hit = self._handover.hit(request) or super()._get_local_prefix_cache_hit(request, *args, **kwargs)
+        self._handover.note_found(request, hit[1])
         return hit
 
 

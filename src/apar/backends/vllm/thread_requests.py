@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from vllm import SamplingParams, envs
 from vllm.v1.request import Request
 
 from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
 from apar.decoding.coordinator import SequenceRequest
+from apar.decoding.group import Group
 from apar.errors import RequestError
 from apar.tree import ROOT
-
-if TYPE_CHECKING:
-    from apar.backends.vllm.forked_request import ForkedRequest
 
 _MOST_BANS = 16
 """`[Fork]`, `[Child]`, and the tokens that end a thread."""
@@ -61,12 +58,12 @@ def restrict(params: SamplingParams, banned: Iterable[int]) -> SamplingParams:
     return params
 
 
-def params_of(tree: ForkedRequest, run: SequenceRequest) -> SamplingParams:
-    """What a run is decoded with."""
-    params = restrict(tree.params, run.banned)
+def params_of(asked: SamplingParams, run: SequenceRequest, group: Group) -> SamplingParams:
+    """What a run of the answer is decoded with; `asked` are the parameters of the client's request."""
+    params = restrict(asked, run.banned)
     params.max_tokens = run.limit
     if params.seed is not None:
-        params.seed = run.seed(tree.group)
+        params.seed = run.seed(group)
     if run.number:
         params.prompt_logprobs, params.skip_reading_prefix_cache = None, False
         params.min_tokens = max(0, params.min_tokens - run.sampled) if run.thread == ROOT else 0
@@ -75,13 +72,12 @@ def params_of(tree: ForkedRequest, run: SequenceRequest) -> SamplingParams:
     return params
 
 
-def request_of(tree: ForkedRequest, run: SequenceRequest) -> Request:
-    """The request of a run that is not the first."""
-    root = tree.root
+def request_of(root: Request, run: SequenceRequest, params: SamplingParams) -> Request:
+    """The request of a run that is not the first; `root` is the client's."""
     return Request(
         request_id=f"{root.request_id}/{run.number}",
         prompt_token_ids=list(run.tokens),
-        sampling_params=params_of(tree, run),
+        sampling_params=params,
         pooling_params=None,
         client_index=root.client_index,
         arrival_time=root.arrival_time,
