@@ -101,7 +101,7 @@ def test_json_is_one_line_and_nothing_else(apar: Apar, scripted: ScriptedLLM) ->
     answer = json.loads(out)
     assert answer["text"] == LIST.text
     assert set(answer) >= {
-        "text", "finish_reason", "threads", "forks", "tokens", "steps", "critical_path", "seconds",
+        "text", "finish_reason", "threads", "forks", "tokens", "steps", "critical_path", "forward_passes", "seconds",
         "tokens_per_second", "tokens_per_step", "kv_blocks_peak", "mode", "seed",
     }  # fmt: skip
 

@@ -53,7 +53,7 @@ def test_twenty_streams_at_once_tell_what_each_tells_alone(blocks: int) -> None:
     assert [tuple(events) for events, _ in together] == [answer.events for answer in expected]
     assert [answer.text for _, answer in together] == [answer.text for answer in expected]
     assert sum(answer.forks for _, answer in together) > 20
-    assert statistics.passes < sum(answer.steps for _, answer in together) / 2
+    assert statistics.passes < sum(answer.forward_passes for _, answer in together) / 2
     assert (statistics.preemptions > 0) is (blocks == 40)
 
 

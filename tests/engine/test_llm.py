@@ -41,7 +41,7 @@ def test_an_answer_has_text_in_reading_order_and_figures_of_its_events(llm: LLM)
     assert "".join(assembler.feed(event) for event in answer.events) == answer.text
     assert answer.threads == answer.forks + 1 > 1
     assert answer.tokens == sum(len(e.token_ids) for e in answer.events if isinstance(e, Delta)) <= 60
-    assert answer.critical_path == answer.steps == answer.events[-1].step + 1 < answer.tokens
+    assert answer.critical_path == answer.forward_passes == answer.steps == answer.events[-1].step + 1 < answer.tokens
     assert answer.tokens_per_step == answer.tokens / answer.steps > 1
     assert answer.tokens_per_second == answer.tokens / answer.seconds
     assert (answer.mode, answer.seed) == ("forked", 4)
@@ -59,6 +59,7 @@ def test_an_answer_as_plain_data_has_what_the_command_line_promises(llm: LLM) ->
         "tokens",
         "steps",
         "critical_path",
+        "forward_passes",
         "seconds",
         "tokens_per_second",
     ]

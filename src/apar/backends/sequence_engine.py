@@ -62,8 +62,6 @@ def mark_times(group: Group) -> None:
     now = time.perf_counter()
     if not group.first_token and group.visible_tokens:
         group.first_token = now
-    # What such an engine does in one forward pass is not known here: passes are counted as logical steps.
-    group.passes = group.step
     if group.done:
         group.ended = now
 

@@ -21,9 +21,12 @@ class Answer:
     `finish_reason` is `stop` where the model or a stop string ended the answer, `length` where the budget or
     the context cut any of its threads. `tokens` are the visible ones of all threads; a stop string may leave some
     of those that were `decoded` out. `logprobs` are theirs in reading order, if asked for. `choice` numbers the
-    answers to one request. `steps` counts the
-    forward passes that the answer took part in, `critical_path` its logical steps: they differ only when the
-    engine was short of rows or blocks.
+    answers to one request.
+
+    `steps` are the logical steps that decoding took: in each, every live thread gives one token, visible or not.
+    That is the length of the longest thread's path, so `critical_path`, the name that the statistics of trees have
+    for it, is the same number. `forward_passes` counts the passes of the model that the answer took part in: more
+    where the engine was short of rows or blocks; None where the engine does not say (vLLM).
 
     `seconds` run from the request to the end of the answer, `queue_seconds` to the beginning of its first forward
     pass, and `first_token_seconds` to its first visible token (None if it has none). `cached_tokens` of the prompt
@@ -40,7 +43,7 @@ class Answer:
     decoded: int
     prompt_tokens: int
     steps: int
-    critical_path: int
+    forward_passes: int | None
     seconds: float
     kv_blocks_peak: int
     mode: Mode
@@ -66,8 +69,8 @@ class Answer:
             tokens=sum(len(delta.token_ids) for delta in shown),
             decoded=group.visible_tokens,
             prompt_tokens=group.prompt_tokens,
-            steps=group.passes,
-            critical_path=group.step,
+            steps=group.step,
+            forward_passes=group.passes or None,
             seconds=group.ended - group.began,
             kv_blocks_peak=group.blocks_peak,
             mode="forked" if group.params.fork else "sequential",
@@ -91,6 +94,11 @@ class Answer:
         return self.decoded - self.tokens
 
     @property
+    def critical_path(self) -> int:
+        """Logical steps: the length of the longest path, control tokens and end-of-sequence included."""
+        return self.steps
+
+    @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds else 0.0
 
@@ -102,7 +110,8 @@ class Answer:
         """All but the events, as plain data."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
         data["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
-        return {**data, "tokens_per_second": self.tokens_per_second, "tokens_per_step": self.tokens_per_step}
+        derived = ("critical_path", "tokens_per_second", "tokens_per_step")
+        return {**data, **{name: getattr(self, name) for name in derived}}
 
 
 class BatchError(RunError):

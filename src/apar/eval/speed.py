@@ -37,7 +37,7 @@ class Pair:
 class Figures:
     """Figures over a set of prompts.
 
-    `tokens_per_step` is visible tokens over forward passes, both summed. `rate_ratio` is the tokens a second
+    `tokens_per_step` is visible tokens over logical steps, both summed. `rate_ratio` is the tokens a second
     forked over the tokens a second sequentially, both over summed tokens and seconds, and `median_ratio` the
     median over the prompts of the same. `seconds_ratio` is the summed seconds sequentially over those forked:
     it differs from `rate_ratio` where forked answers are longer or shorter. `kv_peak_ratio` is the mean peak of
