@@ -20,11 +20,12 @@ test: .venv/installed ## Run the tests.
 test-vllm: .venv-vllm/installed ## Run the tests of the vLLM backend, with a real vLLM on the CPU.
 	$(VLLM_SETTINGS) $(VLLM)/python -m pytest -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning tests/backends/vllm
 
-check: .venv/installed ## Style, types, and the direction of imports.
+check: .venv/installed ## Style, types, the direction of imports, and the size of folders.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.folders
 
 format: .venv/installed ## Put the code into the one format.
 	$(BIN)/ruff check --fix .
