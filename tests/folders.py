@@ -1,6 +1,6 @@
 """Names the folders of the package that have grown too large to overlook. `make check` runs it.
 
-    python -m tests.folders
+python -m tests.folders
 """
 
 from __future__ import annotations

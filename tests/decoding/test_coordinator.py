@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from apar.decoding.coordinator import ForkCoordinator
+from apar.decoding.coordinator import Actions, ForkCoordinator
 from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.errors import RunError
@@ -116,3 +116,21 @@ def test_every_run_has_a_seed_of_its_own() -> None:
     assert root.seed(group) != child.seed(group)
     other = make_group([3], SamplingParams(max_tokens=50, seed=8), context=100)
     assert root.seed(other) != root.seed(group)
+
+
+def test_a_thread_far_ahead_of_the_others_waits_and_goes_on_behind_what_it_has() -> None:
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=40), context=200))
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(5), Sampled(CONTROL.fork)], ended=False)
+    [child] = coordinator.actions().start
+    # 39 tokens for two threads: neither is likely to need more than 19.
+    coordinator.on_tokens(root, [Sampled(6)] * 19, ended=False)
+    assert coordinator.actions().abort == []
+    coordinator.on_tokens(root, [Sampled(7)], ended=False)
+    assert coordinator.actions() == Actions(abort=[root])
+    coordinator.on_tokens(child, [Sampled(8)] * 10, ended=False)
+    assert coordinator.actions() == Actions()
+    coordinator.on_tokens(child, [Sampled(8)] * 5, ended=False)
+    [on] = coordinator.actions().start
+    assert on.tokens == (3, 5, CONTROL.fork, *[6] * 19, 7)
+    assert on.parent == root.number

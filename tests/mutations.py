@@ -1,0 +1,178 @@
+"""Breaks the code on purpose, one rule at a time, and runs the tests that should notice: do they still bite?
+
+    python -m tests.mutations [--only WORD]
+
+Each mutation is made in a copy of the package. One that no test notices, or whose text the code does not have any
+more, is named, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_ORACLE = ("tests/engine/test_oracle.py",)
+_COORDINATOR = ("tests/decoding/test_coordinator.py",)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`before` stands once in `file`, `after` takes its place, and one of `tests` has to fail."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...] = _ORACLE
+
+
+MUTATIONS = (
+    Mutation(
+        "a fork right after a fork",
+        "decoding/grammar.py",
+        "thread.last != self.control.fork",
+        "True",
+    ),
+    Mutation(
+        "a fork as the first token",
+        "decoding/grammar.py",
+        "and thread.sampled > 0\n            and",
+        "and",
+    ),
+    Mutation(
+        "one thread too many", "decoding/grammar.py", "created < self.limits.max_threads", "created <= 10**9", _ORACLE
+    ),
+    Mutation(
+        "one level too deep",
+        "decoding/grammar.py",
+        "depth >= limits.max_depth",
+        "depth > limits.max_depth",
+    ),
+    Mutation(
+        "a fork that the budget cannot pay",
+        "decoding/grammar.py",
+        "group.budget >= 2 * group.live",
+        "True",
+    ),
+    Mutation(
+        "a detail without text",
+        "decoding/grammar.py",
+        "thread.sampled > 0 or thread.depth == 1",
+        "True",
+    ),
+    Mutation(
+        "forks of one step that do not count one another",
+        "decoding/lockstep.py",
+        "replace(state, created=state.created + 1)",
+        "state",
+    ),
+    Mutation(
+        "a refused token keeps its random number",
+        "engine/sampler.py",
+        "again=bool(thread.refused)",
+        "again=False",
+        ("tests/engine/test_oracle.py", "tests/engine/test_sampler.py"),
+    ),
+    Mutation(
+        "a refused token may be taken again", "engine/sampler.py", "[row.thread.refused for row", "[frozenset() for row"
+    ),
+    Mutation(
+        "a budget that is never spent",
+        "decoding/lockstep.py",
+        "self.group.budget -= 1",
+        "pass",
+    ),
+    Mutation(
+        "threads in any order",
+        "decoding/lockstep.py",
+        "key=lambda thread: thread.path)",
+        "key=lambda thread: len(thread.path))",
+    ),
+    Mutation(
+        "penalties on control tokens",
+        "engine/penalties.py",
+        "tokens - row.group.grammar.hidden",
+        "tokens",
+    ),
+    Mutation(
+        "log probabilities after what was refused",
+        "engine/sampler.py",
+        "scores = _Logprobs(rows, logits)\n    _ban(logits, [row.thread.refused for row in rows])",
+        "_ban(logits, [row.thread.refused for row in rows])\n    scores = _Logprobs(rows, logits)",
+        ("tests/engine/test_oracle.py", "tests/engine/test_sampler.py"),
+    ),
+    Mutation(
+        "a token beyond the context",
+        "decoding/lockstep.py",
+        "len(thread.tokens) >= self.group.context",
+        "len(thread.tokens) > self.group.context",
+    ),
+    Mutation(
+        "a child that sees what its parent said later",
+        "decoding/lockstep.py",
+        "tokens = [*parent.tokens, group.control.child]",
+        "tokens = [*parent.tokens[:-1], group.control.child]",
+    ),
+    Mutation(
+        "what was ahead of a refused token counts",
+        "decoding/lockstep.py",
+        "thread.ahead.clear()",
+        "thread.ahead.popleft()",
+        _COORDINATOR,
+    ),
+    Mutation(
+        "children of forks that were taken back live on",
+        "decoding/coordinator.py",
+        "other.path[depth] >= thread.forks",
+        "False",
+        _COORDINATOR,
+    ),
+    Mutation(
+        "threads that wait for nobody", "decoding/coordinator.py", "len(thread.ahead) > most", "False", _COORDINATOR
+    ),
+    Mutation(
+        "threads that wait for ever", "decoding/coordinator.py", "len(thread.ahead) <= most // 2", "False", _COORDINATOR
+    ),
+)
+
+
+def survives(mutation: Mutation) -> str | None:
+    """Why the mutation lives on; None where a test noticed it."""
+    with tempfile.TemporaryDirectory(prefix="apar-mutation-") as folder:
+        source = Path(folder) / "apar"
+        shutil.copytree(ROOT / "src" / "apar", source, ignore=shutil.ignore_patterns("__pycache__"))
+        file = source / mutation.file
+        code = file.read_text(encoding="utf-8")
+        if code.count(mutation.before) != 1:
+            return f"{mutation.file} has its text {code.count(mutation.before)} times"
+        file.write_text(code.replace(mutation.before, mutation.after), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutation.tests]
+        environment = {**os.environ, "PYTHONPATH": folder}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    if done.returncode == 0:
+        return "no test noticed it"
+    return None if done.returncode == 1 else f"pytest itself failed: {done.stdout[-500:]}{done.stderr[-500:]}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", default="", help="only mutations with this in their name or file")
+    only = parser.parse_args().only
+    alive = 0
+    for mutation in MUTATIONS:
+        if only in mutation.name or only in mutation.file:
+            reason = survives(mutation)
+            alive += reason is not None
+            print(f"{mutation.name}: {reason or 'noticed'}", flush=True)
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
