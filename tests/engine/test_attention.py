@@ -39,9 +39,9 @@ def test_every_row_of_a_mixed_pass_has_the_logits_of_its_path_alone(family: str)
 def run(schedule: Scheduler, runner: Runner, model: Any, groups: list[Any]) -> Any:
     """Run a pass and compare each row with the whole path run without a cache."""
     work = schedule.plan(groups)
-    rows, logits = runner.run(work)
-    assert len(rows) == sum(len(group.threads) for group in groups)
-    for row, own in zip(rows, logits, strict=True):
+    output = runner.run(work)
+    assert len(output.rows) == sum(len(group.threads) for group in groups)
+    for row, own in zip(output.rows, output.logits, strict=True):
         with torch.no_grad():
             path = torch.tensor([row.thread.tokens], device=model.device)
             alone = model(input_ids=path, use_cache=False).logits[0, -1]

@@ -42,12 +42,12 @@ def test_the_comparison_notices_a_partial_block_that_is_not_copied(monkeypatch: 
 def test_the_comparison_notices_a_fork_token_that_the_child_misses(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Scheduler.plan
 
-    def without_mirrors(*args, **options):  # type: ignore[no-untyped-def]
+    def without_duplicate_writes(*args, **options):  # type: ignore[no-untyped-def]
         work = plan(*args, **options)
-        work.mirrors.clear()
+        work.duplicate_writes.clear()
         return work
 
-    monkeypatch.setattr(Scheduler, "plan", without_mirrors)
+    monkeypatch.setattr(Scheduler, "plan", without_duplicate_writes)
     differences, _ = lives(0, CHUNK)
     assert differences
 

@@ -190,7 +190,7 @@ def test_a_fork_in_the_middle_of_a_block_copies_that_block_and_feeds_one_token()
     assert child.blocks[0] == root.blocks[0]
     assert work.copies == [(root.blocks[1], child.blocks[1])]
     # [Fork] is token 6, written in this very pass: to the parent's block and to the child's copy.
-    assert work.mirrors == [DuplicateWrite(root, 6, child.blocks[1] * 4 + 2)]
+    assert work.duplicate_writes == [DuplicateWrite(root, 6, child.blocks[1] * 4 + 2)]
 
 
 def test_a_fork_that_opens_a_block_copies_nothing() -> None:
@@ -200,7 +200,7 @@ def test_a_fork_that_opens_a_block_copies_nothing() -> None:
     root, child = group.threads
     assert child.blocks[:2] == root.blocks[:2]
     assert work.copies == []
-    assert work.mirrors == [DuplicateWrite(root, 8, child.blocks[2] * 4)]
+    assert work.duplicate_writes == [DuplicateWrite(root, 8, child.blocks[2] * 4)]
 
 
 def test_a_fork_that_fills_a_block_shares_it_and_copies_nothing() -> None:
@@ -209,7 +209,7 @@ def test_a_fork_that_fills_a_block_shares_it_and_copies_nothing() -> None:
     work = run(schedule, [group])
     root, child = group.threads
     assert child.blocks[:2] == root.blocks
-    assert (work.copies, work.mirrors) == ([], [])
+    assert (work.copies, work.duplicate_writes) == ([], [])
     assert group.blocks == 3
 
 
@@ -222,7 +222,7 @@ def test_a_child_that_runs_after_its_parent_copies_fork_with_the_block() -> None
     work = run(schedule, [group])
     assert rows(work) == [(0, FIRST, 1)]
     assert work.copies == [(root.blocks[1], child.blocks[1])]
-    assert work.mirrors == []
+    assert work.duplicate_writes == []
 
 
 def choose_root(group: Group) -> None:

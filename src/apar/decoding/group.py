@@ -41,11 +41,11 @@ class Thread:
     children: int = 0
     finished: bool = False
 
-    # Set by the scheduler: the block table, how many tokens have their keys and values in it, and the places
-    # in the prefix index after the full blocks.
+    # Set by the scheduler: the block table, how many tokens have their keys and values in it, and the nodes
+    # of the prefix cache after the full blocks.
     blocks: list[int] = field(default_factory=list)
     stored: int = 0
-    places: list[int] = field(default_factory=list)
+    prefix_nodes: list[int] = field(default_factory=list)
 
     # Tokens that do not count yet, the next one first: sampled, forced or drafted. They count when every live thread
     # has one. Those of `refused` had been sampled next, against the grammar: another token is to be.
@@ -110,7 +110,7 @@ class Group:
     holders: Counter[int] = field(default_factory=Counter)
     blocks_peak: int = 0
     passes: int = 0
-    passed_over: int = 0
+    passes_skipped: int = 0
     preemptions: int = 0
     cached_tokens: int = 0
 

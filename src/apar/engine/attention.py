@@ -32,16 +32,32 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftMasks:
+    """What rows with drafts need, as int64 tensors.
+
+    A draft token sees its row's whole path and of the row's draft tokens those in its mask: bit k for token k.
+    Keys lie in the order in which they are fed, but sliding windows count positions: in a tree of candidates two
+    tokens may have one position.
+    """
+
+    visible: Tensor  # [T] 0 for tokens of a path
+    positions: Tensor  # [T] path positions
+    counts: Tensor  # [R] draft tokens of each row
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The tokens of a pass: row after row, those of row r from `offsets[r]` to `offsets[r + 1]`.
 
-    Each token's key and value go to its of `slots` [S]; with `written` [S] that token's, else token by token.
+    Slot s of `slots` [S] gets the key and value of token s, or with `write_source` [S] of token `write_source[s]`.
+    `drafts` is None where no row has a draft.
     """
 
     rows: Sequence[Row]
     offsets: Sequence[int]
     slots: Tensor
-    written: Tensor | None
+    write_source: Tensor | None
+    drafts: DraftMasks | None = None
 
 
 class PreparedAttention(Protocol):
@@ -49,7 +65,7 @@ class PreparedAttention(Protocol):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
         """Store `key` and `value` [T, K, D] in the layer's cache, `keys` and `values` [blocks, K, block size, D],
-        then let every token of `query` [T, H, D] attend to its path. Returns [T, H, D].
+        then let every token of `query` [T, H, D] attend to what it sees. Returns [T, H, D].
         """
         ...
 
@@ -102,7 +118,7 @@ AttentionInterface.register(NAME, attend)
 
 def store(cache: Tensor, rows: Tensor, layout: Layout) -> None:
     """Write `rows` [T, K, D] to their slots of a layer's cache."""
-    if layout.written is not None:
-        rows = rows.index_select(0, layout.written)
+    if layout.write_source is not None:
+        rows = rows.index_select(0, layout.write_source)
     size = cache.shape[2]
     cache[layout.slots // size, :, layout.slots % size] = rows

@@ -40,9 +40,8 @@ class BlockPool:
     def held(self, block: int) -> bool:
         return self._counts[block] > 0
 
-    def shared(self, block: int) -> bool:
-        """Whether several threads hold the block."""
-        return self._counts[block] > 1
+    def num_holders(self, block: int) -> int:
+        return self._counts[block]
 
     def blocks_for(self, tokens: int) -> int:
         """How many blocks hold this many tokens."""

@@ -59,8 +59,15 @@ class PagedCache:
         for tensor in (*self.keys, *self.values):
             tensor.index_copy_(0, targets, tensor.index_select(0, sources))
 
+    def move(self, moves: Sequence[tuple[int, int]]) -> None:
+        """Copy single slots (from, to) in every layer; all are read before any is written."""
+        sources, targets = torch.tensor(moves, device=self.device).unbind(1)
+        size = self.block_size
+        for tensor in (*self.keys, *self.values):
+            tensor[targets // size, :, targets % size] = tensor[sources // size, :, sources % size]
+
     def clear(self, blocks: Sequence[int]) -> None:
         """Make blocks zero again: what is not a number in them would spread to their next holder."""
-        places = torch.tensor(blocks, device=self.device)
+        cleared = torch.tensor(blocks, device=self.device)
         for tensor in (*self.keys, *self.values):
-            tensor.index_fill_(0, places, 0)
+            tensor.index_fill_(0, cleared, 0)

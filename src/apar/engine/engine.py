@@ -143,8 +143,8 @@ class Engine:
         return self.scheduler.plan(self.groups)
 
     def _run(self, work: Pass) -> tuple[list[Row], list[Sampled | None]]:
-        rows, logits = self._runner.run(work)
-        return rows, force_tokens(rows, sample(rows, logits))
+        output = self._runner.run(work)
+        return output.rows, force_tokens(output.rows, sample(output.rows, output.logits))
 
     def _take_over(self, group: Group) -> None:
         """Complete the logical steps for which every live thread of the group has a token."""

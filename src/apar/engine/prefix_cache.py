@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 ROOT = 0
-"""The place before the first token of every path."""
+"""The node before the first token of every path."""
 
 _Key = tuple[int, tuple[int, ...]]
 
@@ -13,17 +13,17 @@ _Key = tuple[int, tuple[int, ...]]
 class PrefixCache:
     """Full blocks by what they hold and what comes before it, compared token by token: no hash can deceive it.
 
-    A *place* is a number for one content of all blocks so far; the place after a block is looked up by the
-    place before it and the block's tokens.
+    A *node id* is a number for one content of all blocks so far; the node after a block is looked up by the
+    node before it and the block's tokens.
     """
 
-    __slots__ = ("_blocks", "_found", "_places", "block_size")
+    __slots__ = ("_blocks", "_found", "_num_nodes", "block_size")
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
-        self._found: dict[_Key, tuple[int, int]] = {}  # the block, and the place after it
+        self._found: dict[_Key, tuple[int, int]] = {}  # the block, and the node after it
         self._blocks: dict[int, _Key] = {}
-        self._places = ROOT
+        self._num_nodes = ROOT
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -32,27 +32,27 @@ class PrefixCache:
         return block in self._blocks
 
     def find(self, tokens: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The blocks that hold the longest known beginning of `tokens`, and the place after each.
+        """The blocks that hold the longest known beginning of `tokens`, and the node id after each.
 
         The last token is never found: it has to be fed for its logits.
         """
-        blocks, places, place = [], [], ROOT
+        blocks, nodes, node = [], [], ROOT
         for begin in range(0, len(tokens) - self.block_size, self.block_size):
-            entry = self._found.get((place, tuple(tokens[begin : begin + self.block_size])))
+            entry = self._found.get((node, tuple(tokens[begin : begin + self.block_size])))
             if entry is None:
                 break
-            block, place = entry
+            block, node = entry
             blocks.append(block)
-            places.append(place)
-        return blocks, places
+            nodes.append(node)
+        return blocks, nodes
 
-    def add(self, place: int, tokens: Sequence[int], block: int) -> int:
-        """`block` holds `tokens` after `place`; return the place after it. The first of equal blocks is kept."""
-        key = (place, tuple(tokens))
+    def add(self, node: int, tokens: Sequence[int], block: int) -> int:
+        """`block` holds `tokens` after `node`; return the node id after it. The first of equal blocks is kept."""
+        key = (node, tuple(tokens))
         entry = self._found.get(key)
         if entry is None:
-            self._places += 1
-            entry = self._found[key] = (block, self._places)
+            self._num_nodes += 1
+            entry = self._found[key] = (block, self._num_nodes)
             self._blocks[block] = key
         return entry[1]
 

@@ -1,15 +1,16 @@
-"""The model with its paged cache: runs a scheduled pass and returns logits."""
+"""The model with its paged cache: runs a scheduled pass and returns hidden states and logits."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from apar.engine.attention import NAME, Attention, Layout, PagedInputs, PreparedAttention
+from apar.engine.attention import NAME, Attention, DraftMasks, Layout, PagedInputs, PreparedAttention
 from apar.engine.batch import Batch, lay_out
-from apar.engine.block_tables import TableAttention
+from apar.engine.block_tables import TableAttention, to_device
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache
 from apar.engine.gpu import CudaGraphs, StaticPasses, TritonAttention
@@ -17,7 +18,18 @@ from apar.engine.gpu.graphs import Capture
 from apar.engine.native import NativeAttention, fuse, pack_linears
 from apar.engine.scheduler import Pass, Row
 from apar.engine.torch_attention import TorchAttention
-from apar.engine.transfer import send
+
+
+@dataclass(frozen=True, slots=True)
+class PassOutput:
+    """What a pass gives, valid until the next one: for each of `rows`, its last path token and its draft tokens.
+
+    `rows` are those whose path ends in the pass. The others sample nothing.
+    """
+
+    rows: list[Row]
+    logits: Tensor  # [tokens, vocabulary]
+    hidden: Tensor  # [tokens, D]: what the model's output layer was given
 
 
 class Runner:
@@ -35,7 +47,10 @@ class Runner:
         self._attention = self._choose_attention(model, native)
         self._static: StaticPasses | None = None
         self._model = model
+        self._hidden: Tensor | None = None
         model.set_attn_implementation(NAME)
+        # Its own forward stays in use, whatever it does before and after the output layer (scaling, soft-capping).
+        model.get_output_embeddings().register_forward_pre_hook(self._keep_hidden)
         if graphs and isinstance(self._attention, TritonAttention):
             self.record(self._attention, CudaGraphs())
 
@@ -53,8 +68,8 @@ class Runner:
         self._static = StaticPasses(self._forward, attention, self.cache, capture)
 
     @torch.inference_mode()
-    def run(self, work: Pass) -> tuple[list[Row], Tensor]:
-        """The rows of the pass that sample, and their logits `[rows, vocabulary]`, valid until the next pass."""
+    def run(self, work: Pass) -> PassOutput:
+        """Run a pass: its copies, then its rows."""
         batch = lay_out(work, self.cache.block_size)
         # Kernels and graphs are launched on the current device, which need not be the model's. -1: no change.
         device = self.cache.device
@@ -62,18 +77,24 @@ class Runner:
             if work.copies:
                 self.cache.copy(work.copies)
             static = self._static if self._static and self._static.fits(batch) else None
-            logits = static.run(batch) if static else self._run(batch)
-        return [batch.rows[number] for number in batch.ending], logits
+            logits, hidden = static.run(batch) if static else self._run(batch)
+        return PassOutput([batch.rows[number] for number in batch.ending], logits, hidden)
 
-    def _run(self, batch: Batch) -> Tensor:
-        ends = [batch.offsets[number + 1] - 1 for number in batch.ending]
-        parts = (batch.ids, batch.positions, ends, batch.slots, batch.written or ())
-        ids, positions, last, slots, written = send(parts, self.cache.device)
-        layout = Layout(batch.rows, batch.offsets, slots, written if batch.written else None)
-        return self._forward(ids.unsqueeze(0), positions.unsqueeze(0), last, self._attention.prepare(layout))
+    def _run(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        parts = [batch.ids, batch.positions, batch.wanted, batch.slots, batch.write_source or ()]
+        if batch.visible is not None:
+            parts += [batch.visible, [row.num_drafts for row in batch.rows]]
+        ids, positions, wanted, slots, write_source, *masks = to_device(parts, self.cache.device)
+        drafts = DraftMasks(masks[0], positions, masks[1]) if masks else None
+        layout = Layout(batch.rows, batch.offsets, slots, write_source if batch.write_source else None, drafts)
+        return self._forward(ids.unsqueeze(0), positions.unsqueeze(0), wanted, self._attention.prepare(layout))
 
-    def _forward(self, ids: Tensor, positions: Tensor, wanted: Tensor, attention: PreparedAttention) -> Tensor:
-        """Run the model: ids and positions [1, T]. Returns the logits of the `wanted` tokens [tokens, V]."""
+    def _forward(
+        self, ids: Tensor, positions: Tensor, wanted: Tensor, attention: PreparedAttention
+    ) -> tuple[Tensor, Tensor]:
+        """Run the model: ids and positions [1, T]. Returns the logits [tokens, V] and the hidden states [tokens, D]
+        of the `wanted` tokens; the output layer is given no others.
+        """
         output = self._model(
             input_ids=ids,
             position_ids=positions,
@@ -81,5 +102,9 @@ class Runner:
             logits_to_keep=wanted,
             paged=PagedInputs(self.cache, attention),
         )
-        logits: Tensor = output.logits[0]
-        return logits
+        hidden, self._hidden = self._hidden, None
+        assert hidden is not None, "the model's forward calls its output layer"
+        return output.logits[0], hidden[0]
+
+    def _keep_hidden(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        [self._hidden] = inputs

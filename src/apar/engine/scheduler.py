@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apar.decoding.group import Group, Thread
 from apar.engine.blocks import BlockPool
+from apar.engine.drafts import Draft
 from apar.engine.growth import GrowthEstimator, blocks_needed
 from apar.engine.prefix_cache import ROOT
+from apar.errors import RunError
 
 STARVATION_LIMIT = 256
 """Passes in a row that may go by without a row of a group; then it comes before all others, once."""
@@ -17,9 +19,10 @@ STARVATION_LIMIT = 256
 
 @dataclass(slots=True)
 class Row:
-    """A thread that is run: its tokens from index `begin` to `end` (exclusive) are fed.
+    """A thread that is run. It is fed the tokens of its path from index `begin` to `end` (exclusive), and a draft.
 
-    `attached` says that it took its first blocks in this pass, from another thread.
+    `tokens` are all that is fed. Their keys and values go to successive slots of the thread's blocks, from slot
+    `begin` on. `attached` says that the thread took its first blocks in this pass, from another thread.
     """
 
     group: Group
@@ -27,20 +30,39 @@ class Row:
     begin: int
     end: int
     attached: bool
+    draft: Draft | None = None
+    tokens: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = self.thread.tokens[self.begin : self.end]
+        if self.draft is not None:
+            self.tokens += self.draft.tokens
 
     @property
     def length(self) -> int:
         """How many tokens are fed."""
-        return self.end - self.begin
+        return len(self.tokens)
+
+    @property
+    def num_drafts(self) -> int:
+        """How many of them are draft tokens."""
+        return len(self.tokens) - (self.end - self.begin)
+
+    @property
+    def filled(self) -> int:
+        """How many slots of the thread's blocks are filled after the pass."""
+        return self.begin + len(self.tokens)
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """The path position of each token: for draft tokens, by their depth in the tree of candidates."""
+        path = range(self.begin, self.end)
+        return path if self.draft is None else [*path, *(self.end + depth for depth in self.draft.depths)]
 
     @property
     def sampled(self) -> bool:
-        """Whether the path ends in this pass: the last token's logits are sampled. If not, the rest follows."""
+        """Whether the path ends in this pass: a token is sampled behind it. If not, the rest follows."""
         return self.end == len(self.thread.tokens)
-
-    @property
-    def fed(self) -> list[int]:
-        return self.thread.tokens[self.begin : self.end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +78,18 @@ class DuplicateWrite:
 class Pass:
     """One forward pass. `copies` (from block, to block) come first: all are read before any is written.
 
-    `reserved` tokens of the limit are for threads that are fed a single token and have not been placed yet
-    (None: nobody asked so far); `openings` are the first blocks of new paths that are being computed in this pass.
+    `tokens` are fed in all. Of the limit `reserved_decode_tokens` are for threads that are fed a single token and
+    have not been placed yet (None: nobody asked so far), and `reserved_draft_tokens` for drafts. `new_prefixes` are
+    the first blocks of new paths that are being computed in this pass.
     """
 
     rows: dict[Thread, Row] = field(default_factory=dict)
     copies: list[tuple[int, int]] = field(default_factory=list)
-    mirrors: list[DuplicateWrite] = field(default_factory=list)
+    duplicate_writes: list[DuplicateWrite] = field(default_factory=list)
     tokens: int = 0
-    reserved: int | None = None
-    openings: set[tuple[int, ...]] = field(default_factory=set)
+    reserved_decode_tokens: int | None = None
+    reserved_draft_tokens: int = 0
+    new_prefixes: set[tuple[int, ...]] = field(default_factory=set)
 
     def groups(self) -> list[Group]:
         return list({row.group.number: row.group for row in self.rows.values()}.values())
@@ -80,6 +104,9 @@ class Scheduler:
 
     When blocks are short, the last group gives all of its blocks back, and where there is only one group, its
     last thread does. They are recomputed when there is room again, so that the answer stays the same.
+
+    Drafts get what the paths leave: tokens of the limit (but for half of it, prompts wait for them) and free blocks.
+    Nothing is preempted for a draft: it is cut.
     """
 
     pool: BlockPool
@@ -88,12 +115,16 @@ class Scheduler:
     preemptions: int = 0
     foresight: GrowthEstimator = field(default_factory=GrowthEstimator)
 
-    def plan(self, groups: Sequence[Group], alone: bool = False) -> Pass:
+    def plan(self, groups: Sequence[Group], alone: bool = False, drafts: Mapping[Thread, Draft] | None = None) -> Pass:
         """The next pass; it has a row whenever a group is unfinished. `groups` are in order of arrival.
 
-        With `alone`, only the first group gets rows, and the others at most give their blocks to it.
+        With `alone`, only the first group gets rows, and the others at most give their blocks to it. `drafts` are
+        verified for the threads whose path ends in the pass, as far as there is room for them.
         """
         work = Pass()
+        if drafts:
+            wanted = sum(len(draft) for thread, draft in drafts.items() if thread.blocks)
+            work.reserved_draft_tokens = min(wanted, self.max_tokens // 2)
         ordered = groups if alone else _in_order(groups)
         chosen = ordered[:1] if alone else ordered
         later = deque(group for group in ordered if group.holders)
@@ -101,12 +132,14 @@ class Scheduler:
         for group in chosen:
             if later and later[0] is group:
                 later.popleft()
-            if work.rows and not group.holders and (closed or not self._may_enter(group, chosen, work)):
+            if work.rows and not group.holders and (closed or not self._may_enter(group, chosen, later, work)):
                 # Nobody overtakes it, but those that are in go on.
                 closed = True
                 continue
             if not self._place_group(group, chosen, later, work):
                 break
+        if drafts:
+            self._add_drafts(work, drafts)
         return work
 
     def _place_group(self, group: Group, chosen: Sequence[Group], later: deque[Group], work: Pass) -> bool:
@@ -119,30 +152,77 @@ class Scheduler:
                 return False
             stored = thread.stored
             if len(thread.tokens) - stored == 1 and thread.blocks:
-                if work.reserved:
-                    work.reserved -= 1
+                if work.reserved_decode_tokens:
+                    work.reserved_decode_tokens -= 1
                 # The common case first: one token, and room for it in the thread's last block.
                 if stored % size and work.tokens < self.max_tokens:
                     work.rows[thread] = Row(group, thread, stored, stored + 1, False)
                     work.tokens += 1
                     continue
-            elif work.reserved is None:
-                work.reserved = min(_singles(chosen, work), self.max_rows - len(work.rows) - 1)
+            else:
+                self._reserve(group, thread, chosen, work)
             if not self._place(group, thread, later, work):
                 return False
         return True
 
-    def commit(self, work: Pass, groups: Sequence[Group] = ()) -> None:
-        """The pass has run: all that was fed is stored. `groups` are all those that are unfinished."""
+    def _reserve(self, group: Group, thread: Thread, chosen: Sequence[Group], work: Pass) -> None:
+        """Before a thread that is fed more than its newest token: keep tokens for those that are fed just one."""
+        own = _is_new_child(group, thread)
+        if work.reserved_decode_tokens is None:
+            singles = sum(_is_single(other, each, work) for other in chosen for each in other.threads)
+            work.reserved_decode_tokens = min(singles - own, self.max_rows - len(work.rows) - 1)
+        elif own and work.reserved_decode_tokens:
+            work.reserved_decode_tokens -= 1
+
+    def _add_drafts(self, work: Pass, drafts: Mapping[Thread, Draft]) -> None:
+        """Let the rows whose path ends have their drafts, cut to the room that is left."""
+        for thread, row in work.rows.items():
+            draft = drafts.get(thread)
+            if draft is None or not row.sampled:
+                continue
+            slots = (len(thread.blocks) + self.pool.num_free) * self.pool.block_size
+            room = min(self.max_tokens - work.tokens, min(slots, row.group.context) - row.end)
+            if room < 1:
+                continue
+            row.draft = draft.first(room)
+            row.tokens += row.draft.tokens
+            work.tokens += row.num_drafts
+            self._grow(row.group, thread, self.pool.blocks_for(row.filled) - len(thread.blocks))
+
+    def commit(
+        self, work: Pass, groups: Sequence[Group] = (), accepted: Mapping[Thread, Sequence[int]] | None = None
+    ) -> list[tuple[int, int]]:
+        """The pass has run: what was fed of the paths is stored. `groups` are all those that are unfinished.
+
+        Of a thread's draft the `accepted` token numbers stay, each the parent of the next; blocks that only the
+        rest needed are freed. Returns the slots (from, to) whose keys and values have to be moved before the next
+        pass. Raises RunError where accepted tokens are no way down the draft.
+        """
+        moves = []
         for thread, row in work.rows.items():
             thread.stored = row.end
-            if row.end >= (len(thread.places) + 1) * self.pool.block_size:
+            if row.draft is not None:
+                moves += self._keep_accepted(row, row.draft, tuple((accepted or {}).get(thread, ())))
+            if thread.stored >= (len(thread.prefix_nodes) + 1) * self.pool.block_size:
                 self._index(thread)
         for group in groups:
-            group.passed_over += 1
+            group.passes_skipped += 1
         for group in work.groups():
             group.passes += 1
-            group.passed_over = 0
+            group.passes_skipped = 0
+        return moves
+
+    def _keep_accepted(self, row: Row, draft: Draft, nodes: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Store draft tokens right behind the path, and free the blocks after them; return what has to be moved."""
+        if not draft.is_way(nodes):
+            raise RunError(f"the tokens {nodes} of a draft of {row.group.name} do not follow one another")
+        thread, size = row.thread, self.pool.block_size
+        slots = [thread.blocks[index // size] * size + index % size for index in range(row.end, row.end + len(draft))]
+        thread.stored = row.end + len(nodes)
+        kept = self.pool.blocks_for(thread.stored)
+        self._let_go(row.group, thread.blocks[kept:])
+        del thread.blocks[kept:]
+        return [(slots[node], slots[number]) for number, node in enumerate(nodes) if node != number]
 
     def abandon(self, work: Pass) -> None:
         """The pass has failed: whatever its threads stored is recomputed."""
@@ -151,36 +231,56 @@ class Scheduler:
 
     def release(self, group: Group, thread: Thread) -> None:
         """Give the thread's blocks back; those that it shares stay with the others."""
-        self.pool.release(thread.blocks)
-        for block in thread.blocks:
+        self._let_go(group, thread.blocks)
+        thread.blocks, thread.stored, thread.prefix_nodes = [], 0, []
+
+    def _let_go(self, group: Group, blocks: Sequence[int]) -> None:
+        self.pool.release(blocks)
+        for block in blocks:
             group.holders[block] -= 1
             if not group.holders[block]:
                 del group.holders[block]
-        thread.blocks, thread.stored, thread.places = [], 0, []
 
     def feed_again(self, group: Group, thread: Thread) -> None:
         """Have the last token of a thread's path fed once more, for its logits. A block that others hold too is not
         written again: then the thread begins anew behind what the prefix cache has.
         """
-        if thread.stored == len(thread.tokens):
-            if self.pool.shared(thread.blocks[-1]):
+        last = len(thread.tokens) - 1
+        if thread.stored > last:
+            if self.pool.num_holders(thread.blocks[last // self.pool.block_size]) > 1:
                 self.release(group, thread)
             else:
-                thread.stored -= 1
+                thread.stored = last
 
     def _index(self, thread: Thread) -> None:
-        """Let later requests find the thread's new full blocks."""
+        """Let later requests find the thread's new full blocks. Accepted tokens may not be in its path yet."""
         size = self.pool.block_size
-        for number in range(len(thread.places), thread.stored // size):
-            place = thread.places[-1] if thread.places else ROOT
+        for number in range(len(thread.prefix_nodes), min(thread.stored, len(thread.tokens)) // size):
+            node = thread.prefix_nodes[-1] if thread.prefix_nodes else ROOT
             tokens = thread.tokens[number * size : (number + 1) * size]
-            thread.places.append(self.pool.prefixes.add(place, tokens, thread.blocks[number]))
+            thread.prefix_nodes.append(self.pool.prefixes.add(node, tokens, thread.blocks[number]))
 
-    def _may_enter(self, group: Group, groups: Sequence[Group], work: Pass) -> bool:
-        """Whether a group without blocks fits beside those that have some, and beside what these will grow by."""
+    def _may_enter(self, group: Group, groups: Sequence[Group], later: Sequence[Group], work: Pass) -> bool:
+        """Whether a group without blocks fits beside those that have some, and beside what these will grow by.
+
+        `later` groups of lower priority make room for it: what they hold counts as free.
+        """
+        lower = {other for other in later if other.params.priority < group.params.priority}
         needed = blocks_needed(group, self.pool)
-        growing = sum(self.foresight.growth(other, self.pool) for other in groups if other.holders)
-        return needed + max(growing, len(work.rows)) <= self.pool.num_free
+        growing = sum(
+            self.foresight.growth(other, self.pool) for other in groups if other.holders and other not in lower
+        )
+        return needed + max(growing, len(work.rows)) <= self.pool.num_free + self._reclaimable(lower, group)
+
+    def _reclaimable(self, lower: Collection[Group], group: Group) -> int:
+        """How many blocks nobody but `lower` groups holds, without those that `group` would take over."""
+        if not lower:
+            return 0
+        holders: Counter[int] = Counter()
+        for other in lower:
+            holders.update(other.holders)
+        found, _ = self.pool.prefixes.find(group.threads[0].tokens)
+        return sum(count == self.pool.num_holders(block) for block, count in holders.items() if block not in found)
 
     def _place(self, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
         """Add a row for `thread`; False where there is no room for it, nor for any that comes after it."""
@@ -214,10 +314,10 @@ class Scheduler:
         return True
 
     def _tokens_left(self, work: Pass) -> int:
-        """How many tokens the next row may have: the limit's rest without what single tokens need; at least one
-        in an empty pass.
+        """How many tokens the next row may have: the limit's rest without what single tokens and drafts need; at
+        least one in an empty pass.
         """
-        left = self.max_tokens - work.tokens - (work.reserved or 0)
+        left = self.max_tokens - work.tokens - (work.reserved_decode_tokens or 0) - work.reserved_draft_tokens
         return left if work.rows else max(left, 1)
 
     def _follows(self, thread: Thread, work: Pass) -> bool:
@@ -225,10 +325,10 @@ class Scheduler:
         size = self.pool.block_size
         if len(thread.path) > 1 or len(thread.tokens) <= size:
             return False
-        opening = tuple(thread.tokens[:size])
-        if opening in work.openings:
+        prefix = tuple(thread.tokens[:size])
+        if prefix in work.new_prefixes:
             return True
-        work.openings.add(opening)
+        work.new_prefixes.add(prefix)
         return False
 
     def _source(self, group: Group, thread: Thread, work: Pass) -> tuple[Thread | None, int]:
@@ -254,12 +354,12 @@ class Scheduler:
     def _take_from(self, source: Thread, group: Group, thread: Thread, length: int) -> int | None:
         """Share the full blocks of the first `length` tokens; return the partly filled one after them, if any."""
         whole, rest = divmod(length, self.pool.block_size)
-        self._attach(group, thread, source.blocks[:whole], source.places[:whole])
+        self._attach(group, thread, source.blocks[:whole], source.prefix_nodes[:whole])
         return source.blocks[whole] if rest else None
 
-    def _attach(self, group: Group, thread: Thread, blocks: list[int], places: list[int]) -> None:
+    def _attach(self, group: Group, thread: Thread, blocks: list[int], nodes: list[int]) -> None:
         self.pool.share(blocks)
-        thread.blocks, thread.places = list(blocks), list(places)
+        thread.blocks, thread.prefix_nodes = list(blocks), list(nodes)
         group.holders.update(blocks)
 
     def _grow(self, group: Group, thread: Thread, count: int) -> None:
@@ -281,7 +381,7 @@ class Scheduler:
             work.copies.append((block, target))
         for index in range(max(first, stored), length):
             slot = target * self.pool.block_size + index % self.pool.block_size
-            work.mirrors.append(DuplicateWrite(source, index, slot))
+            work.duplicate_writes.append(DuplicateWrite(source, index, slot))
 
     def _make_room(self, count: int, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
         """Preempt `later` groups, then threads of this one, until `count` blocks are free; whether they are."""
@@ -304,17 +404,30 @@ class Scheduler:
             self.release(group, thread)
 
 
-def _singles(groups: Sequence[Group], work: Pass) -> int:
-    """How many threads have yet to be placed that are fed one token for their next."""
-    return sum(
-        not thread.ahead and bool(thread.blocks) and len(thread.tokens) - thread.stored == 1 and thread not in work.rows
-        for group in groups
-        for thread in group.threads
+def _is_single(group: Group, thread: Thread, work: Pass) -> bool:
+    """Whether a thread that has yet to be placed is fed one token for its next."""
+    if thread.ahead or thread in work.rows:
+        return False
+    return len(thread.tokens) - thread.stored == 1 if thread.blocks else _is_new_child(group, thread)
+
+
+def _is_new_child(group: Group, thread: Thread) -> bool:
+    """Whether a thread without blocks takes over all but its `[Child]` from another one."""
+    shared = len(thread.tokens) - 1
+    return (
+        not thread.blocks
+        and bool(group.holders)
+        and thread.starts[-1] == len(thread.tokens)
+        and any(
+            # Its `[Fork]` may be fed in the same pass.
+            other is not thread and other.stored >= shared - 1 and thread.common(other) == shared
+            for other in group.threads
+        )
     )
 
 
 def _in_order(groups: Sequence[Group]) -> Sequence[Group]:
-    """By priority, and in order of arrival; before them those that were passed over too often."""
-    if not any(group.params.priority or group.passed_over >= STARVATION_LIMIT for group in groups):
+    """By priority, and in order of arrival; before them those that were skipped too often."""
+    if not any(group.params.priority or group.passes_skipped >= STARVATION_LIMIT for group in groups):
         return groups
-    return sorted(groups, key=lambda group: (group.passed_over < STARVATION_LIMIT, -group.params.priority))
+    return sorted(groups, key=lambda group: (group.passes_skipped < STARVATION_LIMIT, -group.params.priority))

@@ -1,12 +1,12 @@
 """Paged attention in plain PyTorch, for every device and type: the blocks are gathered, and PyTorch attends.
 
 Shape letters: T tokens fed, H query heads, K key heads, F query heads per key head (H = K * F), D head size,
-G groups, N threads per group, W blocks per group, L slots gathered per group.
+G groups, N tokens per group, W blocks per group, L slots gathered per group, M pairs of draft tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from apar.engine.attention import Layout, PreparedAttention, Scores, store
 from apar.engine.cache import PagedCache
+from apar.engine.drafts import Draft
 from apar.engine.scheduler import Row
 
 
@@ -26,15 +27,18 @@ class TorchAttention:
     cache: PagedCache
 
     def prepare(self, layout: Layout) -> PreparedAttention:
-        singles = [row for row in layout.rows if row.length == 1]
-        longer = [(row, offset) for row, offset in zip(layout.rows, layout.offsets, strict=False) if row.length > 1]
-        decode = _decode_batch(singles, self.cache) if singles else None
-        return _Prepared(layout, decode, tuple(_prefill(row, offset, self.cache) for row, offset in longer))
+        each = [
+            (row, offset, row.end - row.begin == 1) for row, offset in zip(layout.rows, layout.offsets, strict=False)
+        ]
+        decoding = [row for row, _, single in each if single]
+        decode = _decode_batch(decoding, self.cache) if decoding else None
+        prefills = tuple(_prefill(row, offset, self.cache) for row, offset, single in each if not single)
+        return _Prepared(layout, decode, prefills)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """Rows that are fed one token each come first in the layout."""
+    """Rows that are fed one token of their path each come first in the layout."""
 
     layout: Layout
     decode: DecodeBatch | None
@@ -51,13 +55,16 @@ class _Prepared:
 
 @dataclass(slots=True)
 class Prefill:
-    """A thread that is fed several tokens: those from `first` on of the pass, from path index `begin` to `end`."""
+    """A thread that is fed several tokens of its path: those from `first` on of the pass, to its slots from `begin`
+    to `end`. The last of them are its `draft`.
+    """
 
     first: int
     begin: int
     end: int
     blocks: Tensor  # [W]
     dtype: torch.dtype
+    draft: Draft | None
     masks: dict[int | None, Tensor] = field(default_factory=dict)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
@@ -74,26 +81,33 @@ class Prefill:
         slots = torch.arange(self.end, device=self.blocks.device)
         tokens = slots[self.begin :].unsqueeze(1)
         seen = slots <= tokens
+        if self.draft is not None:
+            count, visible = len(self.draft), self.draft.visible
+            rows = [[bool(mask >> number & 1) for number in range(count)] for mask in visible]
+            seen[-count:, -count:] = torch.tensor(rows, device=slots.device)
+            # From here on positions, which for draft tokens are not their slots.
+            slots[-count:] = torch.tensor(self.draft.depths, device=slots.device) + (self.end - count)
         return _additive(seen if window is None else seen & (slots > tokens - window), self.dtype)
 
 
 @dataclass(slots=True)
 class DecodeBatch:
-    """The threads that are fed one token each: the first tokens of the pass, group after group.
+    """The threads that are fed one token each, and their drafts: the first tokens of the pass, group after group.
 
-    The blocks of all of a group's threads are gathered once and each thread sees its own by a mask. Groups of
-    fewer threads, or of fewer blocks, are padded.
+    The blocks of all of a group's threads are gathered once and each token sees its own by a mask. Groups of
+    fewer tokens, or of fewer blocks, are padded.
     """
 
     tokens: int
     groups: int
     blocks: Tensor  # [G * W]
     starts: Tensor  # [G, 1, W, 1] path index of each block's first token
-    filled: Tensor  # [G, N, W, 1] how many of a block's slots belong to the thread's path
-    ends: Tensor  # [G, N, 1, 1] tokens in the path
-    empty: Tensor  # [G, 1, L, 1] slots that no thread's path has
-    spread: Tensor | None  # [G * N] which token each padded place has; None: no padding
-    places: Tensor | None  # [tokens] the padded place of each token
+    filled: Tensor  # [G, N, W, 1] how many of a block's slots belong to the path of the token's thread
+    ends: Tensor  # [G, N, 1, 1] path position after the token
+    empty: Tensor  # [G, 1, L, 1] slots that no thread fills
+    pad_index: Tensor | None  # [G * N] which token each padded row has; None: no padding
+    unpad_index: Tensor | None  # [tokens] the padded row of each token
+    drafts: Tensor | None  # [4, M] group, token and slot of every draft token that one sees, and how far back it is
     block_size: int
     dtype: torch.dtype
     masks: dict[tuple[int | None, int], Tensor] = field(default_factory=dict)
@@ -103,9 +117,9 @@ class DecodeBatch:
         kv_heads, size = keys.shape[1], keys.shape[3]
         heads, groups = query.shape[1], self.groups
         query = query[: self.tokens].transpose(0, 1)
-        if self.spread is not None:
-            query = query.index_select(1, self.spread)
-        # Query heads of one key head, and threads of one group, become rows of one product.
+        if self.pad_index is not None:
+            query = query.index_select(1, self.pad_index)
+        # Query heads of one key head, and tokens of one group, become rows of one product.
         rows = query.reshape(kv_heads, heads // kv_heads, groups, -1, size).permute(2, 0, 1, 3, 4)
         folded = rows.reshape(groups, kv_heads, -1, size)  # [G, K, F * N, D]
         # What somebody left there may be no number, and would spread through the mask.
@@ -113,7 +127,7 @@ class DecodeBatch:
         output = _attention(folded, keys, values, self._mask(scores.window, heads // kv_heads), scores)
         output = output.view(groups, kv_heads, heads // kv_heads, -1, size).permute(0, 3, 1, 2, 4)
         output = output.reshape(-1, heads, size)
-        return output if self.places is None else output.index_select(0, self.places)
+        return output if self.unpad_index is None else output.index_select(0, self.unpad_index)
 
     def _mask(self, window: int | None, folded: int) -> Tensor:
         """[G, 1, F * N, L], added to the scores."""
@@ -122,14 +136,19 @@ class DecodeBatch:
             seen = slots < self.filled
             if window is not None:
                 seen = seen & (self.starts + slots >= self.ends - window)
-            mask = _additive(seen.flatten(2), self.dtype)  # [G, N, L]
+            seen = seen.flatten(2)
+            if self.drafts is not None:
+                group, token, slot, distance = self.drafts
+                seen[group, token, slot] = distance < window if window is not None else distance >= 0
+            mask = _additive(seen, self.dtype)  # [G, N, L]
             mask = mask[:, None, None].expand(-1, 1, folded, -1, -1)
             self.masks[window, folded] = mask.reshape(self.groups, 1, -1, mask.shape[-1])
         return self.masks[window, folded]
 
 
 def _prefill(row: Row, first: int, cache: PagedCache) -> Prefill:
-    return Prefill(first, row.begin, row.end, torch.tensor(row.thread.blocks, device=cache.device), cache.dtype)
+    blocks = torch.tensor(row.thread.blocks, device=cache.device)
+    return Prefill(first, row.begin, row.filled, blocks, cache.dtype, row.draft)
 
 
 def _decode_batch(rows: Sequence[Row], cache: PagedCache) -> DecodeBatch:
@@ -139,33 +158,41 @@ def _decode_batch(rows: Sequence[Row], cache: PagedCache) -> DecodeBatch:
     groups = [list(members) for _, members in groupby(rows, key=lambda row: row.group.number)]
     # A block holds the same part of the path for every thread that has it.
     unions = [_union(members) for members in groups]
-    width, most = max(map(len, unions)), max(map(len, groups))
+    counts = [sum(row.length for row in members) for members in groups]
+    width, most, size = max(map(len, unions)), max(counts), cache.block_size
     blocks = [[*union, *[0] * (width - len(union))] for union in unions]
-    starts = [[*(index * cache.block_size for index in u.values()), *[0] * (width - len(u))] for u in unions]
-    filled, ends, written = [], [], []
-    for members, union in zip(groups, unions, strict=True):
-        column = {block: number for number, block in enumerate(union)}
-        own = [_filled(row, column, width, cache.block_size) for row in members]
-        written.append([max(counts) for counts in zip(*own, strict=True)])
-        filled += own
-        ends += [row.end for row in members]
-        # A padded place sees something: a row that saw nothing would be not a number.
-        filled += [[1] * width] * (most - len(members))
-        ends += [0] * (most - len(members))
-    spread, places = _padding(groups)
+    starts = [[*(index * size for index in u.values()), *[0] * (width - len(u))] for u in unions]
+    filled, ends, written, drafts = [], [], [], []
+    for number, (members, union) in enumerate(zip(groups, unions, strict=True)):
+        column = {block: place for place, block in enumerate(union)}
+        reached = [_filled(row, row.filled, column, width, size) for row in members]
+        written.append([max(slots) for slots in zip(*reached, strict=True)])
+        tokens = 0
+        for row, own in zip(members, reached, strict=True):
+            if row.draft is not None:
+                own = _filled(row, row.end, column, width, size)
+                drafts += [(number, *seen) for seen in _seen_drafts(row, row.draft, tokens + 1, column, size)]
+            filled += [own] * row.length
+            ends += [position + 1 for position in row.positions]
+            tokens += row.length
+        # A padded row sees something: one that saw nothing would be not a number.
+        filled += [[1] * width] * (most - tokens)
+        ends += [0] * (most - tokens)
+    pad_index, unpad_index = _padding(counts)
     count = len(groups)
-    slots = torch.arange(cache.block_size, device=cache.device)
+    slots = torch.arange(size, device=cache.device)
     return DecodeBatch(
-        tokens=len(rows),
+        tokens=sum(counts),
         groups=count,
         blocks=tensor(blocks, count * width),
         starts=tensor(starts, count, 1, width, 1),
         filled=tensor(filled, count, most, width, 1),
         ends=tensor(ends, count, most, 1, 1),
         empty=(slots >= tensor(written, count, width, 1)).view(count, 1, -1, 1),
-        spread=None if spread is None else tensor(spread, len(spread)),
-        places=None if places is None else tensor(places, len(places)),
-        block_size=cache.block_size,
+        pad_index=None if pad_index is None else tensor(pad_index, len(pad_index)),
+        unpad_index=None if unpad_index is None else tensor(unpad_index, len(unpad_index)),
+        drafts=tensor(drafts, len(drafts), 4).T if drafts else None,
+        block_size=size,
         dtype=cache.dtype,
     )
 
@@ -175,23 +202,37 @@ def _union(members: Sequence[Row]) -> dict[int, int]:
     return {block: index for row in members for index, block in enumerate(row.thread.blocks)}
 
 
-def _filled(row: Row, column: dict[int, int], width: int, block_size: int) -> list[int]:
-    """How many slots of each of the group's blocks belong to the row's path."""
+def _filled(row: Row, end: int, column: dict[int, int], width: int, block_size: int) -> list[int]:
+    """How many slots of each of the group's blocks are among the first `end` of the row."""
     filled = [0] * width
     for index, block in enumerate(row.thread.blocks):
-        filled[column[block]] = min(block_size, row.end - index * block_size)
+        filled[column[block]] = max(0, min(block_size, end - index * block_size))
     return filled
 
 
-def _padding(groups: Sequence[Sequence[Row]]) -> tuple[list[int] | None, list[int] | None]:
-    most = max(len(members) for members in groups)
-    places = [number * most + k for number, members in enumerate(groups) for k in range(len(members))]
-    if len(places) == most * len(groups):
+def _seen_drafts(
+    row: Row, draft: Draft, first: int, column: dict[int, int], block_size: int
+) -> Iterator[tuple[int, int, int]]:
+    """Which draft tokens see which: the token's number, from `first` on, the slot, and how far back that is."""
+    depths = draft.depths
+    for number, mask in enumerate(draft.visible):
+        for other in range(number + 1):
+            if mask >> other & 1:
+                index, offset = divmod(row.end + other, block_size)
+                slot = column[row.thread.blocks[index]] * block_size + offset
+                yield first + number, slot, depths[number] - depths[other]
+
+
+def _padding(counts: Sequence[int]) -> tuple[list[int] | None, list[int] | None]:
+    """For groups of so many tokens each: the token of each padded row, and the padded row of each token."""
+    most = max(counts)
+    unpad_index = [number * most + k for number, count in enumerate(counts) for k in range(count)]
+    if len(unpad_index) == most * len(counts):
         return None, None
-    spread = [0] * (most * len(groups))
-    for token, place in enumerate(places):
-        spread[place] = token
-    return spread, places
+    pad_index = [0] * (most * len(counts))
+    for token, row in enumerate(unpad_index):
+        pad_index[row] = token
+    return pad_index, unpad_index
 
 
 def _gather(cache: Tensor, blocks: Tensor, groups: int) -> Tensor:

@@ -17,7 +17,18 @@ from triton.compiler import ASTSource
 from apar.engine.gpu import kernels
 
 _TENSORS = ("query", "key", "value", "keys", "values", "out")
-_WHOLE = ("blocks", "ends", "offsets", "tile_rows", "tile_firsts", "slots", "written")
+_WHOLE = (
+    "blocks",
+    "ends",
+    "offsets",
+    "tile_rows",
+    "tile_firsts",
+    "slots",
+    "write_source",
+    "visible",
+    "positions",
+    "drafts",
+)
 _SINGLE = ("sums", "tops", "masses")
 _FLOATS = ("scale", "softcap")
 
@@ -33,13 +44,15 @@ ATTEND = {
     "WINDOW": 0,
     "CAPPED": False,
     "SPLITS": 1,
+    "DRAFTS": False,
 }
 VARIANTS: list[tuple[Any, dict[str, Any]]] = [
     (kernels.attend, ATTEND),
     (kernels.attend, {**ATTEND, "SPLITS": 8}),
     (kernels.attend, {**ATTEND, "TILE": 64, "WINDOW": 4096, "CAPPED": True}),
+    (kernels.attend, {**ATTEND, "WINDOW": 4096, "DRAFTS": True}),
     (kernels.join, {"SIZE": 80, "SIZE_PADDED": 128, "SPLITS": 8}),
-    (kernels.store, {"KEY_HEADS": 8, "SIZE": 80, "SIZE_PADDED": 128, "BLOCK_SIZE": 16, "MIRRORED": True}),
+    (kernels.store, {"KEY_HEADS": 8, "SIZE": 80, "SIZE_PADDED": 128, "BLOCK_SIZE": 16, "DUPLICATED": True}),
 ]
 
 

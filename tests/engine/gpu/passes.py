@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apar.engine.attention import Attention, Layout, Scores
-from apar.engine.batch import lay_out
+from apar.engine.attention import Attention, DraftMasks, Layout, Scores
+from apar.engine.batch import Batch, lay_out
 from apar.engine.cache import CacheShape, PagedCache
+from apar.engine.drafts import Draft
 from apar.engine.scheduler import DuplicateWrite, Pass, Row
 from tests import device
 from tests.engine.states import new_group
@@ -45,9 +46,17 @@ class Scene:
 
 
 def make_scene(
-    heads: Heads, block_size: int, spans: list[tuple[int, int]], dtype: torch.dtype, mirror: bool = False
+    heads: Heads,
+    block_size: int,
+    spans: list[tuple[int, int]],
+    dtype: torch.dtype,
+    mirror: bool = False,
+    drafts: dict[int, Draft] | None = None,
 ) -> Scene:
-    """A pass with a row for each of `spans`: path positions from, to. The rows' blocks are drawn at random."""
+    """A pass with a row for each of `spans`: path positions from, to. The rows' blocks are drawn at random.
+
+    `drafts` are those of spans, by their number.
+    """
     torch.manual_seed(0)
     place = torch.device(device.chosen)
     cache = PagedCache(CacheShape(1, heads.key, heads.size), BLOCKS, block_size, dtype, place)
@@ -58,14 +67,14 @@ def make_scene(
     for number, (begin, end) in enumerate(spans):
         group = new_group(end, number=number)
         thread = group.threads[0]
-        thread.blocks = [free.pop() for _ in range(-(-end // block_size))]
-        work.rows[thread] = Row(group, thread, begin, end, False)
+        row = work.rows[thread] = Row(group, thread, begin, end, False, (drafts or {}).get(number))
+        thread.blocks = [free.pop() for _ in range(-(-row.filled // block_size))]
     if mirror:
         row = next(iter(work.rows.values()))
-        work.mirrors.append(DuplicateWrite(row.thread, row.begin, free.pop() * block_size))
+        work.duplicate_writes.append(DuplicateWrite(row.thread, row.begin, free.pop() * block_size))
     batch = lay_out(work, block_size)
-    written = None if batch.written is None else torch.tensor(batch.written, device=place)
-    layout = Layout(batch.rows, batch.offsets, torch.tensor(batch.slots, device=place), written)
+    write_source = None if batch.write_source is None else torch.tensor(batch.write_source, device=place)
+    layout = Layout(batch.rows, batch.offsets, torch.tensor(batch.slots, device=place), write_source, _masks(batch))
 
     def rows(count: int) -> Tensor:
         # A model's heads come from one product, and lie side by side.
@@ -73,3 +82,10 @@ def make_scene(
         return wide[:, :count]
 
     return Scene(cache, layout, rows(heads.query), rows(heads.key), rows(heads.key))
+
+
+def _masks(batch: Batch) -> DraftMasks | None:
+    if batch.visible is None:
+        return None
+    lists = (batch.visible, batch.positions, [row.num_drafts for row in batch.rows])
+    return DraftMasks(*(torch.tensor(numbers, device=device.chosen) for numbers in lists))

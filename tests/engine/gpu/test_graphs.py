@@ -68,7 +68,7 @@ def test_forks_run_in_fixed_shapes_and_padding_reaches_no_block_of_the_pool(monk
     for number in range(CHUNK):
         case = make_case(number)
         run_engine(case, make_engine(case, static=True))
-    assert any(bucket.mirrored for bucket, _ in seen)
+    assert any(bucket.duplicated for bucket, _ in seen)
     assert any(rows < bucket.rows for bucket, rows in seen)
 
 

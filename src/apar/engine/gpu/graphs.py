@@ -14,16 +14,17 @@ from torch import Tensor
 
 from apar.engine.attention import PreparedAttention
 from apar.engine.batch import Batch
-from apar.engine.block_tables import TableAttention, Tables, table_numbers
+from apar.engine.block_tables import TableAttention, Tables, concatenate, table_numbers
 from apar.engine.cache import PagedCache
-from apar.engine.transfer import gather_numbers
 from apar.errors import RunError
 
 LEAST_WIDTH = 16
 """Blocks per path in the smallest bucket."""
 
-Forward = Callable[[Tensor, Tensor, Tensor, PreparedAttention], Tensor]
-"""The model: ids [1, T], positions [1, T], the tokens wanted and the attention to their logits [tokens, V]."""
+Forward = Callable[[Tensor, Tensor, Tensor, PreparedAttention], tuple[Tensor, Tensor]]
+"""The model: ids [1, T], positions [1, T], the tokens wanted and the attention to their logits [tokens, V] and hidden
+states [tokens, D].
+"""
 
 Capture = Callable[[Callable[[], None]], Callable[[], None]]
 """Records what a function does on the device; what it returns does the same again."""
@@ -31,21 +32,21 @@ Capture = Callable[[Callable[[], None]], Callable[[], None]]
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A shape of passes. `mirrored` ones have as many slots again, for tokens that are written to two places."""
+    """A shape of passes. `duplicated` ones have as many slots again, for tokens that are written to two slots."""
 
     rows: int
     width: int
-    mirrored: bool
+    duplicated: bool
 
     @classmethod
     def of(cls, batch: Batch) -> Bucket:
         """The smallest bucket that holds a pass."""
         width = max(len(row.thread.blocks) for row in batch.rows)
-        return cls(row_bucket(len(batch.rows)), max(LEAST_WIDTH, _power_of_two(width)), batch.written is not None)
+        return cls(row_bucket(len(batch.rows)), max(LEAST_WIDTH, _power_of_two(width)), batch.write_source is not None)
 
     @property
     def slots(self) -> int:
-        return self.rows * (1 + self.mirrored)
+        return self.rows * (1 + self.duplicated)
 
 
 def row_bucket(rows: int) -> int:
@@ -61,41 +62,43 @@ class StaticPasses:
     def __init__(self, forward: Forward, attention: TableAttention, cache: PagedCache, capture: Capture) -> None:
         self._forward, self._attention, self._cache, self._capture = forward, attention, cache, capture
         self._recorded: dict[Bucket, _Recorded] = {}
-        # One buffer of logits for each number of rows: recordings that kept their own could not share memory.
-        self._logits: dict[int, Tensor] = {}
+        # One buffer of logits and of hidden states for each number of rows: recordings that kept their own could
+        # not share memory.
+        self._outputs: dict[int, tuple[Tensor, Tensor]] = {}
 
     @staticmethod
     def fits(batch: Batch) -> bool:
-        """Whether the pass has a bucket: single tokens, none of which goes to many places."""
+        """Whether the pass has a bucket: single tokens, none of which goes to many slots."""
         return batch.decoding and len(batch.slots) <= 2 * len(batch.rows)
 
-    def run(self, batch: Batch) -> Tensor:
-        """The logits of the rows that sample [rows, V]; they are overwritten by the next pass."""
+    def run(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The logits [rows, V] and hidden states [rows, D] of the rows that sample, overwritten by the next pass."""
         bucket = Bucket.of(batch)
-        numbers = gather_numbers(_padded(batch, bucket, self._cache), self._cache.device)
+        numbers = concatenate(_padded(batch, bucket, self._cache), self._cache.device)
         recorded = self._recorded.get(bucket)
         if recorded:
             recorded.inputs.copy_(numbers, non_blocking=True)
         else:
             recorded = self._recorded[bucket] = self._record(bucket, numbers.to(self._cache.device))
         recorded.replay()
-        logits = self._logits[bucket.rows]
+        logits, hidden = self._outputs[bucket.rows]
         if len(batch.ending) < len(batch.rows):
-            return logits[batch.ending]
-        return logits[: len(batch.rows)]
+            return logits[batch.ending], hidden[batch.ending]
+        return logits[: len(batch.rows)], hidden[: len(batch.rows)]
 
     def _record(self, bucket: Bucket, inputs: Tensor) -> _Recorded:
-        ids, positions, ends, slots, written, blocks = torch.split(inputs, _sizes(bucket))
+        ids, positions, ends, slots, write_source, blocks = torch.split(inputs, _sizes(bucket))
         rows = torch.arange(bucket.rows + 1, device=inputs.device)
-        tables = Tables(blocks.view(bucket.rows, -1), ends, rows, slots, written if bucket.mirrored else None)
+        tables = Tables(blocks.view(bucket.rows, -1), ends, rows, slots, write_source if bucket.duplicated else None)
         attention = self._attention.over(tables)
 
         def run() -> None:
-            logits = self._forward(ids.unsqueeze(0), positions.unsqueeze(0), rows[:-1], attention)
-            if bucket.rows in self._logits:
-                self._logits[bucket.rows].copy_(logits)
+            outputs = self._forward(ids.unsqueeze(0), positions.unsqueeze(0), rows[:-1], attention)
+            if bucket.rows in self._outputs:
+                for buffer, output in zip(self._outputs[bucket.rows], outputs, strict=True):
+                    buffer.copy_(output)
             else:
-                self._logits[bucket.rows] = logits
+                self._outputs[bucket.rows] = outputs
 
         return _Recorded(inputs, self._capture(run))
 
@@ -109,9 +112,9 @@ class _Recorded:
 
 
 def _sizes(bucket: Bucket) -> list[int]:
-    """How many numbers each input has: ids, positions, ends, slots, written, blocks."""
+    """How many numbers each input has: ids, positions, ends, slots, write source, blocks."""
     rows = bucket.rows
-    return [rows, rows, rows, bucket.slots, bucket.slots * bucket.mirrored, rows * bucket.width]
+    return [rows, rows, rows, bucket.slots, bucket.slots * bucket.duplicated, rows * bucket.width]
 
 
 def _padded(batch: Batch, bucket: Bucket, cache: PagedCache) -> list[list[int]]:
@@ -122,7 +125,7 @@ def _padded(batch: Batch, bucket: Bucket, cache: PagedCache) -> list[list[int]]:
         (batch.positions, 0),
         ([row.end for row in batch.rows], 1),
         (batch.slots, slots),
-        (batch.written or [], 0),
+        (batch.write_source or [], 0),
         (table_numbers(batch.rows, bucket.width, scratch), scratch),
     ]
     sizes = _sizes(bucket)

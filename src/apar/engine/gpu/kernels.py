@@ -22,7 +22,7 @@ def store(
     keys,  # [blocks, KEY_HEADS, BLOCK_SIZE, SIZE], dense
     values,
     slots,  # [S]
-    written,  # [S] the token of each slot; unused if not MIRRORED
+    write_source,  # [S] the token of each slot; unused if not DUPLICATED
     key_token,
     key_head,
     value_token,
@@ -31,15 +31,15 @@ def store(
     SIZE: tl.constexpr,
     SIZE_PADDED: tl.constexpr,
     BLOCK_SIZE: tl.constexpr,
-    MIRRORED: tl.constexpr,
+    DUPLICATED: tl.constexpr,
 ):
     """Each program writes one slot of one key head."""
     number = tl.program_id(0)
     head = tl.program_id(1)
     slot = tl.load(slots + number)
     token = number.to(tl.int64)
-    if MIRRORED:
-        token = tl.load(written + number)
+    if DUPLICATED:
+        token = tl.load(write_source + number)
     dimension = tl.arange(0, SIZE_PADDED)
     inside = dimension < SIZE
     place = ((slot // BLOCK_SIZE * KEY_HEADS + head) * BLOCK_SIZE + slot % BLOCK_SIZE) * SIZE + dimension
@@ -55,8 +55,11 @@ def attend(
     keys,  # [blocks, KEY_HEADS, BLOCK_SIZE, SIZE], dense
     values,
     blocks,  # [R, W]
-    ends,  # [R]
+    ends,  # [R] slots filled, of the path and of the draft after it
     offsets,  # [R + 1]
+    visible,  # [T] draft tokens that a draft token sees, bit k for the row's token k; this and two more: with DRAFTS
+    positions,  # [T] path positions
+    drafts,  # [R] draft tokens of each row
     tile_rows,  # [tiles] the row of each tile
     tile_firsts,  # [tiles] the first of the row's tokens that is in it
     out,  # [T, H, D], dense; unused with several splits
@@ -79,6 +82,7 @@ def attend(
     WINDOW: tl.constexpr,  # 0: none
     CAPPED: tl.constexpr,
     SPLITS: tl.constexpr,
+    DRAFTS: tl.constexpr,
 ):
     tile = tl.program_id(0)
     key_head = tl.program_id(1)
@@ -100,13 +104,24 @@ def attend(
         mask=real[:, None] & inside[None, :],
         other=0.0,
     )
-    # Path position of each query, and the slots that any query of the tile sees: from `begin` to `stop`.
-    position = end - length + token
+    # The last slot of the path that each query sees and its path position, which without a draft are the same, and
+    # the slots that any query of the tile sees: from `begin` to `stop`.
+    last = end - length + token
+    position = last
+    earliest = end - length + first
+    path_end = end
+    if DRAFTS:
+        path_end = end - tl.load(drafts + row)
+        mask = tl.load(visible + offset + token, mask=real, other=0)
+        position = tl.load(positions + offset + token, mask=real, other=0)
+        last = tl.minimum(last, path_end - 1)
+        # No draft token's position is before the path's end.
+        earliest = tl.minimum(earliest, path_end)
     most = tl.minimum(first + TILE // FOLDED_PADDED, length)
     stop = end - length + most
     begin = 0 * stop
     if WINDOW > 0:
-        begin = tl.maximum(end - length + first + 1 - WINDOW, 0) // SLOTS * SLOTS
+        begin = tl.maximum(earliest + 1 - WINDOW, 0) // SLOTS * SLOTS
     if SPLITS > 1:
         share = tl.cdiv(tl.cdiv(stop - begin, SPLITS), SLOTS) * SLOTS
         begin += split * share
@@ -125,9 +140,18 @@ def attend(
         score = tl.dot(queries, tl.trans(key), input_precision="ieee") * scale
         if CAPPED:
             score = softcap * (2.0 / (1.0 + tl.exp(-2.0 * score / softcap)) - 1.0)
-        seen = there[None, :] & (slot[None, :] <= position[:, None])
+        seen = there[None, :] & (slot[None, :] <= last[:, None])
+        key_position = slot
+        if DRAFTS:
+            number = slot - path_end
+            drafted = there & (number >= 0)
+            bit = mask[:, None] >> tl.where(drafted, number, 0)[None, :]
+            seen = seen | (drafted[None, :] & ((bit & 1) != 0))
+            fed = offset + length - end + slot
+            key_position = tl.load(positions + fed, mask=drafted, other=0)
+            key_position = tl.where(drafted, key_position, slot)
         if WINDOW > 0:
-            seen = seen & (slot[None, :] > position[:, None] - WINDOW)
+            seen = seen & (key_position[None, :] > position[:, None] - WINDOW)
         score = tl.where(seen, score * LOG2_E, float("-inf"))
         higher = tl.maximum(top, tl.max(score, 1))
         # A query that has seen nothing yet keeps -inf, which must not be taken from itself.

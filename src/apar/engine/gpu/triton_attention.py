@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from apar.engine.attention import Layout, PreparedAttention, Scores
-from apar.engine.block_tables import Tables, make_tables
+from apar.engine.block_tables import Tables, make_tables, to_device
 from apar.engine.cache import PagedCache
 from apar.engine.scheduler import Row
-from apar.engine.transfer import send
 
 _TILE = 64
 """Query rows (tokens times heads) of a tile of a prompt, at most."""
@@ -51,7 +50,7 @@ class TritonAttention:
         size = self.cache.keys[0].shape[-1]
         tokens = max(1, _extent(size, self.cache.dtype, _TILE) // _power_of_two(self._folded))
         tiles = _tiles(layout.rows, singles, tokens)
-        numbers = send((*tiles, range(singles), [0] * singles), self.cache.device)
+        numbers = to_device((*tiles, range(singles), [0] * singles), self.cache.device)
         tables = make_tables(layout, self.cache.device)
         parts = [self._singles(tables, Tiles(numbers[2], numbers[3], 1))] if singles else []
         if tiles[0]:
@@ -116,14 +115,14 @@ def _store(tables: Tables, key: Tensor, value: Tensor, keys: Tensor, values: Ten
         keys,
         values,
         tables.slots,
-        tables.slots if tables.written is None else tables.written,
+        tables.slots if tables.write_source is None else tables.write_source,
         *key.stride()[:2],
         *value.stride()[:2],
         KEY_HEADS=kv_heads,
         SIZE=size,
         SIZE_PADDED=_power_of_two(size),
         BLOCK_SIZE=block_size,
-        MIRRORED=tables.written is not None,
+        DUPLICATED=tables.write_source is not None,
         num_warps=1,
         enable_fp_fusion=True,
     )
@@ -137,7 +136,9 @@ def _attend(
     heads = query.shape[1]
     _, kv_heads, block_size, size = keys.shape
     folded, padded = _power_of_two(heads // kv_heads), _padded_size(size)
-    tiles, splits = part.tiles, part.splits
+    tiles, splits, drafts = part.tiles, part.splits, tables.drafts
+    # Without drafts any tensors, which are not read.
+    masks = (tables.ends,) * 3 if drafts is None else (drafts.visible, drafts.positions, drafts.counts)
     # The results of the splits; with one split the kernel writes its own.
     sums = query.new_empty((len(tiles.rows), heads, splits, size) if splits > 1 else (1,), dtype=torch.float32)
     tops, masses = query.new_empty((2, *sums.shape[:3]), dtype=torch.float32)
@@ -148,6 +149,7 @@ def _attend(
         tables.blocks,
         tables.ends,
         tables.offsets,
+        *masks,
         tiles.rows,
         tiles.firsts,
         out,
@@ -169,6 +171,7 @@ def _attend(
         WINDOW=scores.window or 0,
         CAPPED=scores.softcap is not None,
         SPLITS=splits,
+        DRAFTS=drafts is not None,
         num_stages=2,
         enable_fp_fusion=True,
     )

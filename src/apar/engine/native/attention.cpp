@@ -2,6 +2,8 @@
 //
 // A query runs over its path in order, a stretch of blocks at a time, with a running maximum: its result does not
 // depend on what else is in the pass, nor on how many tokens of its row are fed at once, not even in the last bit.
+// The last tokens of a row may be its draft: candidates for what comes behind the path. They see the whole path, and
+// of the draft the tokens of a bit mask.
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 #include <torch/types.h>
@@ -30,6 +32,12 @@ struct Shape {
   int64_t stretch() const { return std::max<int64_t>(1, kSlotsTogether / block_size); }
   int64_t slots() const { return (stretch() * block_size + kLanes - 1) / kLanes * kLanes; }
   int64_t folded() const { return heads / kv_heads; }
+};
+
+// The rows' drafts, null where no row has one.
+struct Drafts {
+  const int64_t *visible, *positions;  // of each token: the draft tokens that it sees, and its path position
+  const int64_t* counts;               // of each row: its draft tokens
 };
 
 // Some successive tokens of one row, for one key head.
@@ -132,9 +140,13 @@ struct Attention {
   T* out;
   int64_t query_stride, query_head_stride;
   const int64_t *tables, *ends, *offsets;
+  Drafts drafts;
 
-  // Path index of the row's first fed token.
+  // Slot of the row's first fed token.
   int64_t begin(int64_t row) const { return ends[row] - (offsets[row + 1] - offsets[row]); }
+
+  // Slots of the row's path; those of its draft come after them.
+  int64_t path_end(int64_t row) const { return ends[row] - (drafts.counts ? drafts.counts[row] : 0); }
 
   void run(const Task& task, Scratch& scratch) const {
     const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
@@ -148,7 +160,9 @@ struct Attention {
     std::fill_n(scratch.maxima.begin(), rows, kNothing);
     std::fill_n(scratch.totals.begin(), rows, 0.0f);
     const int64_t slots = shape.stretch() * shape.block_size;
-    const int64_t oldest = shape.window ? std::max<int64_t>(0, path + 1 - shape.window) : 0;
+    // In a path the slot is the position; no draft token's position is before the path's end.
+    const int64_t earliest = std::min(path, path_end(task.row));
+    const int64_t oldest = shape.window ? std::max<int64_t>(0, earliest + 1 - shape.window) : 0;
     for (int64_t origin = oldest / slots * slots; origin < path + task.count; origin += slots)
       attend(task, origin, std::min(slots, path + task.count - origin), path, rows, scratch);
     for (int64_t r = 0; r < rows; r++) {
@@ -158,7 +172,17 @@ struct Attention {
     }
   }
 
-  // The stretch of slots from path index `origin` on, for all queries of the task; `filled` slots are written.
+  // Mask the scores of a draft token, the pass's `token` of `row`, for the draft's slots from `first` to `high`.
+  void mask_drafts(int64_t row, int64_t token, int64_t origin, int64_t first, int64_t high, float* scores) const {
+    const int64_t end = path_end(row), draft = offsets[row] + end - begin(row);
+    for (int64_t slot = first; slot < high; slot++) {
+      const int64_t number = origin + slot - end;
+      const bool near = !shape.window || drafts.positions[draft + number] > drafts.positions[token] - shape.window;
+      if (!(drafts.visible[token] >> number & 1) || !near) scores[slot] = kNothing;
+    }
+  }
+
+  // The stretch of slots from slot `origin` of the row on, for all queries of the task; `filled` slots are written.
   void attend(const Task& task, int64_t origin, int64_t filled, int64_t path, int64_t rows, Scratch& scratch) const {
     const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
     const int64_t slots = (filled + kLanes - 1) / kLanes * kLanes;
@@ -171,12 +195,16 @@ struct Attention {
       }
     }
     for (int64_t r = 0; r < rows; r++) {
-      const int64_t index = path + r / folded;
+      const int64_t index = path + r / folded, token = offsets[task.row] + task.first + r / folded;
+      const bool draft = drafts.visible && drafts.visible[token];
+      const int64_t position = draft ? drafts.positions[token] : index;
       const int64_t high = std::min(filled, index + 1 - origin);
-      const int64_t low = shape.window ? index + 1 - shape.window - origin : 0;
+      const int64_t low = shape.window ? position + 1 - shape.window - origin : 0;
       if (high <= 0 || low >= filled) continue;
       float* scores = &scratch.scores[r * shape.slots()];
       score<Vectors>(&scratch.queries[r * width], scratch.keys.data(), shape, slots, low, high, scores);
+      if (draft)
+        mask_drafts(task.row, token, origin, std::max<int64_t>(0, path_end(task.row) - origin), high, scores);
       const float shrink = weigh(scores, slots, scratch.maxima[r], scratch.totals[r]);
       add_values<Vectors>(scores, scratch.values.data(), shape, filled, shrink, &scratch.sums[r * width]);
     }
@@ -197,10 +225,10 @@ std::vector<Task> tasks_of(const Tensor& offsets, int64_t kv_heads) {
 
 // Rows [T, K, D] to their slots of a cache [blocks, K, block size, D].
 template <class T>
-void store_rows(const Tensor& rows, Tensor& cache, const Tensor& slots, const std::optional<Tensor>& written) {
+void store_rows(const Tensor& rows, Tensor& cache, const Tensor& slots, const std::optional<Tensor>& write_source) {
   const int64_t heads = rows.size(1), size = rows.size(2), block_size = cache.size(2);
   const int64_t* slot = slots.const_data_ptr<int64_t>();
-  const int64_t* token = written ? written->const_data_ptr<int64_t>() : nullptr;
+  const int64_t* token = write_source ? write_source->const_data_ptr<int64_t>() : nullptr;
   const T* from = rows.const_data_ptr<T>();
   T* to = cache.mutable_data_ptr<T>();
   for (int64_t k = 0; k < slots.numel(); k++)
@@ -211,7 +239,7 @@ void store_rows(const Tensor& rows, Tensor& cache, const Tensor& slots, const st
 
 template <class T, int Vectors>
 void attend_as(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& tables,
-               const Tensor& ends, const Tensor& offsets, const Shape& shape, Tensor& out) {
+               const Tensor& ends, const Tensor& offsets, const Drafts& drafts, const Shape& shape, Tensor& out) {
   const Attention<T, Vectors> attention{shape,
                                         query.const_data_ptr<T>(),
                                         keys.const_data_ptr<T>(),
@@ -221,7 +249,8 @@ void attend_as(const Tensor& query, const Tensor& keys, const Tensor& values, co
                                         query.stride(1),
                                         tables.const_data_ptr<int64_t>(),
                                         ends.const_data_ptr<int64_t>(),
-                                        offsets.const_data_ptr<int64_t>()};
+                                        offsets.const_data_ptr<int64_t>(),
+                                        drafts};
   const std::vector<Task> tasks = tasks_of(offsets, shape.kv_heads);
   at::parallel_for(0, (int64_t)tasks.size(), 1, [&](int64_t begin, int64_t end) {
     Scratch scratch(shape);
@@ -232,31 +261,38 @@ void attend_as(const Tensor& query, const Tensor& keys, const Tensor& values, co
 // The usual sizes of heads, 64 and 128, have loops of known length.
 template <class T>
 void attend(const Tensor& query, const Tensor& keys, const Tensor& values, const Tensor& tables, const Tensor& ends,
-            const Tensor& offsets, const Shape& shape, Tensor& out) {
+            const Tensor& offsets, const Drafts& drafts, const Shape& shape, Tensor& out) {
   switch (shape.vectors()) {
-    case 4: return attend_as<T, 4>(query, keys, values, tables, ends, offsets, shape, out);
-    case 8: return attend_as<T, 8>(query, keys, values, tables, ends, offsets, shape, out);
-    default: return attend_as<T, 0>(query, keys, values, tables, ends, offsets, shape, out);
+    case 4: return attend_as<T, 4>(query, keys, values, tables, ends, offsets, drafts, shape, out);
+    case 8: return attend_as<T, 8>(query, keys, values, tables, ends, offsets, drafts, shape, out);
+    default: return attend_as<T, 0>(query, keys, values, tables, ends, offsets, drafts, shape, out);
   }
 }
 
 // query [T, H, D], key and value [T, K, D] with D dense; keys and values [blocks, K, block size, D]; slots [S];
-// written [S]; tables [R, W]; ends [R]; offsets [R + 1]. Returns [T, H, D].
+// write_source [S]; tables [R, W]; ends [R]; offsets [R + 1]; visible and positions [T] and drafts [R] or none of the
+// three. Returns [T, H, D].
 Tensor paged_attention(const Tensor& query, const Tensor& key, const Tensor& value, Tensor keys, Tensor values,
-                       const Tensor& slots, const std::optional<Tensor>& written, const Tensor& tables,
-                       const Tensor& ends, const Tensor& offsets, double scale, int64_t window, double softcap) {
+                       const Tensor& slots, const std::optional<Tensor>& write_source, const Tensor& tables,
+                       const Tensor& ends, const Tensor& offsets, const std::optional<Tensor>& visible,
+                       const std::optional<Tensor>& positions, const std::optional<Tensor>& drafts, double scale,
+                       int64_t window, double softcap) {
   TORCH_CHECK(query.stride(2) == 1 && key.stride(2) == 1 && value.stride(2) == 1, "heads are not dense");
   const Shape shape{query.size(1), key.size(1),    query.size(2),  keys.size(2),
                     tables.size(1), (float)scale, (float)softcap, window};
+  const auto numbers = [](const std::optional<Tensor>& tensor) {
+    return tensor ? tensor->const_data_ptr<int64_t>() : nullptr;
+  };
+  const Drafts masks{numbers(visible), numbers(positions), numbers(drafts)};
   Tensor out = at::empty(query.sizes(), query.options());
   if (query.scalar_type() == at::kFloat) {
-    store_rows<float>(key, keys, slots, written);
-    store_rows<float>(value, values, slots, written);
-    attend<float>(query, keys, values, tables, ends, offsets, shape, out);
+    store_rows<float>(key, keys, slots, write_source);
+    store_rows<float>(value, values, slots, write_source);
+    attend<float>(query, keys, values, tables, ends, offsets, masks, shape, out);
   } else {
-    store_rows<BFloat16>(key, keys, slots, written);
-    store_rows<BFloat16>(value, values, slots, written);
-    attend<BFloat16>(query, keys, values, tables, ends, offsets, shape, out);
+    store_rows<BFloat16>(key, keys, slots, write_source);
+    store_rows<BFloat16>(value, values, slots, write_source);
+    attend<BFloat16>(query, keys, values, tables, ends, offsets, masks, shape, out);
   }
   return out;
 }
@@ -267,8 +303,8 @@ Tensor paged_attention(const Tensor& query, const Tensor& key, const Tensor& val
 TORCH_LIBRARY_FRAGMENT(apar, library) {
   library.def(
       "paged_attention(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, Tensor slots, "
-      "Tensor? written, Tensor tables, Tensor ends, Tensor offsets, float scale, int window, float softcap) -> "
-      "Tensor");
+      "Tensor? write_source, Tensor tables, Tensor ends, Tensor offsets, Tensor? visible, Tensor? positions, "
+      "Tensor? drafts, float scale, int window, float softcap) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(apar, CPU, library) { library.impl("paged_attention", apar::paged_attention); }

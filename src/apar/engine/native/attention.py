@@ -18,7 +18,8 @@ from apar.engine.native.linear import TYPES
 class NativeAttention:
     """Attention on the CPU in float32 or bfloat16.
 
-    A token's result has the same bits whatever else is in the pass and however its path was fed.
+    A token's result has the same bits whatever else is in the pass and however its path was fed; so has that of a
+    draft that is a chain.
     """
 
     cache: PagedCache
@@ -41,6 +42,8 @@ class _Prepared:
     tables: Tables
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
+        drafts = self.tables.drafts
+        masks = (None, None, None) if drafts is None else (drafts.visible, drafts.positions, drafts.counts)
         output: Tensor = torch.ops.apar.paged_attention(
             query,
             key,
@@ -48,10 +51,11 @@ class _Prepared:
             keys,
             values,
             self.tables.slots,
-            self.tables.written,
+            self.tables.write_source,
             self.tables.blocks,
             self.tables.ends,
             self.tables.offsets,
+            *masks,
             scores.scale,
             scores.window or 0,
             scores.softcap or 0.0,
