@@ -88,6 +88,25 @@ def test_threads_that_are_fed_one_token_come_before_the_chunks_of_an_earlier_pro
     assert rows(run(schedule, [new_group(20), late])) == [(0, ROOT, 3), (1, ROOT, 1)]
 
 
+def test_a_new_child_comes_before_the_chunks_of_an_earlier_prompt() -> None:
+    schedule = scheduler(tokens=4)
+    late = at_fork(schedule, 4)
+    late.number = 1
+    assert rows(run(schedule, [new_group(20), late])) == [(0, ROOT, 2), (1, ROOT, 1), (1, FIRST, 1)]
+
+
+def test_what_is_kept_for_a_new_child_goes_to_nobody_else() -> None:
+    schedule = scheduler(tokens=4)
+    first, second = new_group(2), new_group(2, number=1)
+    for token in (A, FORK):
+        run(schedule, [first, second])
+        for group in (first, second):
+            choose(group, [token])
+            complete_step(group)
+    groups = [first, new_group(20, number=2), second]
+    assert rows(run(schedule, groups)) == [(0, ROOT, 1), (0, FIRST, 1), (1, ROOT, 1), (1, FIRST, 1)]
+
+
 def test_two_new_paths_that_begin_alike_are_not_both_computed() -> None:
     schedule = scheduler(block_size=4)
     first, second = new_group(10), new_group(10)
@@ -134,7 +153,41 @@ def test_higher_priority_runs_first_and_takes_blocks_from_lower() -> None:
     assert (low.blocks, low.preemptions) == (0, 1)
 
 
-def test_a_group_that_is_passed_over_too_often_comes_first_once() -> None:
+def test_a_group_of_high_priority_enters_in_the_place_of_lower_ones() -> None:
+    schedule = scheduler(blocks=8, block_size=4)
+    schedule.foresight.share = 0.0
+    high = SamplingParams(priority=1)
+    running, low, new = new_group(4, params=high), new_group(20, number=1), new_group(16, number=2, params=high)
+    advance_all(schedule, [running, low])
+    assert (running.blocks, low.blocks, schedule.pool.num_free) == (1, 5, 2)
+    assert rows(run(schedule, [running, low, new])) == [(0, ROOT, 1), (2, ROOT, 16)]
+    assert (low.blocks, low.preemptions) == (0, 1)
+
+
+@pytest.mark.parametrize("priority", [0, 1])
+def test_a_group_takes_no_blocks_of_its_own_priority_to_enter(priority: int) -> None:
+    schedule = scheduler(blocks=8, block_size=4)
+    schedule.foresight.share = 0.0
+    params = SamplingParams(priority=priority)
+    groups = [new_group(length, params=params, number=number) for number, length in enumerate((4, 16, 20))]
+    advance_all(schedule, [groups[0], groups[2]])
+    assert rows(run(schedule, groups)) == [(0, ROOT, 1), (2, ROOT, 1)]
+    assert schedule.preemptions == 0
+
+
+def test_blocks_that_others_hold_too_are_none_that_a_lower_group_can_give() -> None:
+    schedule = scheduler(blocks=8, block_size=4)
+    schedule.foresight.share = 0.0
+    high = SamplingParams(priority=1)
+    running, low, new = new_group(17, params=high), new_group(17), new_group(12, number=2, params=high)
+    low.number = 1
+    advance_all(schedule, [running])
+    advance_all(schedule, [running, low])
+    assert (running.blocks, low.blocks, schedule.pool.num_free) == (5, 5, 2)
+    assert rows(run(schedule, [running, low, new])) == [(0, ROOT, 1), (1, ROOT, 1)]
+
+
+def test_a_group_that_is_skipped_too_often_comes_first_once() -> None:
     schedule = scheduler(blocks=200, rows=1)
     endless = SamplingParams(priority=1, max_tokens=10_000)
     low, high = new_group(3), new_group(3, number=1, params=endless, context=10_000)

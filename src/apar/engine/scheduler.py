@@ -267,9 +267,8 @@ class Scheduler:
         """
         lower = {other for other in later if other.params.priority < group.params.priority}
         needed = blocks_needed(group, self.pool)
-        growing = sum(
-            self.foresight.growth(other, self.pool) for other in groups if other.holders and other not in lower
-        )
+        staying = [other for other in groups if other.holders and other not in lower]
+        growing = sum(self.foresight.growth(other, self.pool) for other in staying)
         return needed + max(growing, len(work.rows)) <= self.pool.num_free + self._reclaimable(lower, group)
 
     def _reclaimable(self, lower: Collection[Group], group: Group) -> int:

@@ -27,13 +27,10 @@ class TorchAttention:
     cache: PagedCache
 
     def prepare(self, layout: Layout) -> PreparedAttention:
-        each = [
-            (row, offset, row.end - row.begin == 1) for row, offset in zip(layout.rows, layout.offsets, strict=False)
-        ]
-        decoding = [row for row, _, single in each if single]
+        decoding = [row for row in layout.rows if row.end - row.begin == 1]
+        longer = list(zip(layout.rows, layout.offsets, strict=False))[len(decoding) :]
         decode = _decode_batch(decoding, self.cache) if decoding else None
-        prefills = tuple(_prefill(row, offset, self.cache) for row, offset, single in each if not single)
-        return _Prepared(layout, decode, prefills)
+        return _Prepared(layout, decode, tuple(_prefill(row, offset, self.cache) for row, offset in longer))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,8 @@ from triton.compiler import ASTSource
 from apar.engine.gpu import kernels
 
 _TENSORS = ("query", "key", "value", "keys", "values", "out")
-_WHOLE = (
-    "blocks",
-    "ends",
-    "offsets",
-    "tile_rows",
-    "tile_firsts",
-    "slots",
-    "write_source",
-    "visible",
-    "positions",
-    "drafts",
-)
+_TABLES = ("blocks", "ends", "offsets", "slots", "write_source")
+_WHOLE = (*_TABLES, "visible", "positions", "drafts", "tile_rows", "tile_firsts")
 _SINGLE = ("sums", "tops", "masses")
 _FLOATS = ("scale", "softcap")
 
