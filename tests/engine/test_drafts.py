@@ -109,7 +109,7 @@ class Decoder:
         return logits
 
 
-def way(draft: Draft, number: int) -> tuple[int, ...]:
+def branch(draft: Draft, number: int) -> tuple[int, ...]:
     """The draft tokens that one sees, and itself: those that lead to it."""
     return tuple(k for k in range(number + 1) if draft.visible[number] >> k & 1)
 
@@ -117,7 +117,7 @@ def way(draft: Draft, number: int) -> tuple[int, ...]:
 def assert_each_node_equals_its_path(decoder: Decoder, drafts: dict[Thread, Draft], found: Any) -> None:
     """Every draft token's logits are those of its path, decoded without drafts and without a cache."""
     for thread, draft in drafts.items():
-        paths = [(), *(way(draft, number) for number in range(len(draft)))]
+        paths = [(), *(branch(draft, number) for number in range(len(draft)))]
         for nodes, logits in zip(paths, found[thread][0], strict=True):
             expected = decoder.alone([*thread.tokens, *(draft.tokens[node] for node in nodes)])
             assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
@@ -259,7 +259,7 @@ def test_windows_count_positions_and_not_the_slots_of_a_draft() -> None:
     scene = make_scene(Heads(2, 1, 16), 8, [(9, 10)], torch.float32, drafts={0: TREE})
     output, _ = scene.attend(TorchAttention(scene.cache), Scores(0.3, None, 3))
     chain = make_scene(Heads(2, 1, 16), 8, [(9, 10)], torch.float32, drafts={0: Draft((5, 6, 7))})
-    # The last token of TREE is the third on its way 1, 3, 4: its window of three has no token of the path.
+    # The last token of TREE is the third on its branch 1, 3, 4: its window of three has no token of the path.
     fed = [0, 2, 4, 5]
     for own, other in ((chain.query, scene.query), (chain.key, scene.key), (chain.value, scene.value)):
         own.copy_(other[fed])
@@ -326,7 +326,7 @@ def test_accepted_tokens_are_found_by_others_only_when_they_are_part_of_the_path
 
 
 @pytest.mark.parametrize("accepted", [(1,), (0, 2), (0, 1, 2), (-1,)])
-def test_what_is_accepted_must_be_a_way_down_the_draft(accepted: tuple[int, ...]) -> None:
+def test_what_is_accepted_must_be_a_branch_of_the_draft(accepted: tuple[int, ...]) -> None:
     schedule = Scheduler(BlockPool(100, 4), 64, 1000)
     group = new_group(3)
     [thread] = group.threads

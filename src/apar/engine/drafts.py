@@ -37,12 +37,12 @@ class Draft:
 
     @property
     def depths(self) -> list[int]:
-        """How many draft tokens come before each on its way from the path."""
+        """How many draft tokens come before each on its branch."""
         return [mask.bit_count() - 1 for mask in self.visible]
 
     @property
     def visible(self) -> list[int]:
-        """The draft tokens that each token sees, bit j for token j: those on its way from the path, and itself."""
+        """The draft tokens that each token sees, bit j for token j: those on its branch, itself the last."""
         masks: list[int] = []
         for number, parent in enumerate(self._parents):
             masks.append((masks[parent] if parent >= 0 else 0) | 1 << number)
@@ -54,8 +54,8 @@ class Draft:
             return self
         return Draft(self.tokens[:count], None if self.parents is None else self.parents[:count])
 
-    def is_way(self, nodes: tuple[int, ...]) -> bool:
-        """Whether token numbers lead from the path down the tree, each followed by a child of its own."""
+    def is_branch(self, nodes: tuple[int, ...]) -> bool:
+        """Whether token numbers are the beginning of a branch: each is the parent of the next."""
         return all(
             node < len(self.tokens) and self._parents[node] == before
             for before, node in zip((-1, *nodes), nodes, strict=False)

@@ -78,7 +78,7 @@ class DuplicateWrite:
 class Pass:
     """One forward pass. `copies` (from block, to block) come first: all are read before any is written.
 
-    `tokens` are fed in all. Of the limit `reserved_decode_tokens` are for threads that are fed a single token and
+    `tokens` are fed in all; of the limit `reserved_decode_tokens` are for threads that are fed a single token and
     have not been placed yet (None: nobody asked so far), and `reserved_draft_tokens` for drafts. `new_prefixes` are
     the first blocks of new paths that are being computed in this pass.
     """
@@ -105,8 +105,8 @@ class Scheduler:
     When blocks are short, the last group gives all of its blocks back, and where there is only one group, its
     last thread does. They are recomputed when there is room again, so that the answer stays the same.
 
-    Drafts get what the paths leave: tokens of the limit (but for half of it, prompts wait for them) and free blocks.
-    Nothing is preempted for a draft: it is cut.
+    Drafts get the tokens of the limit that paths leave, and free blocks; prompts leave them up to half of the limit.
+    A draft is cut where there is no room for it: nothing is preempted for it.
     """
 
     pool: BlockPool
@@ -196,7 +196,7 @@ class Scheduler:
 
         Of a thread's draft the `accepted` token numbers stay, each the parent of the next; blocks that only the
         rest needed are freed. Returns the slots (from, to) whose keys and values have to be moved before the next
-        pass. Raises RunError where accepted tokens are no way down the draft.
+        pass. Raises RunError where accepted tokens are no branch of the draft.
         """
         moves = []
         for thread, row in work.rows.items():
@@ -214,13 +214,13 @@ class Scheduler:
 
     def _keep_accepted(self, row: Row, draft: Draft, nodes: tuple[int, ...]) -> list[tuple[int, int]]:
         """Store draft tokens right behind the path, and free the blocks after them; return what has to be moved."""
-        if not draft.is_way(nodes):
+        if not draft.is_branch(nodes):
             raise RunError(f"the tokens {nodes} of a draft of {row.group.name} do not follow one another")
         thread, size = row.thread, self.pool.block_size
         slots = [thread.blocks[index // size] * size + index % size for index in range(row.end, row.end + len(draft))]
         thread.stored = row.end + len(nodes)
         kept = self.pool.blocks_for(thread.stored)
-        self._let_go(row.group, thread.blocks[kept:])
+        self._release_blocks(row.group, thread.blocks[kept:])
         del thread.blocks[kept:]
         return [(slots[node], slots[number]) for number, node in enumerate(nodes) if node != number]
 
@@ -231,10 +231,10 @@ class Scheduler:
 
     def release(self, group: Group, thread: Thread) -> None:
         """Give the thread's blocks back; those that it shares stay with the others."""
-        self._let_go(group, thread.blocks)
+        self._release_blocks(group, thread.blocks)
         thread.blocks, thread.stored, thread.prefix_nodes = [], 0, []
 
-    def _let_go(self, group: Group, blocks: Sequence[int]) -> None:
+    def _release_blocks(self, group: Group, blocks: Sequence[int]) -> None:
         self.pool.release(blocks)
         for block in blocks:
             group.holders[block] -= 1
