@@ -13,6 +13,7 @@ from apar.backends.vllm.versions import installed
 NAMES = [
     "AparError",
     "Answer",
+    "AnswerStream",
     "Assembler",
     "AsyncLLM",
     "BatchError",
@@ -22,7 +23,6 @@ NAMES = [
     "Delta",
     "EngineStatistics",
     "Event",
-    "EventStream",
     "FORK",
     "Finished",
     "Forked",
@@ -38,7 +38,7 @@ NAMES = [
     "UserError",
     "VllmBackend",
 ]
-HEAVY = {"LLM", "AsyncLLM", "EventStream", "VllmBackend"}
+HEAVY = {"LLM", "AsyncLLM", "VllmBackend"}
 """The names that need torch."""
 
 
@@ -63,9 +63,10 @@ def test_other_names_are_no_part_of_the_package() -> None:
         _ = apar.Engine
 
 
-def test_an_old_name_is_told_the_new_one() -> None:
-    with pytest.raises(AttributeError, match=r"apar\.RemoteBackend is now apar\.VllmServerBackend"):
-        _ = apar.RemoteBackend
+@pytest.mark.parametrize(("old", "new"), [("RemoteBackend", "VllmServerBackend"), ("EventStream", "AnswerStream")])
+def test_an_old_name_is_told_the_new_one(old: str, new: str) -> None:
+    with pytest.raises(AttributeError, match=rf"^apar\.{old} is now apar\.{new}$"):
+        getattr(apar, old)
 
 
 def test_only_the_models_need_torch() -> None:

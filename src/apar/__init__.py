@@ -13,12 +13,13 @@ from apar.moved import put_up_signpost
 
 if TYPE_CHECKING:
     from apar.assemble import Assembler
+    from apar.backends.backend import AnswerStream
     from apar.backends.vllm.engine import VllmBackend
     from apar.backends.vllm_server.engine import VllmServerBackend
     from apar.decoding.answer import Answer, BatchError
     from apar.decoding.params import SamplingParams
     from apar.decoding.statistics import EngineStatistics
-    from apar.engine.async_llm import AsyncLLM, EventStream
+    from apar.engine.async_llm import AsyncLLM
     from apar.engine.llm import LLM
     from apar.errors import AparError, BusyError, ModelError, RequestError, RunError, UserError
     from apar.events import Delta, Event, Finished, Forked, Started
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Assembler": "apar.assemble",
     "Answer": "apar.decoding.answer",
+    "AnswerStream": "apar.backends.backend",
     "BatchError": "apar.decoding.answer",
     "AsyncLLM": "apar.engine.async_llm",
-    "EventStream": "apar.engine.async_llm",
     "LLM": "apar.engine.llm",
     "SamplingParams": "apar.decoding.params",
     "EngineStatistics": "apar.decoding.statistics",
@@ -55,7 +56,7 @@ _HOMES = {
 }
 __all__ = sorted(_HOMES)
 
-_RENAMED = {"RemoteBackend": "VllmServerBackend"}
+_RENAMED = {"EventStream": "AnswerStream", "RemoteBackend": "VllmServerBackend"}
 
 put_up_signpost()
 

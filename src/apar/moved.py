@@ -10,7 +10,7 @@ from types import ModuleType
 _MOVED = {
     "apar.backends.blocking": "apar.backends.sync",
     "apar.backends.conductor": "apar.decoding.coordinator",
-    "apar.backends.groups": "apar.decoding.answer_factory",
+    "apar.backends.groups": "apar.decoding.requests",
     "apar.backends.ranks": "apar.backends.data_parallel",
     "apar.backends.remote": "apar.backends.vllm_server",
     "apar.backends.sequences": "apar.backends.sequence_engine",

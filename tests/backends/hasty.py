@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 
 from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
 from apar.decoding.detokenize import Detokenizer
-from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
+from apar.decoding.vocabulary import Vocabulary
 from apar.tokens import ControlTokens
-from apar.tree import ROOT
 
 CONTROL = ControlTokens(fork=1, child=2, eos=frozenset({0}))
 TEXTS = ["", "", "", "a", "b", "c", "a ", "b ", " c", "ab", "ca", "."]
@@ -42,8 +43,9 @@ class HashModel:
 
 
 def make_group(prompt: Sequence[int], params: SamplingParams, context: int) -> Group:
-    root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(lambda ids: "".join(TEXTS[token] for token in ids)))
-    return Group(0, params, params.seed or 0, CONTROL, CONTROL.eos, context, len(prompt), [root])
+    request = Request(list(prompt), params if params.seed is not None else replace(params, seed=0))
+    detokenizer = Detokenizer(lambda ids: "".join(TEXTS[token] for token in ids))
+    return Group.start(0, request, Vocabulary(None, CONTROL, CONTROL.eos), context, detokenizer)
 
 
 @dataclass

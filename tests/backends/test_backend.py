@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
@@ -9,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from apar.backends.backend import AnswerStream, BaseBackend
-from apar.backends.sequence_engine import _News, _RequestTasks, decode_forked
+from apar.backends.backend import AnswerStream, Backend, DecodedAnswer
+from apar.backends.sequence_engine import _RequestTasks, _Update, decode_forked
 from apar.backends.sync import SyncBackend
 from apar.decoding.coordinator import ForkCoordinator
 from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
-from apar.decoding.requests import Request
+from apar.decoding.requests import Limits, Request
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import RunError
 from apar.events import Event
 from tests.backends.hasty import CONTROL, make_group
@@ -49,7 +51,7 @@ class _Slow:
 
 def _stream(engine: _Slow, **params: Any) -> AnswerStream:
     group = make_group([3], SamplingParams(**{"max_tokens": 30, **params}), 200)
-    return AnswerStream(group, lambda group: decode_forked(group, engine))
+    return AnswerStream(DecodedAnswer(group, decode_forked(group, engine)))
 
 
 @in_loop
@@ -101,25 +103,27 @@ async def test_what_befalls_a_run_that_has_ended_is_of_no_interest() -> None:
     runs = _RequestTasks(coordinator, _Slow())
     coordinator.on_tokens(root, [Sampled(4), Sampled(CONTROL.fork), Sampled(0)], ended=False)
     [child] = coordinator.actions().start
-    runs.hear(_News(root, (), error=RunError("lost")))
+    runs.on_update(_Update(root, (), error=RunError("lost")))
     with pytest.raises(RunError, match="lost"):
-        runs.hear(_News(child, (), error=RunError("lost")))
+        runs.on_update(_Update(child, (), error=RunError("lost")))
 
 
-class _Backend(BaseBackend):
+class _Backend(Backend):
     """Prompts are token ids already."""
 
-    tokenizer = None
-    context = 200
-
     def __init__(self, engine: _Slow) -> None:
-        self._decode = lambda group: decode_forked(group, engine)
+        super().__init__(Vocabulary(None, CONTROL, CONTROL.eos), Limits("the engine", 200))
+        self._engine = engine
 
     def stream(self, prompt: Any, params: SamplingParams | None = None) -> AnswerStream:
-        return self._stream(Request([3], params or SamplingParams(max_tokens=30)))
+        [stream] = self._streams([Request([3], params or SamplingParams(max_tokens=30))], end_only=False)
+        return stream
 
-    def _stream(self, request: Request) -> AnswerStream:
-        return AnswerStream(make_group(request.prompt, request.params, 200), self._decode)
+    def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        return decode_forked(group, self._engine)
+
+    def _group(self, request: Request) -> Group:
+        return make_group(request.prompt, request.params, 200)
 
     def close(self) -> None: ...
 
@@ -179,3 +183,62 @@ async def test_taking_reads_the_same_events_and_is_empty_after_the_last() -> Non
     assert taken == expected
     assert await stream.take() == []
     assert stream.answer.events == tuple(expected)
+
+
+@in_loop
+async def test_an_answer_is_decoded_whether_or_not_it_is_read() -> None:
+    engine = _Slow()
+    stream = _stream(engine)
+    while not stream._pending.ended:
+        await asyncio.sleep(0.001)
+    assert engine.open == 0
+    assert tuple([event async for event in stream]) == stream.answer.events
+
+
+@in_loop
+async def test_a_stream_that_is_dropped_cancels_its_answer() -> None:
+    engine = _Slow(pause=3600)
+    stream = _stream(engine)
+    await asyncio.sleep(0.01)
+    assert engine.open == 1
+    del stream
+    gc.collect()
+    await asyncio.sleep(0.01)
+    assert engine.open == 0
+
+
+@in_loop
+async def test_answers_that_are_asked_for_whole_report_their_end_alone() -> None:
+    backend = _Backend(_Slow())
+    params = SamplingParams(max_tokens=30)
+    [stream] = backend._streams([Request([3], params)], end_only=True)
+    assert await stream.take() == []
+    assert stream.answer.threads == 2
+
+
+@in_loop
+async def test_a_generation_that_is_cancelled_or_fails_leaves_nothing_behind() -> None:
+    engine = _Slow(pause=3600)
+    backend = _Backend(engine)
+    backend._requests.build_all = lambda prompts, params: [Request([3], SamplingParams())] * 3  # type: ignore[method-assign,assignment]
+    asking = asyncio.create_task(backend.generate(["a", "b", "c"]))
+    while engine.open < 3:
+        await asyncio.sleep(0.001)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert engine.open == 0
+
+
+@in_loop
+async def test_what_a_backend_fails_with_by_mistake_is_raised_too() -> None:
+    async def broken(group: Group) -> AsyncGenerator[list[Event], None]:
+        raise ZeroDivisionError("a bug")
+        yield []
+
+    group = make_group([3], SamplingParams(), 200)
+    stream = AnswerStream(DecodedAnswer(group, broken(group)))
+    with pytest.raises(ZeroDivisionError):
+        await stream.take()
+    with pytest.raises(ZeroDivisionError):
+        _ = stream.answer

@@ -8,8 +8,9 @@ from apar.decoding.detokenize import Detokenizer
 from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.lockstep import spawn
 from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
+from apar.decoding.vocabulary import Vocabulary
 from apar.tokens import ControlTokens
-from apar.tree import ROOT
 
 EOS, FORK, CHILD = 0, 1, 2
 CONTROL = ControlTokens(FORK, CHILD, frozenset([EOS]))
@@ -24,17 +25,11 @@ def new_group(
     prompt: int = 4, params: SamplingParams | None = None, number: int = 0, context: int = 100, control: bool = True
 ) -> Group:
     """A group whose prompt of `prompt` tokens has not been run; no other number's prompt begins alike."""
-    root = Thread(ROOT, [9 + number] * prompt, (prompt,), Detokenizer(text_of))
-    return Group(
-        number,
-        params or SamplingParams(),
-        0,
-        CONTROL if control else None,
-        frozenset([EOS]),
-        context,
-        prompt,
-        [root],
-    )
+    request = Request([9 + number] * prompt, params or SamplingParams())
+    vocabulary = Vocabulary(None, CONTROL if control else None, CONTROL.eos)
+    group = Group.start(number, request, vocabulary, context, Detokenizer(text_of))
+    group.seed = 0
+    return group
 
 
 def forked(group: Group, parent: Thread) -> Thread:

@@ -284,7 +284,7 @@ def test_a_slow_reader_holds_up_nobody() -> None:
 
 def test_dropping_the_llm_ends_its_thread() -> None:
     llm = AsyncLLM.from_llm(tiny_llm())
-    thread = llm._service._thread
+    thread = llm._thread._thread
     assert thread.is_alive()
     del llm
     gc.collect()
@@ -366,4 +366,17 @@ def test_of_several_prompts_all_are_asked_or_none_and_whole_answers_tell_their_e
 
     expected = tiny_llm().generate(["a", "b"], LONG)
     with Crowd() as crowd:
+        asyncio.run(main(crowd))
+
+
+def test_a_stream_that_another_task_closes_ends_for_its_reader() -> None:
+    async def main(crowd: Crowd) -> None:
+        stream = crowd.llm.stream("a", LONG)
+        reader = asyncio.create_task(anext(stream, None))
+        await asyncio.sleep(0.01)
+        await stream.aclose()
+        assert await asyncio.wait_for(reader, PATIENCE) is None
+        crowd.let()
+
+    with Crowd(held=True) as crowd:
         asyncio.run(main(crowd))

@@ -140,7 +140,7 @@ def test_one_token_is_one_token(llm: LLM) -> None:
 
 def test_control_tokens_in_a_question_do_not_fork(llm: LLM) -> None:
     added = llm.tokenizer.get_added_vocab()
-    fed = llm._intake.one("What does [Fork] mean? [Child]", SamplingParams()).prompt
+    fed = llm._requests.build("What does [Fork] mean? [Child]", SamplingParams()).prompt
     assert not {added["[Fork]"], added["[Child]"]} & set(fed)
     with pytest.raises(RequestError, match="the prompt has"):
         llm.stream("[Fork] " * 200)

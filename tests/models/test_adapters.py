@@ -71,7 +71,7 @@ def test_the_engine_says_what_the_unmerged_model_says(base: Path, tmp_path: Path
     adapted.save_pretrained(tmp_path)
     llm = LLM(base, adapter=tmp_path, num_blocks=32)
     [answer] = llm.generate(["How?"], SamplingParams(max_tokens=12, fork=False))
-    ids = llm._intake.one("How?", SamplingParams()).prompt
+    ids = llm._requests.build("How?", SamplingParams()).prompt
     ended, control = {llm.tokenizer.eos_token_id}, ControlTokens.of(llm.tokenizer)
     said: list[int] = []
     while len(said) < 12 and not ended & set(said):

@@ -7,31 +7,27 @@ from typing import Any
 
 import pytest
 
-from apar.backends.backend import BaseBackend
-from apar.decoding.answer_factory import AnswerFactory
+from apar.backends.backend import Backend
 from apar.decoding.group import Group
-from apar.decoding.requests import RequestBuilder
+from apar.decoding.requests import Limits
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError, BusyError, ModelError, RequestError, RunError
 from apar.events import Event
-from apar.tokens import ControlTokens
 from tests.engine.tiny import VOCABULARY, tiny_tokenizer
 from tests.server.serving import Told, serving, wait_for
 
 SECRET = "http://10.0.0.7:8000 refuses the API key"
 
 
-class Broken(BaseBackend):
+class Broken(Backend):
     """Fails at every answer when it is decoded."""
 
     def __init__(self, error: AparError) -> None:
-        self.tokenizer = tiny_tokenizer()
-        control = ControlTokens.of(self.tokenizer)
-        self._groups = AnswerFactory(self.tokenizer, control, control.eos, 128, VOCABULARY)
-        self.context = 128
+        vocabulary = Vocabulary.of(tiny_tokenizer())
+        super().__init__(vocabulary, Limits("the engine", 128, vocabulary.control, VOCABULARY))
         self._error = error
-        super().__init__(RequestBuilder(self.tokenizer, True, self._groups.check), self._groups.make, self._decode)
 
-    async def _decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
+    async def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         raise self._error
         yield []
 

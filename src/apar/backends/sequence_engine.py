@@ -15,7 +15,11 @@ from typing import Protocol
 
 from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
 from apar.decoding.group import Group, Sampled
+from apar.decoding.requests import Limits
+from apar.decoding.vocabulary import Vocabulary
 from apar.events import Event
+
+_VLLM_HOTTEST = 2.0
 
 
 class SequenceEngine(Protocol):
@@ -29,8 +33,15 @@ class SequenceEngine(Protocol):
         """
 
 
+def vllm_limits(
+    vocabulary: Vocabulary, context: int, vocabulary_size: int | None = None, no_priorities: str | None = None
+) -> Limits:
+    """What a vLLM can serve whose requests are the threads of an answer; see `Limits`."""
+    return Limits("vLLM", context, vocabulary.control, vocabulary_size, _VLLM_HOTTEST, False, no_priorities)
+
+
 @dataclass(frozen=True, slots=True)
-class _News:
+class _Update:
     run: SequenceRequest
     sampled: Sequence[Sampled]
     ended: bool = False
@@ -43,16 +54,16 @@ async def decode_forked(group: Group, engine: SequenceEngine) -> AsyncGenerator[
     Where this is closed or fails, every run of the answer is ended first.
     """
     answer = _RequestTasks(ForkCoordinator(group), engine)
-    told = 0
+    num_sent = 0
     try:
         while not group.done:
-            answer.obey()
-            answer.hear(await answer.news.get())
+            answer.apply()
+            answer.on_update(await answer.updates.get())
             mark_times(group)
-            if told < len(group.events):
-                news = group.events[told:]
-                told += len(news)
-                yield news
+            if num_sent < len(group.events):
+                unsent = group.events[num_sent:]
+                num_sent += len(unsent)
+                yield unsent
     finally:
         await answer.end()
 
@@ -72,23 +83,23 @@ class _RequestTasks:
     def __init__(self, coordinator: ForkCoordinator, engine: SequenceEngine) -> None:
         self._coordinator, self._engine = coordinator, engine
         self._tasks: dict[SequenceRequest, asyncio.Task[None]] = {}
-        self.news: asyncio.Queue[_News] = asyncio.Queue()
+        self.updates: asyncio.Queue[_Update] = asyncio.Queue()
 
-    def obey(self) -> None:
-        """Carry out the coordinator's orders."""
+    def apply(self) -> None:
+        """Carry out what the coordinator asks for."""
         actions = self._coordinator.actions()
         for run in actions.abort:
             self._tasks[run].cancel()
         for run in actions.start:
             self._tasks[run] = asyncio.create_task(self._read(run))
 
-    def hear(self, news: _News) -> None:
-        """Tell the coordinator; raises what the run failed with, if it is still wanted."""
-        if news.error is not None and not self._coordinator.wants(news.run):
+    def on_update(self, update: _Update) -> None:
+        """Hand it to the coordinator; raises what the run failed with, if it is still wanted."""
+        if update.error is not None and not self._coordinator.wants(update.run):
             return
-        if news.error is not None:
-            raise news.error
-        self._coordinator.on_tokens(news.run, news.sampled, news.ended)
+        if update.error is not None:
+            raise update.error
+        self._coordinator.take(update.run, update.sampled, update.ended)
 
     async def end(self) -> None:
         """End all runs, and wait until the engine knows."""
@@ -101,10 +112,10 @@ class _RequestTasks:
         try:
             async with contextlib.aclosing(self._engine.decode(self._coordinator.group, run)) as pieces:
                 async for sampled in pieces:
-                    self.news.put_nowait(_News(run, sampled))
+                    self.updates.put_nowait(_Update(run, sampled))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self.news.put_nowait(_News(run, (), error=error))
+            self.updates.put_nowait(_Update(run, (), error=error))
             return
-        self.news.put_nowait(_News(run, (), ended=True))
+        self.updates.put_nowait(_Update(run, (), ended=True))

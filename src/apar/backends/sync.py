@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Self, TypeVar
 
-from apar.backends.backend import Backend
+from apar.backends.backend import AnswerStream, Backend
 from apar.decoding.answer import Answer
 from apar.decoding.params import Prompt, SamplingParams
 from apar.errors import RunError
@@ -45,21 +45,7 @@ class SyncBackend:
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Generator[Event, None, Answer]:
         """The events of one answer as they happen; the generator returns the answer. Closing it cancels the answer."""
-        events = self._do(_call(lambda: self.backend.stream(prompt, params)))
-
-        def tell() -> Generator[Event, None, Answer]:
-            try:
-                while True:
-                    try:
-                        event = self._do(_next(events))
-                    except StopAsyncIteration:
-                        return events.answer
-                    yield event
-            finally:
-                if not self._closed:
-                    self._do(events.aclose())
-
-        return tell()
+        return self._events(self._do(_call(lambda: self.backend.stream(prompt, params))))
 
     def close(self) -> None:
         """Close the backend and end the thread. May be called again."""
@@ -78,6 +64,15 @@ class SyncBackend:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _events(self, stream: AnswerStream) -> Generator[Event, None, Answer]:
+        try:
+            while events := self._do(stream.take()):
+                yield from events
+            return stream.answer
+        finally:
+            if not self._closed:
+                self._do(stream.aclose())
 
     def _do(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._closed:
@@ -109,8 +104,3 @@ async def _settle() -> None:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-
-
-async def _next(events: Any) -> Event:
-    event: Event = await anext(events)
-    return event

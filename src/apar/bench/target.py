@@ -14,6 +14,7 @@ from torch import nn
 from apar.bench.codec import Codec, load_codec, tokenizer_codec
 from apar.bench.shapes import random_model
 from apar.decoding.detokenize import Decode
+from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
@@ -22,7 +23,7 @@ from apar.errors import UserError
 from apar.models.device import choose_device, choose_dtype
 from apar.models.load import load
 from apar.models.memory import memory_for_weights
-from apar.tokens import CHILD, FORK, ControlTokens, end_tokens
+from apar.tokens import ControlTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,10 @@ class Target:
         vocabulary = int(self.model.config.vocab_size)
         if taken and max(taken) >= vocabulary:
             raise UserError(f"the tokenizer {self.codec.name} has more ids than {self.name}, which has {vocabulary}")
-        if self.tokenizer is not None and {FORK, CHILD} <= set(self.tokenizer.get_added_vocab()):
-            return ControlTokens.of(self.tokenizer)
-        eos = frozenset[int]() if self.tokenizer is None else end_tokens(self.tokenizer)
+        own = None if self.tokenizer is None else Vocabulary.of(self.tokenizer)
+        if own is not None and own.control is not None:
+            return own.control
+        eos = frozenset[int]() if own is None else own.eos
         free = [token for token in reversed(range(vocabulary)) if token not in taken | eos][:3]
         if len(free) < 3:
             raise UserError(f"the texts use all {vocabulary} ids of {self.name}: none is left for control tokens")

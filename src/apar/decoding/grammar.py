@@ -24,7 +24,7 @@ class Effect(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ForkLimits:
     """How far an answer may fork, and the most tokens that a path may have."""
 
     fork: bool
@@ -63,7 +63,7 @@ class Grammar:
 
     __slots__ = ("_banned", "control", "eos", "hidden", "limits")
 
-    def __init__(self, control: ControlTokens | None, eos: frozenset[int], limits: Limits) -> None:
+    def __init__(self, control: ControlTokens | None, eos: frozenset[int], limits: ForkLimits) -> None:
         self.control, self.eos, self.limits = control, eos, limits
         fork = frozenset() if control is None else frozenset([control.fork])
         child = frozenset() if control is None else frozenset([control.child])

@@ -10,12 +10,14 @@ from typing import Literal
 from apar.assemble import Assembler
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
-from apar.decoding.grammar import Grammar, GroupState, Limits, ThreadState
-from apar.decoding.params import SamplingParams
+from apar.decoding.grammar import ForkLimits, Grammar, GroupState, ThreadState
+from apar.decoding.params import SamplingParams, fresh_seed
+from apar.decoding.requests import Request
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError
 from apar.events import Event, Finished, TokenLogprob
 from apar.tokens import ControlTokens
-from apar.tree import Path
+from apar.tree import ROOT, Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,21 @@ class Group:
     _assembler: Assembler = field(init=False)
     assembled: int = 0
 
+    @classmethod
+    def start(
+        cls, number: int, request: Request, vocabulary: Vocabulary, context: int, detokenizer: Detokenizer
+    ) -> Group:
+        """The group of a request that was checked. Where the request has no seed, it takes a fresh one."""
+        prompt, params = list(request.prompt), request.params
+        seed = fresh_seed() if params.seed is None else params.seed
+        root = Thread(ROOT, prompt, (len(prompt),), detokenizer)
+        control, eos = vocabulary.control, vocabulary.eos
+        return cls(number, params, seed, control, eos, context, len(prompt), [root], request.choice)
+
     def __post_init__(self) -> None:
         params = self.params
         self.budget = params.max_tokens
-        limits = Limits(params.fork, params.max_threads, params.max_depth, self.context)
+        limits = ForkLimits(params.fork, params.max_threads, params.max_depth, self.context)
         self.grammar = Grammar(self.control, self.eos, limits)
         self._assembler = Assembler(params.stop)
 

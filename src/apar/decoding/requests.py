@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from apar.decoding.params import Prompt, RawPrompt, SamplingParams, fresh_seed
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ContextError, RequestError
 from apar.tokens import ControlTokens, Message, PromptEncoder
 
@@ -21,16 +22,33 @@ class Request:
     choice: int = 0
 
 
-class RequestBuilder:
-    """Encodes prompts, in any thread of the host program, and refuses those that cannot be served.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an engine can serve; `engine` is its name in messages.
 
-    `forks` says whether the model was trained to fork; `check` raises RequestError for what
-    the engine cannot serve.
+    A path has `context` tokens at most, the prompt included. `vocabulary_size` None is not known. Without
+    `penalties_see_forks` the engine cannot apply penalties to a path of several threads; `no_priorities` says why it
+    has none, and what to do.
     """
 
-    def __init__(self, tokenizer: Any, forks: bool, check: Callable[[Sequence[int], SamplingParams], None]) -> None:
-        self.forks = forks
-        self._tokenizer, self._check = tokenizer, check
+    engine: str
+    context: int
+    control: ControlTokens | None = None
+    vocabulary_size: int | None = None
+    max_temperature: float = math.inf
+    penalties_see_forks: bool = True
+    no_priorities: str | None = None
+
+    def has(self, token: int) -> bool:
+        """Whether the model has a token, as far as is known."""
+        return self.vocabulary_size is None or token < self.vocabulary_size
+
+
+class RequestBuilder:
+    """Encodes prompts, in any thread of the host program, and refuses those that cannot be served."""
+
+    def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:
+        self._vocabulary, self._limits = vocabulary, limits
         self._made: PromptEncoder | None = None
         self._lock = threading.Lock()
 
@@ -39,10 +57,10 @@ class RequestBuilder:
         """Made when the first prompt comes: where none does, the tokenizer need not be able to encode."""
         with self._lock:  # for making it changes an option of the tokenizer
             if self._made is None:
-                self._made = PromptEncoder(self._tokenizer)
+                self._made = PromptEncoder(self._vocabulary.tokenizer)
             return self._made
 
-    def one(self, prompt: Prompt, params: SamplingParams | None) -> Request:
+    def build(self, prompt: Prompt, params: SamplingParams | None) -> Request:
         """The request for one answer; raises RequestError, and ModelError where the model cannot fork and should."""
         wanted = params or SamplingParams()
         if wanted.n > 1:
@@ -51,12 +69,12 @@ class RequestBuilder:
             )
         return Request(self._encode(prompt, wanted), wanted)
 
-    def many(
+    def build_all(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None
     ) -> list[Request]:
         """The requests for the answers of all prompts, `n` for each; `params` are one for all or one for each.
 
-        Raises as `one` does.
+        Raises as `build` does.
         """
         if isinstance(prompts, str):
             raise RequestError("prompts is one string; give a list of prompts")
@@ -75,10 +93,10 @@ class RequestBuilder:
         return [Request(ids, params, choice) for choice in range(params.n)]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork and not self.forks:
-            ControlTokens.of(self._tokenizer)  # raises, naming what is missing
+        if params.fork and not self._vocabulary.forks:
+            ControlTokens.of(self._vocabulary.tokenizer)  # raises, naming what is missing
         ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(prompt)
-        self._check(ids, params)
+        check(ids, params, self._limits)
         return ids
 
     def _chat(self, prompt: str | Sequence[Message]) -> list[int]:
@@ -91,8 +109,27 @@ class RequestBuilder:
         return list(content)
 
 
-def check_length(prompt: Sequence[int], context: int) -> None:
-    """Raise RequestError if a prompt is empty, ContextError if it leaves no room for an answer."""
+def check(prompt: Sequence[int], params: SamplingParams, limits: Limits) -> None:
+    """Raise RequestError for what the engine cannot serve, ContextError for a prompt that leaves no room."""
+    _check_length(prompt, limits.context)
+    if unknown := [token for token in params.logit_bias if not limits.has(token)]:
+        raise RequestError(f"logit_bias names token {unknown[0]}; the model has {limits.vocabulary_size} tokens")
+    if limits.control is not None and limits.control.child in params.logit_bias:
+        raise RequestError(f"logit_bias names token {limits.control.child}, which is [Child] and never sampled")
+    if params.temperature > limits.max_temperature:
+        raise RequestError(
+            f"temperature is {params.temperature}; with {limits.engine} it must be at most {limits.max_temperature}"
+        )
+    if params.fork and params.penalises and not limits.penalties_see_forks:
+        raise RequestError(
+            f"penalties are of what a thread's whole path has said, and {limits.engine} applies them to the tokens of "
+            "one request only: leave them out, or decode sequentially (--sequential, fork=False)"
+        )
+    if params.priority and limits.no_priorities is not None:
+        raise RequestError(limits.no_priorities)
+
+
+def _check_length(prompt: Sequence[int], context: int) -> None:
     if not prompt:
         raise RequestError("the prompt has no tokens")
     if len(prompt) >= context:

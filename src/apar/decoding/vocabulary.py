@@ -1,4 +1,4 @@
-"""What a backend has to know of a model that another engine runs: its tokenizer, and the tokens that steer it."""
+"""What decoding has to know of a model: its tokenizer, and the tokens that steer it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ class Vocabulary:
         forks = {FORK, CHILD} <= set(tokenizer.get_added_vocab())
         control = ControlTokens.of(tokenizer, further) if forks else None
         return cls(tokenizer, control, end_tokens(tokenizer, further))
+
+    @property
+    def forks(self) -> bool:
+        """Whether the model was trained to fork."""
+        return self.control is not None
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of tokens, without the special ones."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
 
     def text_of(self, token: int) -> str:
         """A control token or end-of-sequence as it is written."""

@@ -9,20 +9,20 @@ from typing import Any
 
 from apar.decoding.detokenize import Decode, Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
-from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.group import Group, Sampled
 from apar.decoding.lockstep import complete_step
-from apar.decoding.params import SamplingParams, fresh_seed
-from apar.decoding.requests import check_length
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Limits, Request, check
 from apar.decoding.statistics import EngineStatistics
+from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
 from apar.engine.counters import Counters
 from apar.engine.forced import force_tokens
 from apar.engine.runner import Runner
 from apar.engine.sampler import sample
 from apar.engine.scheduler import Pass, Row, Scheduler
-from apar.errors import AparError, RequestError, RunError
+from apar.errors import AparError, RunError
 from apar.tokens import ControlTokens
-from apar.tree import ROOT
 
 MAX_PASS_TOKENS = 4096
 """Tokens fed in one pass, which bounds the memory of prompts that come together."""
@@ -52,8 +52,8 @@ class Engine:
         self.scheduler = Scheduler(pool, max_rows, MAX_PASS_TOKENS)
         self.groups: list[Group] = []
         self._runner = Runner(model, pool, native, graphs)
-        self._vocabulary = int(model.config.vocab_size)
-        self._decode, self._eos, self._control = decode, eos, control
+        self._vocabulary_size = int(model.config.vocab_size)
+        self._decode, self._vocabulary = decode, Vocabulary(None, control, eos)
         self._counters = Counters()
         self._arrived = 0
         # Groups that were in a pass that failed: each is run alone, to see which of them it was.
@@ -67,24 +67,20 @@ class Engine:
         With a `forced` answer its tokens are taken in place of those that the model would say. Raises RequestError
         where the request can never be served.
         """
-        self.check_request(prompt, params)
+        check(prompt, params, self.limits)
         if forced is not None:
             forced.check(params, len(prompt), self.context)
-        seed = fresh_seed() if params.seed is None else params.seed
-        root = Thread(ROOT, list(prompt), (len(prompt),), Detokenizer(self._decode))
-        group = Group(self._arrived, params, seed, self._control, self._eos, self.context, len(prompt), [root], choice)
+        request = Request(list(prompt), params, choice)
+        group = Group.start(self._arrived, request, self._vocabulary, self.context, Detokenizer(self._decode))
         group.forced = forced
         self._arrived += 1
         self.groups.append(group)
         return group
 
-    def check_request(self, prompt: Sequence[int], params: SamplingParams) -> None:
-        """Raise RequestError if the prompt is empty or leaves no room for an answer, or a biased token is none."""
-        check_length(prompt, self.context)
-        if unknown := [token for token in params.logit_bias if token >= self._vocabulary]:
-            raise RequestError(f"logit_bias names token {unknown[0]}; the model has {self._vocabulary} tokens")
-        if self._control and self._control.child in params.logit_bias:
-            raise RequestError(f"logit_bias names token {self._control.child}, which is [Child] and never sampled")
+    @property
+    def limits(self) -> Limits:
+        """What can be served."""
+        return Limits("the engine", self.context, self._vocabulary.control, self._vocabulary_size)
 
     def step(self) -> None:
         """Run one forward pass, if there is anything to run. A group that fails carries its error."""

@@ -83,15 +83,22 @@ class LLM:
         model.eval()
         self.tokenizer = tokenizer
         vocabulary = Vocabulary.of(tokenizer, getattr(model, "generation_config", None))
-        control, eos = vocabulary.control, vocabulary.eos
+        control = vocabulary.control
         if control is not None and max(control.fork, control.child) >= model.config.vocab_size:
             raise ModelError(f"the tokenizer of {name} has control tokens that the model has no rows for")
-        self.forks = control is not None
         blocks = budget.blocks_for(model)
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
-            self.engine = Engine(model, self._decode, eos, control, pool, budget.max_rows, graphs=graphs)
-        self._intake = RequestBuilder(tokenizer, self.forks, self.engine.check_request)
+            self.engine = Engine(
+                model, vocabulary.decode, vocabulary.eos, control, pool, budget.max_rows, graphs=graphs
+            )
+        self.vocabulary = vocabulary
+        self._requests = RequestBuilder(vocabulary, self.engine.limits)
+
+    @property
+    def forks(self) -> bool:
+        """Whether the model was trained to fork."""
+        return self.vocabulary.forks
 
     @property
     def context(self) -> int:
@@ -107,7 +114,7 @@ class LLM:
         Raises RequestError before anything runs where a prompt cannot be served, ModelError where forking is
         asked of a model that was not trained to, and BatchError with the other answers where some fail.
         """
-        requests = self._intake.many(prompts, params)
+        requests = self._requests.build_all(prompts, params)
         groups = [self.engine.add(request.prompt, request.params, request.choice) for request in requests]
         try:
             for group in groups:
@@ -125,19 +132,19 @@ class LLM:
         `Assembler(params.stop)`, which holds back what a stop string may begin with. Closing the generator
         cancels the answer and frees its blocks. Raises as `generate` does, a request's errors at once.
         """
-        return self._events(self._intake.one(prompt, params))
+        return self._events(self._requests.build(prompt, params))
 
     def _events(self, request: Request) -> Generator[Event, None, Answer]:
         group = self.engine.add(request.prompt, request.params, request.choice)
-        told = 0
+        num_sent = 0
         try:
             # Another stream may have stepped the engine meanwhile, and may even have finished this answer.
-            while told < len(group.events) or not group.done:
-                if told == len(group.events):
+            while num_sent < len(group.events) or not group.done:
+                if num_sent == len(group.events):
                     self.engine.step()
-                news = group.events[told:]
-                told += len(news)
-                yield from news
+                unread = group.events[num_sent:]
+                num_sent += len(unread)
+                yield from unread
         finally:
             self.engine.cancel(group)
         [answer] = answers([outcome(group)])
@@ -146,7 +153,3 @@ class LLM:
     def statistics(self) -> EngineStatistics:
         """What was done so far and what is under way."""
         return self.engine.statistics()
-
-    def _decode(self, ids: list[int]) -> str:
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text

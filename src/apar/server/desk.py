@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from apar.backends.backend import Backend, EventSource
+from apar.backends.backend import AnswerStream, Backend
 from apar.decoding.answer import Answer
 from apar.errors import AparError, RequestError
 from apar.server.asked import Asked
@@ -81,7 +81,7 @@ class Desk:
             self.metrics.opened()
             stack.callback(self.metrics.closed)
 
-    async def _begin(self, asked: Asked, streaming: bool, deadline: float, request: Request) -> Sequence[EventSource]:
+    async def _begin(self, asked: Asked, streaming: bool, deadline: float, request: Request) -> Sequence[AnswerStream]:
         """Ask the backend; what it refuses before anything runs is the client's fault."""
         asking = self.served.backend.ask(asked.prompts, asked.params, whole=not streaming)
         try:
@@ -93,7 +93,7 @@ class Desk:
             raise self._told(asked, error, of_apar(error)) from None
 
     async def _whole(
-        self, asked: Asked, streams: Sequence[EventSource], deadline: float, tally: Tally, request: Request
+        self, asked: Asked, streams: Sequence[AnswerStream], deadline: float, tally: Tally, request: Request
     ) -> Response:
         try:
             async with asyncio.timeout_at(deadline):
@@ -128,7 +128,7 @@ class Desk:
         return told
 
 
-async def _answer_of(stream: EventSource) -> Answer:
+async def _answer_of(stream: AnswerStream) -> Answer:
     while await stream.take():
         pass
     return stream.answer

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from apar.backends.backend import EventSource
+from apar.backends.backend import AnswerStream
 
 _SECONDS_PER_STREAM = 0.004
 _MOST_SECONDS = 0.05
@@ -27,7 +27,7 @@ class Pace:
         self._resting: set[asyncio.Future[None]] = set()
 
     @contextmanager
-    def joined(self, stream: EventSource) -> Iterator[Rest]:
+    def joined(self, stream: AnswerStream) -> Iterator[Rest]:
         """Count one more stream meanwhile, and give its rests."""
         self._open += 1
         try:
@@ -59,7 +59,7 @@ class Pace:
 class Rest:
     """The rests of one stream, which end with it."""
 
-    def __init__(self, pace: Pace, stream: EventSource) -> None:
+    def __init__(self, pace: Pace, stream: AnswerStream) -> None:
         self._pace = pace
         self._over = False
         self._future: asyncio.Future[None] | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from apar.backends.backend import EventSource
+from apar.backends.backend import AnswerStream
 from apar.decoding.answer import Answer
 from apar.errors import AparError
 from apar.server.asked import Asked
@@ -61,7 +61,7 @@ class AnswerResponse(Response):
     def __init__(
         self,
         asked: Asked,
-        streams: Sequence[EventSource],
+        streams: Sequence[AnswerStream],
         texts: TokenTexts,
         tally: Tally,
         resources: ExitStack,
@@ -107,7 +107,7 @@ class AnswerResponse(Response):
         else:
             await self._end([stream.answer for stream in self._streams])
 
-    async def _tell_one(self, index: int, stream: EventSource) -> None:
+    async def _tell_one(self, index: int, stream: AnswerStream) -> None:
         asked = self._asked
         telling = Telling(index, asked.form, self._texts, asked.params.stop, asked.logprobs)
         await self._chunk(asked.form.first(index))
@@ -121,7 +121,7 @@ class AnswerResponse(Response):
         self._tally.answered(answer)
         await self._chunk(asked.form.last(index, answer.finish_reason), self._figures([answer], last=False))
 
-    async def _tell_text(self, telling: Telling, stream: EventSource, rest: Rest) -> None:
+    async def _tell_text(self, telling: Telling, stream: AnswerStream, rest: Rest) -> None:
         """Chunks that differ in their text alone, so all else is written once: there may be thousands a second."""
         mark = self._asked.id  # a text that is nothing else in a chunk
         before, after = self._line(_json(telling.piece_of(mark)), None).split(_json(mark).encode())
@@ -130,7 +130,7 @@ class AnswerResponse(Response):
                 await self._body(b"%b%b%b" % (before, _json(text).encode(), after))
                 await rest.take()
 
-    async def _tell_pieces(self, telling: Telling, stream: EventSource, rest: Rest) -> None:
+    async def _tell_pieces(self, telling: Telling, stream: AnswerStream, rest: Rest) -> None:
         while events := await stream.take():
             choice = telling.read(events)
             if self._asked.threads:

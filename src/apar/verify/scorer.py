@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RunError
 from apar.models.load import load
-from apar.tokens import CHILD, FORK, ControlTokens, Message, encode_prompt, encode_text
+from apar.tokens import ControlTokens, Message, encode_prompt, encode_text
 from apar.train.mask import additive_mask
 from apar.tree import ParagraphTree
 from apar.verify.details import EncodedAnswer, Layout, layout
@@ -34,8 +35,7 @@ class Scorer:
     def load(cls, name: str, dtype: str, device: str) -> Scorer:
         """Raises ModelError as `apar.models.load.load` does."""
         model, tokenizer = load(name, dtype=dtype, device=device)
-        forks = {FORK, CHILD} <= set(tokenizer.get_added_vocab())
-        return cls(name, model, tokenizer, ControlTokens.of(tokenizer) if forks else None)
+        return cls(name, model, tokenizer, Vocabulary.of(tokenizer).control)
 
     @property
     def context(self) -> int:

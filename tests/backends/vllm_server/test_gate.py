@@ -31,7 +31,7 @@ class _Users:
         await _settle()
 
     async def _use(self, name: str, urgent: bool) -> None:
-        async with self.gate.place(urgent):
+        async with self.gate.slot(urgent):
             self.inside.append(name)
             await self.told[name].wait()
 

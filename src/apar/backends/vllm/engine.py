@@ -14,9 +14,9 @@ from vllm import SamplingParams as VllmParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from apar.backends.backend import BaseBackend
+from apar.backends.backend import Backend
 from apar.backends.data_parallel import DataParallelRouter
-from apar.backends.sequence_engine import decode_forked, mark_times
+from apar.backends.sequence_engine import decode_forked, mark_times, vllm_limits
 from apar.backends.vllm.engine_args import (
     NO_PREFIX_CACHING,
     arguments_of_ids,
@@ -26,12 +26,10 @@ from apar.backends.vllm.engine_args import (
 from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
 from apar.backends.vllm.step_decoder import StepDecoder
 from apar.backends.vllm.versions import core_supported, require_vllm
-from apar.decoding.answer_factory import AnswerFactory
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group, Sampled
-from apar.decoding.params import SamplingParams
-from apar.decoding.requests import Request, RequestBuilder
+from apar.decoding.requests import Request, check
 from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RequestError, RunError, UserError
 from apar.events import Event
@@ -43,8 +41,10 @@ logger = logging.getLogger(__name__)
 ForkWay = Literal["core", "requests"]
 """Where forks are carried out: by a scheduler class inside vLLM's core, or outside by requests of their own."""
 
+_NO_PRIORITIES = "priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out"
 
-class VllmBackend(BaseBackend):
+
+class VllmBackend(Backend):
     """A model that vLLM runs, decoding the parts of an answer in parallel.
 
     `model` is a folder, a hub id, or `demo`; `fork` the way in which forks are carried out, by default "core"
@@ -74,29 +74,22 @@ class VllmBackend(BaseBackend):
         if scripts:
             options = arguments_of_scripts(options)
         arguments = engine_arguments(source, options, core=self.fork == "core" and vocabulary.control is not None)
-        self.tokenizer = vocabulary.tokenizer
         self._engine = _start(arguments, str(model), stat_loggers)
         self._closed = False
         config = self._engine.vllm_config
         described = config.model_config
-        groups = AnswerFactory(
-            self.tokenizer,
-            vocabulary.control,
-            vocabulary.eos,
-            described.max_model_len,
-            described.get_vocab_size(),
-        )
-        self.context = groups.context
         self._prioritised = config.scheduler_config.policy == "priority"
-        self._vocabulary, self._groups, self._scripts = vocabulary, groups, scripts
-        self._requests = itertools.count()
+        no_priorities = None if self._prioritised else _NO_PRIORITIES
+        super().__init__(
+            vocabulary,
+            vllm_limits(vocabulary, described.max_model_len, described.get_vocab_size(), no_priorities),
+        )
+        self._scripts = scripts
+        self._ids = itertools.count()
         self._ranks = DataParallelRouter(config.parallel_config.data_parallel_size)
         if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
             self.close()
             raise ModelError(NO_PREFIX_CACHING)
-        super().__init__(
-            RequestBuilder(self.tokenizer, vocabulary.control is not None, self._check), groups.make, self.decode
-        )
 
     @property
     def failure(self) -> str | None:
@@ -121,9 +114,9 @@ class VllmBackend(BaseBackend):
         if not self._scripts:
             raise UserError("this vLLM was not started to tell answers: give scripts=True")
         params = script.params()
-        self._check(prompt, params)
+        check(prompt, params, self._limits)
         script.check(params, len(prompt), self.context)
-        group = self._groups.make(Request(list(prompt), params))
+        group = self._group(Request(list(prompt), params))
         group.forced = script
         return group
 
@@ -136,11 +129,6 @@ class VllmBackend(BaseBackend):
         """Let no answer find what another stored. Raises RunError while one is under way."""
         if not await self._engine.reset_prefix_cache():
             raise RunError("vLLM keeps its prefix cache: an answer is under way")
-
-    def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
-        self._groups.check(prompt, params)
-        if params.priority and not self._prioritised:
-            raise RequestError("priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out")
 
     async def _decode_threads(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """Each thread a request of its own, all on one data-parallel rank, where the prefix is."""
@@ -175,7 +163,7 @@ class VllmBackend(BaseBackend):
         """What vLLM samples behind some tokens, as it comes. Closing it aborts the request."""
         if self._closed:
             raise _closed(group)
-        request = f"apar-{os.getpid()}-{next(self._requests)}"
+        request = f"apar-{os.getpid()}-{next(self._ids)}"
         prompt: Any = {"type": "token", "prompt_token_ids": list(tokens)}
         outputs = self._engine.generate(prompt, params, request, priority=priority, data_parallel_rank=rank)
         try:

@@ -16,8 +16,10 @@ from apar.backends.vllm.request_options import STEPS, ForkOptions
 from apar.backends.vllm.thread_requests import params_of
 from apar.decoding.coordinator import Actions, ForkCoordinator, SequenceRequest
 from apar.decoding.detokenize import NoDetokenizer
-from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request as GroupRequest
+from apar.decoding.vocabulary import Vocabulary
 from apar.events import Finished, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
@@ -164,11 +166,12 @@ def _group(root: Request, options: ForkOptions, control: ControlTokens, context:
         max_threads=options.max_threads,
         max_depth=options.max_depth,
         fork=options.fork,
+        seed=0,
     )
-    prompt = list(root.prompt_token_ids)
-    thread = Thread(ROOT, prompt, (len(prompt),), NoDetokenizer())
-    seed = root.sampling_params.seed or 0
-    return Group(0, params, seed, control, control.eos, context, len(prompt), [thread], options.choice)
+    request = GroupRequest(list(root.prompt_token_ids), params, options.choice)
+    group = Group.start(0, request, Vocabulary(None, control, control.eos), context, NoDetokenizer())
+    group.seed = root.sampling_params.seed or 0  # which may be negative in vLLM
+    return group
 
 
 def _row(logprobs: LogprobsLists | None, number: int) -> LogprobsLists | None:

@@ -11,18 +11,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Self
 
-from apar.backends.backend import BaseBackend
+from apar.backends.backend import Backend
 from apar.backends.data_parallel import DataParallelRouter
-from apar.backends.sequence_engine import decode_forked
+from apar.backends.sequence_engine import decode_forked, vllm_limits
 from apar.backends.vllm_server.body import completion_body
 from apar.backends.vllm_server.chunks import Chunk, read_chunks
 from apar.backends.vllm_server.priority_limiter import PriorityLimiter
-from apar.decoding.answer_factory import AnswerFactory
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.group import Group, Sampled
-from apar.decoding.params import SamplingParams
-from apar.decoding.requests import RequestBuilder
-from apar.errors import RequestError, RunError, UserError
+from apar.errors import RunError, UserError
 from apar.events import Event
 from apar.extras import require
 from apar.models.model_source import model_source
@@ -34,7 +31,12 @@ _LONG = 512
 """A prompt of so many tokens has full blocks whatever their size."""
 
 
-class VllmServerBackend(BaseBackend):
+_NO_PRIORITIES = (
+    "priority needs a server that runs with --scheduling-policy priority; say that it does by priorities=True"
+)
+
+
+class VllmServerBackend(Backend):
     """A model that a vLLM server at `url` runs, decoding the parts of an answer in parallel.
 
     `model` is a folder or hub id with the tokenizer of the server's model, or `tokenizer` is. `served_model` is the
@@ -71,16 +73,14 @@ class VllmServerBackend(BaseBackend):
         self._connection = Connection(url, api_key, timeout)
         served = find_served(self._connection, served_model)
         check_vocabulary(self._connection, served, vocabulary, str(model))
-        self.served_model, self.context, self.tokenizer = served.name, served.context, vocabulary.tokenizer
-        self._vocabulary, self._prioritised, self._salt = vocabulary, priorities, cache_salt
-        self._groups = AnswerFactory(vocabulary.tokenizer, vocabulary.control, vocabulary.eos, served.context)
-        self._gate, self._ranks = PriorityLimiter(max_connections), DataParallelRouter(ranks)
+        super().__init__(
+            vocabulary, vllm_limits(vocabulary, served.context, no_priorities=None if priorities else _NO_PRIORITIES)
+        )
+        self.served_model = served.name
+        self._prioritised, self._salt = priorities, cache_salt
+        self._limiter, self._ranks = PriorityLimiter(max_connections), DataParallelRouter(ranks)
         self._cache_missed = False
         self._closing: asyncio.Task[None] | None = None
-        forks = vocabulary.control is not None
-        super().__init__(
-            RequestBuilder(vocabulary.tokenizer, forks, self._check), self._groups.make, self._decode_group
-        )
 
     def close(self) -> None:
         """End all requests; open answers get a RunError. Where an event loop runs, a task of it closes what is open."""
@@ -101,15 +101,8 @@ class VllmServerBackend(BaseBackend):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _check(self, prompt: Sequence[int], params: SamplingParams) -> None:
-        self._groups.check(prompt, params)
-        if params.priority and not self._prioritised:
-            raise RequestError(
-                "priority needs a server that runs with --scheduling-policy priority; say that it does by "
-                "priorities=True"
-            )
-
-    async def _decode_group(self, group: Group) -> AsyncGenerator[list[Event], None]:
+    async def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        """Each thread a request of its own, all on one data-parallel rank, where the prefix is."""
         with self._ranks.least_busy() as rank:
             headers = {} if rank is None else {"X-data-parallel-rank": str(rank)}
             async with aclosing(decode_forked(group, _Threads(self, headers))) as pieces:
@@ -119,10 +112,10 @@ class VllmServerBackend(BaseBackend):
     async def _decode_run(
         self, group: Group, run: SequenceRequest, headers: dict[str, str]
     ) -> AsyncGenerator[Sequence[Sampled], None]:
-        """The last tokens are told when the server has said all: to end a run cuts its connection."""
+        """The last tokens come when the server has sent all: to end a run cuts its connection."""
         last: Chunk | None = None
         body = self._body(group, run)
-        async with self._gate.place(urgent=run.number > 0), self._connection.complete(body, headers) as pieces:
+        async with self._limiter.slot(urgent=run.number > 0), self._connection.complete(body, headers) as pieces:
             group.entered = group.entered or time.perf_counter()
             async with aclosing(read_chunks(pieces, self._connection.place, group.params.logprobs)) as chunks:
                 async for chunk in chunks:

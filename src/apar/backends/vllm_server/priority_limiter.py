@@ -9,19 +9,19 @@ from contextlib import asynccontextmanager
 
 
 class PriorityLimiter:
-    """Lets `places` requests go at once. Of those that wait, the urgent ones are next, in the order they came.
+    """Lets `slots` requests go at once. Of those that wait, the urgent ones are next, in the order they came.
 
-    Nobody waits for ever as long as who has a place leaves it without waiting for another one.
+    Nobody waits for ever as long as who has a slot leaves it without waiting for another one.
     """
 
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, slots: int) -> None:
+        self._free = slots
         self._urgent: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def place(self, urgent: bool) -> AsyncGenerator[None, None]:
-        """Wait for a place, and leave it at the end."""
+    async def slot(self, urgent: bool) -> AsyncGenerator[None, None]:
+        """Wait for a slot, and leave it at the end."""
         await self._enter(self._urgent if urgent else self._others)
         try:
             yield
@@ -42,7 +42,7 @@ class PriorityLimiter:
             raise
 
     def _leave(self) -> None:
-        """Give a place to the next who still waits."""
+        """Give a slot to the next who still waits."""
         for queue in (self._urgent, self._others):
             while queue:
                 turn = queue.popleft()

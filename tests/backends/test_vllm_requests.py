@@ -1,24 +1,25 @@
+"""What is asked of vLLM and read from it, as far as no vLLM is needed: limits, options and the tokens of steps."""
+
 from __future__ import annotations
 
 import random
 
 import pytest
 
+from apar.backends.sequence_engine import vllm_limits
 from apar.backends.vllm.request_options import ForkOptions
 from apar.backends.vllm.step_decoder import StepDecoder
-from apar.decoding.answer_factory import AnswerFactory
 from apar.decoding.coordinator import ForkCoordinator
 from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
-from apar.decoding.requests import Request
+from apar.decoding.requests import Limits, check
+from apar.decoding.vocabulary import Vocabulary
 from apar.errors import RequestError
 from tests.backends.hasty import CONTROL, HashModel, HastyEngine, make_group
-from tests.engine.tiny import tiny_tokenizer
 
 
-def _groups() -> AnswerFactory:
-    tokenizer = tiny_tokenizer()
-    return AnswerFactory(tokenizer, CONTROL, CONTROL.eos, 20, size=40)
+def _limits(no_priorities: str | None = None) -> Limits:
+    return vllm_limits(Vocabulary(None, CONTROL, CONTROL.eos), 20, 40, no_priorities)
 
 
 @pytest.mark.parametrize(
@@ -26,27 +27,20 @@ def _groups() -> AnswerFactory:
     [
         ([], SamplingParams(), "no tokens"),
         ([5] * 20, SamplingParams(), "context of 20 tokens"),
-        ([5], SamplingParams(temperature=2.5), "temperature is 2.5"),
+        ([5], SamplingParams(temperature=2.5), "temperature is 2.5; with vLLM it must be at most 2.0"),
         ([5], SamplingParams(logit_bias={40: 1.0}), "the model has 40 tokens"),
         ([5], SamplingParams(logit_bias={CONTROL.child: 1.0}), "never sampled"),
-        ([5], SamplingParams(repetition_penalty=1.2), "decode sequentially"),
+        ([5], SamplingParams(repetition_penalty=1.2), "vLLM applies them.*decode sequentially"),
+        ([5], SamplingParams(priority=1), "no priorities today"),
     ],
 )
 def test_what_cannot_be_served_is_refused(prompt: list[int], params: SamplingParams, message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        _groups().check(prompt, params)
+        check(prompt, params, _limits("no priorities today"))
 
 
 def test_penalties_are_served_without_forks() -> None:
-    _groups().check([5], SamplingParams(repetition_penalty=1.2, presence_penalty=1.0, fork=False))
-
-
-def test_groups_have_numbers_and_seeds_of_their_own() -> None:
-    groups = _groups()
-    first, second = (groups.make(Request([5, 6], SamplingParams())) for _ in range(2))
-    assert (first.number, second.number) == (0, 1)
-    assert first.seed != second.seed
-    assert groups.make(Request([5], SamplingParams(seed=3))).seed == 3
+    check([5], SamplingParams(repetition_penalty=1.2, presence_penalty=1.0, fork=False, priority=1), _limits())
 
 
 def test_threads_are_told_apart_from_the_tokens_of_every_step() -> None:
