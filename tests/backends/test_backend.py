@@ -116,8 +116,7 @@ class _Backend(Backend):
         self._engine = engine
 
     def stream(self, prompt: Any, params: SamplingParams | None = None) -> AnswerStream:
-        [stream] = self._streams([Request([3], params or SamplingParams(max_tokens=30))], end_only=False)
-        return stream
+        return self._stream(Request([3], params or SamplingParams(max_tokens=30)))
 
     def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         return decode_forked(group, self._engine)

@@ -222,7 +222,7 @@ def test_every_end_token_of_the_models_generation_config_ends_a_thread(folder: P
     model, tokenizer = raw_model(1), tiny_tokenizer()
     model.generation_config.eos_token_id = [0, 5]
     llm = LLM.from_parts(model, tokenizer, num_blocks=16)
-    assert llm.engine._eos == {0, 5}
+    assert llm.vocabulary.eos == {0, 5}
     assert AutoTokenizer.from_pretrained(folder).eos_token_id not in {None}
 
 

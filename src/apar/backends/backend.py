@@ -228,8 +228,7 @@ class Backend(ABC):
         Raises at once what is wrong with the request, as `LLM.generate` does, BusyError where too many wait, and
         RunError where the engine is gone.
         """
-        [stream] = self._streams([self._requests.build(prompt, params)], end_only=False)
-        return stream
+        return self._stream(self._requests.build(prompt, params))
 
     async def ask(
         self,
@@ -272,6 +271,10 @@ class Backend(ABC):
     def _group(self, request: Request) -> Group:
         detokenizer = Detokenizer(self._vocabulary.decode)
         return Group.start(next(self._numbers), request, self._vocabulary, self.context, detokenizer)
+
+    def _stream(self, request: Request) -> AnswerStream:
+        [stream] = self._streams([request], end_only=False)
+        return stream
 
     def _streams(self, requests: Sequence[Request], end_only: bool) -> list[AnswerStream]:
         return [AnswerStream(pending, self) for pending in self._start(requests, end_only)]
