@@ -12,7 +12,7 @@ import torch
 
 from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
 from apar.decoding.detokenize import Detokenizer
-from apar.decoding.group import Group
+from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from apar.decoding.group import Choice, Group, Thread
+from apar.decoding.group import Group, Sampled, Thread
 from apar.engine.attention import Scores
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache

@@ -99,7 +99,7 @@ class _RequestTasks:
             return
         if update.error is not None:
             raise update.error
-        self._coordinator.take(update.run, update.sampled, update.ended)
+        self._coordinator.on_tokens(update.run, update.sampled, update.ended)
 
     async def end(self) -> None:
         """End all runs, and wait until the engine knows."""

@@ -16,7 +16,7 @@ from apar.backends.vllm.request_options import STEPS, ForkOptions
 from apar.backends.vllm.thread_requests import params_of
 from apar.decoding.coordinator import Actions, ForkCoordinator, SequenceRequest
 from apar.decoding.detokenize import NoDetokenizer
-from apar.decoding.group import Group
+from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request as GroupRequest
 from apar.decoding.vocabulary import Vocabulary
