@@ -194,11 +194,11 @@ def test_a_fork_that_was_a_draft_token_has_its_child_begin_with_what_is_stored(b
     decoder.run({root: Draft((FORK, 7))}, {root: (0, 1)})
     # The step of [Fork] is complete; that of the token behind it waits for the child.
     decoder.fork(0)
-    root.choice = Choice(7, 7)
+    root.ahead.append(Sampled(7))
     [(child, (logits, _))] = decoder.run().items()
     assert child is decoder.threads[1]
     torch.testing.assert_close(logits[0], decoder.alone(child.tokens), atol=1e-4, rtol=1e-4)
-    root.choice = None
+    root.ahead.clear()
     root.tokens += [7, 11]
     child.tokens.append(12)
     for thread, (logits, _) in decoder.run().items():
