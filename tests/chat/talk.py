@@ -6,20 +6,20 @@ from collections.abc import Generator
 from typing import Any
 
 from apar.chat.conversation import Conversation
-from apar.chat.interrupts import Interrupts
 from apar.chat.session import Session, Turn
+from apar.chat.sigint import SigintHandler
 from apar.decoding.params import SamplingParams
 from apar.events import Event, replay
 from tests.scripted import LIST, ScriptedLLM
 from tests.trees import encoded
 
 
-def session(speaker: Any = None, conversation: Conversation | None = None) -> Session:
-    return Session(speaker or ScriptedLLM(), SamplingParams(), conversation or Conversation("Be brief."))
+def session(backend: Any = None, conversation: Conversation | None = None) -> Session:
+    return Session(backend or ScriptedLLM(), SamplingParams(), conversation or Conversation("Be brief."))
 
 
-def read(turn: Turn, interrupts: Interrupts | None = None) -> Turn:
-    for _ in turn.stream(interrupts):
+def read(turn: Turn, sigint: SigintHandler | None = None) -> Turn:
+    for _ in turn.stream(sigint):
         pass
     turn.keep()
     return turn

@@ -41,11 +41,11 @@ def test_a_turn_that_fails_leaves_the_chat_as_it_was_and_can_be_asked_again(coun
     read(talk.ask("One?"))
     before = talk.conversation
     failing = Failing(count, RunError("no"))
-    talk.speaker = failing
+    talk.backend = failing
     with pytest.raises(RunError):
         read(talk.ask("Two?"))
     assert (talk.conversation, talk.unanswered, failing.closed) == (before, "Two?", 1)
-    talk.speaker = ScriptedLLM()
+    talk.backend = ScriptedLLM()
     read(talk.retry())
     assert talk.conversation == before.with_turn("Two?", LIST.text)
     assert talk.unanswered is None
@@ -55,11 +55,11 @@ def test_asking_an_answered_question_again_keeps_its_answer_until_there_is_anoth
     talk = session()
     read(talk.ask("One?"))
     before = talk.conversation
-    talk.speaker = Failing(20, RunError("no"))
+    talk.backend = Failing(20, RunError("no"))
     with pytest.raises(RunError):
         read(talk.retry())
     assert (talk.conversation, talk.unanswered) == (before, None)
-    llm = talk.speaker = ScriptedLLM()
+    llm = talk.backend = ScriptedLLM()
     read(talk.retry())
     assert talk.conversation == before
     assert llm.asked[0][0] == before.messages[:2]
@@ -68,11 +68,11 @@ def test_asking_an_answered_question_again_keeps_its_answer_until_there_is_anoth
 def test_a_chat_that_became_too_long_is_shortened_and_the_question_asked_again() -> None:
     talk = session()
     read(talk.ask("One?"))
-    talk.speaker = Failing(0, ContextError("too long"))
+    talk.backend = Failing(0, ContextError("too long"))
     with pytest.raises(ContextError):
         read(talk.ask("Two?"))
     assert talk.undo() == "One?"
-    talk.speaker = ScriptedLLM()
+    talk.backend = ScriptedLLM()
     read(talk.retry())
     assert talk.conversation == Conversation("Be brief.").with_turn("Two?", LIST.text)
 
@@ -100,7 +100,7 @@ def test_an_empty_answer_is_no_turn() -> None:
             yield Started((0,), None, 0)
             return None
 
-    talk.speaker = Mute()
+    talk.backend = Mute()
     with pytest.raises(RunError, match="empty"):
         read(talk.ask("Why?"))
     assert talk.conversation == Conversation("Be brief.")

@@ -11,8 +11,8 @@ import pytest
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 from apar.events import Event
-from tests.chat.fake import FakeChat, Reply
 from tests.cli.conftest import Run
+from tests.client.fake import FakeChat, Reply
 from tests.scripted import LIST, ScriptedLLM
 
 Apar = Callable[..., Run]

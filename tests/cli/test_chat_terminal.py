@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from apar.chat.conversation import Conversation
-from tests.chat.fake import HANG, FakeChat
 from tests.cli.terminal import Terminal
+from tests.client.fake import HANG, FakeChat
 from tests.scripted import LIST
 
 APAR = "from apar.cli import main; main()"

@@ -7,15 +7,19 @@ from typing import Any, Protocol
 
 from apar.assemble import Assembler
 from apar.chat.conversation import Conversation
-from apar.chat.figures import Figures
-from apar.chat.interrupts import Interrupts
+from apar.chat.sigint import SigintHandler
+from apar.client.chat_chunks import AnswerStats
+from apar.decoding.answer import Answer
 from apar.decoding.params import SamplingParams
 from apar.errors import RunError, UserError
 from apar.events import Event
 from apar.tokens import Message
 
+Stats = Answer | AnswerStats
+"""The figures of an answer from an engine here, or from a server."""
 
-class Speaker(Protocol):
+
+class ChatBackend(Protocol):
     """What answers: an engine as `apar.LLM`, or a server."""
 
     def stream(self, prompt: Sequence[Message], params: SamplingParams) -> Generator[Event, None, Any]:
@@ -26,13 +30,13 @@ class Speaker(Protocol):
 class Session:
     """`conversation` and `params` may be exchanged at any time; a turn that fails changes neither.
 
-    `at_once` says that waiting for the speaker may be broken off.
+    `at_once` says that waiting for the backend may be broken off.
     """
 
     def __init__(
-        self, speaker: Speaker, params: SamplingParams, conversation: Conversation, at_once: bool = False
+        self, backend: ChatBackend, params: SamplingParams, conversation: Conversation, at_once: bool = False
     ) -> None:
-        self.speaker = speaker
+        self.backend = backend
         self.params = params
         self.at_once = at_once
         self.begin(conversation)
@@ -79,21 +83,21 @@ class Turn:
         """The answer in reading order, as far as it may be shown."""
         return self._assembler.text
 
-    def stream(self, interrupts: Interrupts | None = None) -> Generator[Event, None, Figures]:
-        """Ask, and tell the events; returns the figures. Raises what the speaker raises.
+    def stream(self, sigint: SigintHandler | None = None) -> Generator[Event, None, Stats]:
+        """Ask, and pass the events on; returns the figures. Raises what the backend raises.
 
-        Raises KeyboardInterrupt where `interrupts` noted one.
+        Raises KeyboardInterrupt where `sigint` noted one.
         """
         session = self._session
         if self._before is session.conversation:
             session.unanswered = self._question
         session.events = []
-        events: Generator[Event, None, Figures] = session.speaker.stream(self._messages, session.params)
-        if interrupts is not None:
-            events = interrupts.watched(events, session.at_once)
-        figures = yield from self._noted(events)
+        events: Generator[Event, None, Stats] = session.backend.stream(self._messages, session.params)
+        if sigint is not None:
+            events = sigint.watched(events, session.at_once)
+        stats = yield from self._noted(events)
         self._assembler.end()
-        return figures
+        return stats
 
     def keep(self) -> None:
         """Add question and answer to the conversation; raises RunError where nothing was said."""
@@ -103,14 +107,14 @@ class Turn:
         session.conversation = self._before.with_turn(self._question, self.text)
         session.unanswered = None
 
-    def _noted(self, events: Generator[Event, None, Figures]) -> Generator[Event, None, Figures]:
+    def _noted(self, events: Generator[Event, None, Stats]) -> Generator[Event, None, Stats]:
         try:
             while True:
                 try:
                     event = next(events)
                 except StopIteration as end:
-                    figures: Figures = end.value
-                    return figures
+                    stats: Stats = end.value
+                    return stats
                 self._session.events.append(event)
                 self._assembler.feed(event)
                 yield event

@@ -17,12 +17,13 @@ from apar.cli.quiet import quiet_libraries
 from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
+from apar.view.labels import counted, printable
 
 if TYPE_CHECKING:
-    from apar.chat.figures import Figures
+    from apar.chat.session import Stats
     from apar.engine.llm import LLM
 
-Told = TypeVar("Told", bound="Figures")
+AnyStats = TypeVar("AnyStats", bound="Stats")
 
 
 def load_llm(model: str, console: Console, **loading: Any) -> LLM:
@@ -45,15 +46,15 @@ def spinner(model: str, console: Console) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-class AnswerStream(Generic[Told]):
-    """The events of an answer under way, and after them the answer, or what else is told at its end.
+class AnswerStream(Generic[AnyStats]):
+    """The events of an answer under way, and after them the answer, or its figures from a server.
 
     `seconds` counts the time spent decoding and not that of whoever draws the events.
     """
 
-    def __init__(self, events: Generator[Event, None, Told]) -> None:
+    def __init__(self, events: Generator[Event, None, AnyStats]) -> None:
         self._events = events
-        self._answer: Told | None = None
+        self._answer: AnyStats | None = None
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[Event]:
@@ -74,24 +75,24 @@ class AnswerStream(Generic[Told]):
             self.seconds += time.perf_counter() - began
 
     @property
-    def answer(self) -> Told:
+    def answer(self) -> AnyStats:
         """The answer, with the seconds of decoding; raises RunError before the events have ended."""
         if self._answer is None:
             raise RunError("the answer was not read to its end")
-        timed: Told = replace(cast(Any, self._answer), seconds=self.seconds)
+        timed: AnyStats = replace(cast(Any, self._answer), seconds=self.seconds)
         return timed
 
 
-def numbers(answer: Figures) -> str:
+def numbers(answer: Stats) -> str:
     """An answer's figures on one line, those that are known."""
     tokens, steps, seconds = answer.tokens, answer.steps, answer.seconds
     parts = []
     if tokens is not None:
-        parts.append(_count(tokens, "token"))
+        parts.append(counted(tokens, "token"))
     if tokens is not None and steps:
-        parts[-1] += f" in {_count(steps, 'step')} ({tokens / steps:.1f} per step)"
+        parts[-1] += f" in {counted(steps, 'step')} ({tokens / steps:.1f} per step)"
     if answer.threads:
-        parts.append(_count(answer.threads, "thread"))
+        parts.append(counted(answer.threads, "thread"))
     parts.append(f"{seconds:.2f} s")
     if tokens is not None and seconds:
         parts.append(f"{tokens / seconds:.0f} tokens/s")
@@ -100,12 +101,6 @@ def numbers(answer: Figures) -> str:
     return ", ".join(parts)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def write(text: str) -> None:
     """Write a piece of an answer to standard output; on a terminal without what would steer it."""
-    from apar.view.labels import printable
-
     click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)

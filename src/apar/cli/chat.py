@@ -73,7 +73,7 @@ def command(
             sys.exit(answer_lines(session))
         from apar.cli.chat_terminal import talk
 
-        talk(session, str(model or getattr(session.speaker, "model", "")))
+        talk(session, str(model or getattr(session.backend, "model", "")))
 
 
 def _conversation(system: str | None, load: Path | None) -> Conversation:

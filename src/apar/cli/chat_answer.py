@@ -6,9 +6,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from apar.chat.figures import Figures
-from apar.chat.interrupts import Interrupts
-from apar.chat.session import Session, Turn
+from apar.chat.session import Session, Stats, Turn
+from apar.chat.sigint import SigintHandler
 from apar.cli.answering import AnswerStream, numbers, write
 from apar.view.labels import printable
 from apar.view.live import can_show_live, show_live, show_plain
@@ -24,9 +23,9 @@ class AnswerView:
         """A line that is no part of an answer."""
         self._notes.print(Text(printable(line), style), soft_wrap=True)
 
-    def show(self, session: Session, turn: Turn, interrupts: Interrupts) -> None:
+    def show(self, session: Session, turn: Turn, sigint: SigintHandler) -> None:
         """Ask, show the answer and keep it; an interrupt keeps what was said until then. Raises what asking raises."""
-        stream = AnswerStream(turn.stream(interrupts))
+        stream = AnswerStream(turn.stream(sigint))
         try:
             self._draw(session, turn, stream)
             told = numbers(stream.answer)
@@ -40,8 +39,8 @@ class AnswerView:
         turn.keep()
         self.tell(told, "dim")
 
-    def _draw(self, session: Session, turn: Turn, stream: AnswerStream[Figures]) -> None:
-        threads = session.params.fork and getattr(session.speaker, "forks", True)
+    def _draw(self, session: Session, turn: Turn, stream: AnswerStream[Stats]) -> None:
+        threads = session.params.fork and getattr(session.backend, "forks", True)
         if not threads or not can_show_live(self._console):
             show_plain(stream, write, session.params.stop)
             return

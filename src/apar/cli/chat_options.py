@@ -15,7 +15,7 @@ from apar.errors import UserError
 from apar.extras import require
 
 if TYPE_CHECKING:
-    from apar.chat.server import Server
+    from apar.client.chat import ChatClient
 
 _SECONDS = 300.0
 
@@ -29,12 +29,12 @@ class Address:
     model: str | None
     timeout: float
 
-    def open(self) -> Server:
+    def open(self) -> ChatClient:
         """The server; raises UserError where httpx is missing, and what asking raises."""
         require("client", "httpx")
-        from apar.chat.server import Server
+        from apar.client.chat import ChatClient
 
-        return Server(self.url, self.api_key, self.model, self.timeout, lambda text: click.echo(text, err=True))
+        return ChatClient(self.url, self.api_key, self.model, self.timeout, lambda text: click.echo(text, err=True))
 
 
 def address_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from apar.chat.interrupts import Interrupts
+from apar.chat.sigint import SigintHandler
 
 _QUOTES = '"""'
 _FIRST, _NEXT = "> ", "| "
@@ -15,10 +15,10 @@ _FIRST, _NEXT = "> ", "| "
 class Prompt:
     """Reads entries: a line; lines that end in a backslash, with the next; or all between three quotes."""
 
-    def __init__(self, interrupts: Interrupts) -> None:
+    def __init__(self, sigint: SigintHandler) -> None:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - importing it is what gives `input` its line editing
-        self._interrupts = interrupts
+        self._sigint = sigint
 
     def read(self) -> str | None:
         """The next entry that is not blank, None at the end of the input. Ctrl-C begins it anew.
@@ -27,7 +27,7 @@ class Prompt:
         """
         while True:
             try:
-                with self._interrupts.raised():
+                with self._sigint.raised():
                     entry = self._entry()
             except KeyboardInterrupt:
                 click.echo()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from apar.chat.interrupts import Interrupts
 from apar.chat.session import Session, Turn
+from apar.chat.sigint import SigintHandler
 from apar.cli.chat_answer import AnswerView
 from apar.cli.chat_commands import Commands, QuitError
 from apar.cli.chat_prompt import Prompt
@@ -16,8 +16,8 @@ def talk(session: Session, name: str) -> None:
     """Talk until the user leaves. No error of a turn ends the chat."""
     view = AnswerView(Console(highlight=False), Console(stderr=True, highlight=False))
     commands = Commands(session, view.tell)
-    with Interrupts() as interrupts:
-        prompt = Prompt(interrupts)
+    with SigintHandler() as sigint:
+        prompt = Prompt(sigint)
         view.tell(f"{name} · /help lists the commands, Ctrl-D leaves", "dim")
         while (entry := prompt.read()) is not None:
             try:
@@ -30,12 +30,12 @@ def talk(session: Session, name: str) -> None:
                 view.tell(f"apar: cannot read or write {error.filename or 'that'}: {error.strerror or error}")
             else:
                 if turn is not None:
-                    _answer(session, turn, view, interrupts)
+                    _answer(session, turn, view, sigint)
 
 
-def _answer(session: Session, turn: Turn, view: AnswerView, interrupts: Interrupts) -> None:
+def _answer(session: Session, turn: Turn, view: AnswerView, sigint: SigintHandler) -> None:
     try:
-        view.show(session, turn, interrupts)
+        view.show(session, turn, sigint)
     except AparError as error:
         view.tell(f"apar: {error}{_advice(error)}")
 

@@ -14,7 +14,7 @@ from apar.assemble import Recording, ThreadRecord
 from apar.events import Event
 from apar.stats import TreeStats, recording_stats
 from apar.tree import Path
-from apar.view.labels import lead_label, path_label, shorten
+from apar.view.labels import counted, lead_label, path_label, shorten
 
 WIDTH = 960
 ROW = 24
@@ -114,8 +114,8 @@ class _Chart:
     @property
     def total(self) -> str:
         return (
-            f"{_count(self.stats.tokens, 'token')} in {_count(self.stats.critical_path, 'step')}, "
-            f"{_count(self.stats.threads, 'thread')}"
+            f"{counted(self.stats.tokens, 'token')} in {counted(self.stats.critical_path, 'step')}, "
+            f"{counted(self.stats.threads, 'thread')}"
         )
 
     def _axis(self) -> Iterator[str]:
@@ -146,7 +146,7 @@ class _Chart:
     def _tooltip(self, record: ThreadRecord, tokens: int) -> str:
         how = "cut off" if record.finished is None else record.finished.reason
         return (
-            f"thread {path_label(record.path)}: {_count(tokens, 'token')}, "
+            f"thread {path_label(record.path)}: {counted(tokens, 'token')}, "
             f"steps {record.start} to {record.last_step}, ended by {how}"
         )
 
@@ -174,10 +174,6 @@ def _tick(steps: int) -> int:
             if steps <= 10 * factor * size:
                 return factor * size
         size *= 10
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _text(x: float, y: float, text: str, classes: str = "", anchor: str = "start") -> str:

@@ -9,8 +9,8 @@ import pytest
 
 from apar.assemble import tree_of
 from apar.chat.conversation import Conversation
-from apar.chat.server import Server
 from apar.chat.session import Session
+from apar.client.chat import ChatClient
 from apar.decoding.params import SamplingParams
 from apar.errors import ContextError, RequestError
 from apar.events import Event, Started
@@ -26,8 +26,8 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def connect(demo: Demo, key: str = KEY) -> Server:
-    return Server(demo.origin, key, None, 60, lambda text: None)
+def connect(demo: Demo, key: str = KEY) -> ChatClient:
+    return ChatClient(demo.origin, key, None, 60, lambda text: None)
 
 
 def test_two_turns_are_what_the_server_answers_without_a_chat(demo: Demo) -> None:
@@ -91,7 +91,7 @@ def test_a_wrong_key_and_a_chat_that_is_too_long_are_told_as_such(demo: Demo) ->
 def test_a_chat_that_begins_while_the_server_loads_is_answered() -> None:
     with running("apar", "serve", MODEL, "--port", "0") as process:
         url = f"http://{process.host}:{process.port}"
-        with Server(url, None, None, 60, lambda text: None) as server:
+        with ChatClient(url, None, None, 60, lambda text: None) as server:
             assert server.forks
             events = list(server.stream([{"role": "user", "content": QUESTION}], PARAMS))
     assert tree_of(events).text

@@ -15,8 +15,8 @@ from apar.backends.backend import Backend
 from apar.backends.data_parallel import DataParallelRouter
 from apar.backends.sequence_engine import decode_forked, vllm_limits
 from apar.backends.vllm_server.body import completion_body
-from apar.backends.vllm_server.chunks import Chunk, read_chunks
 from apar.backends.vllm_server.priority_limiter import PriorityLimiter
+from apar.client.completion_chunks import Chunk, read_chunks
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.group import Group, Sampled
 from apar.errors import RunError, UserError
@@ -27,6 +27,7 @@ from apar.models.vocabulary import load_vocabulary
 
 logger = logging.getLogger(__name__)
 
+_PATH = "v1/completions"
 _LONG = 512
 """A prompt of so many tokens has full blocks whatever their size."""
 
@@ -65,14 +66,16 @@ class VllmServerBackend(Backend):
         cache_salt: str | None = None,
     ) -> None:
         require("remote", "httpx", "transformers")
-        from apar.backends.vllm_server.connection import Connection
-        from apar.backends.vllm_server.model_info import check_vocabulary, find_served
+        from apar.backends.vllm_server.model_info import check_vocabulary, find_model
+        from apar.client.http import AsyncHttpClient, Endpoint, HttpClient
 
         _check_options(timeout, max_connections, ranks)
         vocabulary = load_vocabulary(model_source(model) if tokenizer is None else str(tokenizer))
-        self._connection = Connection(url, api_key, timeout)
-        served = find_served(self._connection, served_model)
-        check_vocabulary(self._connection, served, vocabulary, str(model))
+        endpoint = Endpoint(url, api_key, timeout)
+        with HttpClient(endpoint) as http:
+            served = find_model(http, served_model)
+            check_vocabulary(http, served, vocabulary, str(model))
+        self._http = AsyncHttpClient(endpoint)
         super().__init__(
             vocabulary, vllm_limits(vocabulary, served.context, no_priorities=None if priorities else _NO_PRIORITIES)
         )
@@ -84,7 +87,7 @@ class VllmServerBackend(Backend):
 
     def close(self) -> None:
         """End all requests; open answers get a RunError. Where an event loop runs, a task of it closes what is open."""
-        self._connection.closed = True
+        self._http.closed = True
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # the loop that has the connections has ended, and so have they
@@ -93,7 +96,7 @@ class VllmServerBackend(Backend):
 
     async def aclose(self) -> None:
         """End all requests, and wait until the connections are closed; open answers get a RunError."""
-        await self._connection.aclose()
+        await self._http.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,9 +118,9 @@ class VllmServerBackend(Backend):
         """The last tokens come when the server has sent all: to end a run cuts its connection."""
         last: Chunk | None = None
         body = self._body(group, run)
-        async with self._limiter.slot(urgent=run.number > 0), self._connection.complete(body, headers) as pieces:
+        async with self._limiter.slot(urgent=run.number > 0), self._http.stream(_PATH, body, headers) as pieces:
             group.entered = group.entered or time.perf_counter()
-            async with aclosing(read_chunks(pieces, self._connection.place, group.params.logprobs)) as chunks:
+            async with aclosing(read_chunks(pieces, self._http.address, group.params.logprobs)) as chunks:
                 async for chunk in chunks:
                     if chunk.cached is not None:
                         self._note_cached(group, run, chunk.cached)
@@ -126,7 +129,7 @@ class VllmServerBackend(Backend):
                     elif chunk.sampled:
                         yield chunk.sampled
         if last is None:
-            raise RunError(f"the server at {self._connection.place} broke {group.name} off; ask again")
+            raise RunError(f"the server at {self._http.address} broke {group.name} off; ask again")
         yield last.sampled
 
     def _body(self, group: Group, run: SequenceRequest) -> dict[str, object]:
@@ -144,7 +147,7 @@ class VllmServerBackend(Backend):
             logger.warning(
                 "the server at %s found nothing of a fork's %d tokens in its cache, and computed them all again: run "
                 "it with prefix caching, or say how many data-parallel ranks it has (ranks)",
-                self._connection.place,
+                self._http.address,
                 len(run.tokens),
             )
 

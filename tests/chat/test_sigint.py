@@ -10,8 +10,8 @@ import pytest
 
 from apar.assemble import Assembler
 from apar.chat.conversation import Conversation
-from apar.chat.interrupts import Interrupts
 from apar.chat.session import Session
+from apar.chat.sigint import SigintHandler
 from apar.decoding.params import SamplingParams
 from apar.errors import RunError
 from apar.events import Event, Started, replay
@@ -26,9 +26,9 @@ def test_an_interrupt_ends_the_answer_and_keeps_what_was_to_be_read(at_once: boo
     talk.at_once = at_once
     events, assembler = list(replay(encoded(LIST)))[:30], Assembler()
     readable = "".join(assembler.feed(event) for event in events)
-    with Interrupts() as interrupts:
+    with SigintHandler() as sigint:
         turn = talk.ask("Why?")
-        stream = turn.stream(interrupts)
+        stream = turn.stream(sigint)
         assert [next(stream) for _ in events] == events
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -36,7 +36,7 @@ def test_an_interrupt_ends_the_answer_and_keeps_what_was_to_be_read(at_once: boo
     turn.keep()
     assert talk.conversation.turns[-1]["content"] == readable
     assert talk.events == events
-    assert talk.speaker.closed == 1  # type: ignore[attr-defined]
+    assert talk.backend.closed == 1  # type: ignore[attr-defined]
 
 
 def test_an_interrupt_breaks_off_waiting_where_that_may_be() -> None:
@@ -54,22 +54,22 @@ def test_an_interrupt_breaks_off_waiting_where_that_may_be() -> None:
     waiting = Waiting()
     talk = session(waiting)
     talk.at_once = True
-    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
-        read(talk.ask("Why?"), interrupts)
+    with SigintHandler() as sigint, pytest.raises(KeyboardInterrupt):
+        read(talk.ask("Why?"), sigint)
     assert waiting.closed
 
 
 def test_an_interrupt_between_answers_is_nothing_and_the_next_answer_is_whole() -> None:
     talk = session()
-    with Interrupts() as interrupts:
+    with SigintHandler() as sigint:
         signal.raise_signal(signal.SIGINT)
-        read(talk.ask("Why?"), interrupts)
+        read(talk.ask("Why?"), sigint)
     assert talk.conversation.turns[-1]["content"] == LIST.text
 
 
 def test_afterwards_an_interrupt_is_what_it_was() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with Interrupts():
+    with SigintHandler():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -92,10 +92,10 @@ def test_an_engine_ends_the_step_in_which_it_is_interrupted_and_loses_no_block(
 
     monkeypatch.setattr(llm.engine, "step", step)
     talk = Session(llm, SamplingParams(max_tokens=100), Conversation())
-    with Interrupts() as interrupts:
+    with SigintHandler() as sigint:
         turn = talk.ask("How can I sleep?")
         with pytest.raises(KeyboardInterrupt):
-            read(turn, interrupts)
+            read(turn, sigint)
     assert run == [9]
     turn.keep()
     assert llm.statistics().blocks_free == llm.statistics().blocks
@@ -123,13 +123,13 @@ def test_waiting_for_another_threads_engine_is_broken_off_and_loses_no_block(
 
     monkeypatch.setattr(Engine, "step", step)
     folder = tiny_model(tmp_path)
-    with SyncBackend(lambda: AsyncLLM(folder, dtype="float32")) as engine, Interrupts() as interrupts:
+    with SyncBackend(lambda: AsyncLLM(folder, dtype="float32")) as engine, SigintHandler() as sigint:
         talk = Session(engine, SamplingParams(max_tokens=200), Conversation(), at_once=True)
         turn = talk.ask("How can I sleep?")
         with pytest.raises(KeyboardInterrupt):
-            read(turn, interrupts)
+            read(turn, sigint)
         talk.params = SamplingParams(max_tokens=10)
-        read(talk.ask("And then?"), interrupts)
+        read(talk.ask("And then?"), sigint)
         backend = engine.backend
         assert isinstance(backend, AsyncLLM)
         end = time.monotonic() + 60

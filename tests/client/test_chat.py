@@ -8,23 +8,23 @@ from collections.abc import Callable
 import pytest
 
 from apar.assemble import tree_of
-from apar.chat.figures import Reply as Told
-from apar.chat.server import Server
+from apar.client.chat import ChatClient
+from apar.client.chat_chunks import AnswerStats
 from apar.decoding.params import SamplingParams
 from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError, RunError, UserError
 from apar.events import Event, replay
-from tests.chat.fake import CUT, HANG, FakeChat, Reply, sent
+from tests.client.fake import CUT, HANG, FakeChat, Reply, sent
 from tests.scripted import LIST
 from tests.trees import encoded
 
 QUESTION = [{"role": "user", "content": "What helps?"}]
 
 
-def connect(url: str, key: str | None = None, model: str | None = None, timeout: float = 30) -> Server:
-    return Server(url, key, model, timeout, lambda text: None)
+def connect(url: str, key: str | None = None, model: str | None = None, timeout: float = 30) -> ChatClient:
+    return ChatClient(url, key, model, timeout, lambda text: None)
 
 
-def told(server: Server, params: SamplingParams | None = None) -> tuple[list[Event], Told]:
+def told(server: ChatClient, params: SamplingParams | None = None) -> tuple[list[Event], AnswerStats]:
     """All events of an answer, and what was told at its end."""
     stream, events = server.stream(QUESTION, params or SamplingParams()), []
     while True:
@@ -102,10 +102,10 @@ def test_closing_the_stream_closes_the_connection() -> None:
 
 
 def test_a_server_that_is_loading_is_waited_for_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apar.chat.server._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("apar.client.chat._PAUSE_SECONDS", 0.0)
     said: list[str] = []
     fake = FakeChat(loading=4)
-    with fake.running() as url, Server(url, None, None, 30, said.append) as server:
+    with fake.running() as url, ChatClient(url, None, None, 30, said.append) as server:
         assert (server.model, len(said), fake.healths) == ("tiny", 1, 4)
         fake.loading = 3
         assert tree_of(told(server)[0]) == encoded(LIST)

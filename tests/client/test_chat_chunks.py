@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apar.assemble import tree_of
-from apar.backends.vllm_server.lines import DataLines
-from apar.chat.chunks import ChunkReader
+from apar.client.chat_chunks import ChunkReader
+from apar.client.response import DataLines
 from apar.errors import AparError
 from apar.events import replay, to_json
 from apar.tree import ParagraphTree
-from tests.chat.fake import FakeChat, sent
+from tests.client.fake import FakeChat, sent
 from tests.trees import encoded, shuffled, trees
 
 ANYTHING = st.recursive(

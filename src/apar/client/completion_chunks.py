@@ -1,6 +1,6 @@
 """What vLLM's completions endpoint streams: server-sent events, each a chunk in JSON with some tokens of one choice.
 
-The tokens come first, a chunk with `finish_reason` among them as the last, then a chunk without a choice that tells
+The tokens come first, a chunk with `finish_reason` among them as the last, then a chunk without a choice that holds
 the usage, then `[DONE]`. What fails after the first byte comes as a chunk with `error`.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from apar.backends.vllm_server.lines import DataLines
-from apar.backends.vllm_server.refusals import refused_in_stream
+from apar.client.errors import stream_error
+from apar.client.response import DataLines
 from apar.decoding.group import Sampled
 from apar.errors import ModelError, RunError
 from apar.events import TokenLogprob
@@ -23,66 +23,67 @@ _TOKEN = "token_id:"
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens, whether they are the last, and how many of the prompt's were found in the cache, where it is told."""
+    """Tokens, whether they are the last, and how many of the prompt's were found in the cache, where it is reported."""
 
     sampled: tuple[Sampled, ...] = ()
     finished: bool = False
     cached: int | None = None
 
 
-async def read_chunks(pieces: AsyncIterator[bytes], place: str, count: int | None) -> AsyncGenerator[Chunk, None]:
+async def read_chunks(pieces: AsyncIterator[bytes], address: str, count: int | None) -> AsyncGenerator[Chunk, None]:
     """The chunks of a response's bytes; `count` log probabilities of each place were asked for.
 
     Raises what the server failed with, RunError for what is no such chunk, ModelError where no vLLM answers.
     """
-    lines = DataLines(place)
+    lines = DataLines(address)
     async for piece in pieces:
         for data in lines.read(piece):
             if data != _DONE:
-                yield _chunk(data, place, count)
+                yield _chunk(data, address, count)
 
 
-def _chunk(data: bytes, place: str, count: int | None) -> Chunk:
+def _chunk(data: bytes, address: str, count: int | None) -> Chunk:
     try:
         chunk: Any = json.loads(data)
         if "error" in chunk:
-            raise refused_in_stream(place, chunk["error"])
+            raise stream_error(address, chunk["error"])
         cached = _cached(chunk.get("usage"))
         if not chunk["choices"]:
             return Chunk(cached=cached)
         [choice] = chunk["choices"]
-        return Chunk(_sampled(choice, place, count), _finished(choice, place), cached)
+        return Chunk(_sampled(choice, address, count), _finished(choice, address), cached)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         shown = data[:80].decode(errors="replace")
-        raise RunError(f"the server at {place} sent what is no chunk of a completion: {shown}") from error
+        raise RunError(f"the server at {address} sent what is no chunk of a completion: {shown}") from error
 
 
 def _cached(usage: Any) -> int | None:
-    """The server tells it if it was started with --enable-prompt-tokens-details."""
+    """The server reports it if it was started with --enable-prompt-tokens-details."""
     details = (usage or {}).get("prompt_tokens_details") or {}
     cached = details.get("cached_tokens")
     return cached if isinstance(cached, int) else None
 
 
-def _finished(choice: dict[str, Any], place: str) -> bool:
+def _finished(choice: dict[str, Any], address: str) -> bool:
     reason = choice.get("finish_reason")
     if reason not in (None, "stop", "length"):
-        raise RunError(f"the server at {place} ended the request with {reason!r}; its log says why")
+        raise RunError(f"the server at {address} ended the request with {reason!r}; its log says why")
     return reason is not None
 
 
-def _sampled(choice: dict[str, Any], place: str, count: int | None) -> tuple[Sampled, ...]:
+def _sampled(choice: dict[str, Any], address: str, count: int | None) -> tuple[Sampled, ...]:
     tokens = choice.get("token_ids")
     if tokens is None:
         raise ModelError(
-            f"the server at {place} tells no token ids: it is no vLLM server, or one too old to know return_token_ids"
+            f"the server at {address} tells no token ids: it is no vLLM server, or one too old to know return_token_ids"
         )
     if not all(isinstance(token, int) and token >= 0 for token in tokens):
         raise ValueError("token ids are whole numbers")
     if count is None:
         return tuple(map(Sampled, tokens))
-    told = choice["logprobs"]
-    found = zip(tokens, told["tokens"], told["token_logprobs"], told["top_logprobs"], strict=True)
+    logprobs = choice["logprobs"]
+    keys = ("tokens", "token_logprobs", "top_logprobs")
+    found = zip(tokens, *(logprobs[key] for key in keys), strict=True)
     return tuple(Sampled(token, _logprob(token, name, logprob, top, count)) for token, name, logprob, top in found)
 
 

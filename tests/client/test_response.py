@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apar.errors import RequestError, RunError
-from tests.chat.fake import FakeChat, Reply
-from tests.chat.test_server import connect, told
+from tests.client.fake import FakeChat, Reply
+from tests.client.test_chat import connect, told
 
 
 def test_a_line_without_end_is_an_error_and_is_not_kept() -> None:

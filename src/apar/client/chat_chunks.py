@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from apar.assemble import Recording
-from apar.backends.vllm_server.lines import DataLines
-from apar.chat.figures import Reply
-from apar.chat.refusals import refused_in_stream
+from apar.client.errors import stream_error
+from apar.client.response import DataLines
 from apar.errors import RunError, TreeError
 from apar.events import Delta, Event, Finished, FinishReason, Started, from_json
 from apar.tree import ROOT
@@ -20,14 +20,29 @@ _KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "
 """The keys of a trace's line; a thread that starts has its `parent` besides."""
 
 
-class ChunkReader:
-    """Makes events of the chunks of one answer, and at the end what was told of it.
+@dataclass(frozen=True, slots=True)
+class AnswerStats:
+    """What a server reported of its answer, None what it did not; an `apar.Answer` has the same fields.
 
-    Where chunks carry the events of threads, those are told; the text of other servers is one thread, a chunk a step.
+    `tokens` are the visible ones, `seconds` those waited for the answer.
     """
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    finish_reason: str
+    tokens: int | None = None
+    steps: int | None = None
+    threads: int | None = None
+    seconds: float = 0.0
+
+
+class ChunkReader:
+    """Makes events of the chunks of one answer, and at the end its figures.
+
+    Where chunks carry the events of threads, those are passed on; the text of other servers is one thread,
+    a chunk a step.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
         self._threads: bool | None = None
         self._recording = Recording()
         self._step = 0
@@ -42,21 +57,21 @@ class ChunkReader:
         Raises what the server failed with, and RunError for what is no chunk, for events that make no answer, and
         for a stream that ends before the answer.
         """
-        lines = DataLines(self._place)
+        lines = DataLines(self._address)
         for data in chain.from_iterable(map(lines.read, pieces)):
             if data == _DONE:
                 self._done = True
                 break
             yield from self._checked(self._events(data))
         if self._reason is None:
-            raise RunError(f"the server at {self._place} ended in the middle of the answer")
+            raise RunError(f"the server at {self._address} ended in the middle of the answer")
         if not self._threads:
             reason: FinishReason = "length" if self._reason == "length" else "eos"
             yield from self._checked([*self._begin(), Finished(ROOT, self._step, reason)])
 
-    def reply(self) -> Reply:
-        """What was told of the answer, after the last event."""
-        return Reply(
+    def stats(self) -> AnswerStats:
+        """What was reported of the answer, after the last event."""
+        return AnswerStats(
             self._reason or "stop",
             tokens=_count(self._usage, "completion_tokens"),
             steps=_count(self._parallel, "steps"),
@@ -67,24 +82,24 @@ class ChunkReader:
         try:
             chunk: Any = json.loads(data)
             if chunk.get("error") is not None:
-                raise refused_in_stream(self._place, chunk["error"])
+                raise stream_error(self._address, chunk["error"])
             self._note(chunk)
             choices = chunk.get("choices") or []
-            return self._news(chunk, choices[0]) if choices and choices[0].get("index", 0) == 0 else []
+            return self._choice_events(chunk, choices[0]) if choices and choices[0].get("index", 0) == 0 else []
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             shown = data[:80].decode(errors="replace")
-            raise RunError(f"the server at {self._place} sent what is no chunk of a chat: {shown}") from error
+            raise RunError(f"the server at {self._address} sent what is no chunk of a chat: {shown}") from error
 
     def _note(self, chunk: dict[str, Any]) -> None:
         self._usage = chunk.get("usage") or self._usage
         self._parallel = (chunk.get("metrics") or {}).get("parallel") or self._parallel
 
-    def _news(self, chunk: dict[str, Any], choice: dict[str, Any]) -> list[Event]:
+    def _choice_events(self, chunk: dict[str, Any], choice: dict[str, Any]) -> list[Event]:
         self._reason = choice.get("finish_reason") or self._reason
-        told = (chunk.get("apar") or {}).get("events")
-        if told is not None and self._threads is not False:
+        lines = (chunk.get("apar") or {}).get("events")
+        if lines is not None and self._threads is not False:
             self._threads = True
-            return [_event(line) for line in told]
+            return [_event(line) for line in lines]
         text = (choice.get("delta") or {}).get("content") or ""
         if not isinstance(text, str):
             raise TypeError("a text is a string")
@@ -93,7 +108,7 @@ class ChunkReader:
         return self._plain(text)
 
     def _plain(self, text: str) -> list[Event]:
-        """The text of a server that tells of no threads."""
+        """The text of a server that reports no threads."""
         began = self._begin()
         self._step += 1
         return [*began, Delta(ROOT, self._step - 1, (), text)]
@@ -109,7 +124,9 @@ class ChunkReader:
             try:
                 self._recording.add(event)
             except TreeError as error:
-                raise RunError(f"the server at {self._place} tells of threads that make no answer: {error}") from error
+                raise RunError(
+                    f"the server at {self._address} tells of threads that make no answer: {error}"
+                ) from error
             yield event
 
 
@@ -118,6 +135,6 @@ def _event(line: dict[str, Any]) -> Event:
     return from_json(json.dumps({key: value for key, value in line.items() if key in known}))
 
 
-def _count(told: dict[str, Any], key: str) -> int | None:
-    value = told.get(key)
+def _count(figures: dict[str, Any], key: str) -> int | None:
+    value = figures.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

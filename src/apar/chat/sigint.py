@@ -10,14 +10,14 @@ from typing import Any, Self, TypeVar
 
 from apar.events import Event
 
-Told = TypeVar("Told")
+Result = TypeVar("Result")
 
 
-class Interrupts:
+class SigintHandler:
     """Handles Ctrl-C while it is entered, in the main thread.
 
     An engine in this process must not be broken off in the middle of a step: its blocks would be lost. So an
-    interrupt is only noted, and told between two events. Where waiting may be broken off (`at_once`), it is.
+    interrupt is only noted, and raised between two events. Where waiting may be broken off (`at_once`), it is.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Interrupts:
         finally:
             self._raising = False
 
-    def watched(self, events: Generator[Event, None, Told], at_once: bool) -> Generator[Event, None, Told]:
+    def watched(self, events: Generator[Event, None, Result], at_once: bool) -> Generator[Event, None, Result]:
         """The events; raises KeyboardInterrupt between two of them where that was asked for, and closes them."""
         self._asked = False
         try:
@@ -49,15 +49,15 @@ class Interrupts:
                 try:
                     event = self._next(events, at_once)
                 except StopIteration as end:
-                    told: Told = end.value
-                    return told
+                    result: Result = end.value
+                    return result
                 if self._asked:
                     raise KeyboardInterrupt
                 yield event
         finally:
             events.close()
 
-    def _next(self, events: Generator[Event, None, Told], at_once: bool) -> Event:
+    def _next(self, events: Generator[Event, None, Result], at_once: bool) -> Event:
         if not at_once:
             return next(events)
         with self.raised():

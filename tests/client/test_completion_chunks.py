@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apar.backends.vllm_server.chunks import Chunk, read_chunks
+from apar.client.completion_chunks import Chunk, read_chunks
 from apar.decoding.group import Sampled
 from apar.errors import AparError, RunError
 from apar.events import TokenLogprob

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.backends.vllm_server.lines import LONGEST, DataLines
+from apar.client.response import LONGEST_LINE, DataLines
 from apar.errors import RunError
 
 
@@ -21,8 +21,8 @@ def test_pieces_make_no_difference(pieces: list[bytes]) -> None:
 def test_a_line_may_be_long_and_not_without_end() -> None:
     lines, piece = DataLines("http://here"), b"x" * 2**20
     lines.read(b"data:")
-    for _ in range(LONGEST // len(piece) - 1):
+    for _ in range(LONGEST_LINE // len(piece) - 1):
         assert lines.read(piece) == []
-    assert [len(data) for data in lines.read(b"x\nx")] == [LONGEST - len(piece) + 1]
+    assert [len(data) for data in lines.read(b"x\nx")] == [LONGEST_LINE - len(piece) + 1]
     with pytest.raises(RunError, match="http://here sent 16 MiB without the end of a line"):
-        lines.read(b"x" * LONGEST)
+        lines.read(b"x" * LONGEST_LINE)
