@@ -17,6 +17,8 @@ from apar.extras import fits, require
         ("0.4", ""),
         ("unknown", ""),
         ("10.0", "> 9.9, != 9.10"),
+        ("1.0", "~=1.0"),
+        ("0.33.1.dev4+g1", ">=0.28,<0.34"),
     ],
 )
 def test_a_version_within_bounds_fits(version: str, bounds: str) -> None:
@@ -32,7 +34,8 @@ def test_a_version_within_bounds_fits(version: str, bounds: str) -> None:
         ("5.20.0", ">=5.16.1,<5.20"),
         ("unknown", ">=0"),
         ("2.13.1", "==2.13"),
-        ("1.0", "~=1.0"),
+        ("2.0", "~=1.0"),
+        ("0.28.0rc1", ">=0.28"),
     ],
 )
 def test_a_version_out_of_bounds_does_not(version: str, bounds: str) -> None:

@@ -1,4 +1,4 @@
-"""Sizes in bytes as people write and read them."""
+"""Sizes in bytes, and counts of things, as people write and read them."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def show_bytes(size: int) -> str:
         if size >= width:
             return f"{size / width:.1f} {unit}"
     return f"{size} bytes"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, as `1 thread` and `2 threads`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from apar.doctor import diagnosis
-from apar.doctor.check import Check, Finding
+from apar.doctor import checks as doctor_checks
+from apar.doctor.report import Check, Finding
 from tests.cli.conftest import Run
 
 Apar = Callable[..., Run]
@@ -30,7 +30,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Check]]:
         "server": [Check("server", OK, ("server",))],
     }
     for name in found:
-        monkeypatch.setattr(diagnosis, f"{name}_checks", lambda *_, name=name: found[name])
+        monkeypatch.setattr(doctor_checks, f"{name}_checks", lambda *_, name=name: found[name])
     return found
 
 

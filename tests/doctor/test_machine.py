@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from apar.doctor import machine
-from apar.doctor.check import Finding
-from apar.doctor.machine import machine_checks
+from apar.doctor import checks
+from apar.doctor.checks import machine_checks
+from apar.doctor.report import Finding
 from apar.errors import RunError
 from tests.doctor.conftest import Library
 
@@ -22,7 +22,7 @@ def findings() -> dict[str, Finding]:
 @pytest.fixture
 def facts(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     found: dict[str, object] = dict(FACTS)
-    monkeypatch.setattr(machine, "ask", lambda name: found)
+    monkeypatch.setattr(checks, "run_probe", lambda name: found)
     return found
 
 
@@ -71,7 +71,7 @@ class TestCompiler:
         def ask(name: str) -> dict[str, object]:
             raise RunError("not asked for here")
 
-        monkeypatch.setattr(machine, "ask", ask)
+        monkeypatch.setattr(checks, "run_probe", ask)
 
     def test_one_that_is_not_there_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CXX", "no-such-compiler")

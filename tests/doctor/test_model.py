@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from apar.doctor import model
-from apar.doctor.check import Check, lacking
-from apar.doctor.facts import FACTS
-from apar.doctor.model import model_checks
+from apar.doctor import checks as doctor_checks
+from apar.doctor.checks import model_checks
+from apar.doctor.report import Check, lacking
+from apar.doctor.subprocess_probe import PROBES
 
 pytest.importorskip("torch")
 
@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of imports are saved; tests/cli has one that looks from a process of its own."""
-    monkeypatch.setattr(model, "ask", lambda name, *arguments: FACTS[name](*arguments))
+    monkeypatch.setattr(doctor_checks, "run_probe", lambda name, *arguments: PROBES[name](*arguments))
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from importlib import metadata
 
 import pytest
 
-from apar.doctor.check import Check
 from apar.doctor.packages import EXTRAS, package_checks, requirements
+from apar.doctor.report import Check
 
 REQUIRES = [
     "click>=8.1",
@@ -14,6 +14,8 @@ REQUIRES = [
     "transformers<5.20,>=5.16.1; extra == 'local'",
     "httpx[http2]>=0.27 ; extra == 'remote'",
     "triton>=3.5; (sys_platform == 'linux') and extra == 'dev'",
+    "uvloop>=0.21; sys_platform == 'another' and extra == 'server'",
+    "tomli>=2; python_version < '3'",
 ]
 
 

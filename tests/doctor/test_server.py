@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from apar.doctor.check import Finding, lacking
-from apar.doctor.server import Server, server_checks
+from apar.doctor.checks import server_checks
+from apar.doctor.report import Finding, lacking
 from apar.errors import UserError
 
 
@@ -39,7 +39,7 @@ class FakeServer:
         handler.wfile.write(data)
 
     def findings(self, model: str | None = None) -> dict[str, Finding]:
-        return {check.name: check.finding for check in server_checks(Server(self.address), model)}
+        return {check.name: check.finding for check in server_checks(self.address, None, model)}
 
 
 @pytest.fixture
@@ -83,19 +83,19 @@ def test_the_model_that_is_asked_about_is_the_one_that_is_tried(fake: FakeServer
 
 
 def test_the_model_that_is_named_is_tried(fake: FakeServer) -> None:
-    assert lacking(server_checks(Server(fake.address), "first", "second"), "server") == []
+    assert lacking(server_checks(fake.address, None, "first", "second"), "server") == []
     assert fake.asked[-1][1]["model"] == "second"
 
 
 def test_a_name_that_the_server_has_not_is_told_with_those_it_has(fake: FakeServer) -> None:
-    models = server_checks(Server(fake.address), None, "third")[-1]
+    models = server_checks(fake.address, None, None, "third")[-1]
     assert models.finding.status == "missing"
     assert models.finding.found == "first (context 256), second (context 512)"
     assert models.finding.advice == "there is no third; give one of these by --served-model"
 
 
 def test_an_address_may_end_in_v1_and_a_key_is_sent(fake: FakeServer) -> None:
-    checks = server_checks(Server(fake.address + "/v1/", "secret"), None)
+    checks = server_checks(fake.address + "/v1/", "secret")
     assert lacking(checks, "server") == []
     assert [(path, key) for path, _, key in fake.asked] == [
         (path, "Bearer secret") for path in ("/version", "/v1/models", "/v1/completions")
@@ -105,14 +105,33 @@ def test_an_address_may_end_in_v1_and_a_key_is_sent(fake: FakeServer) -> None:
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "host"])
 def test_what_is_no_address_is_the_users_mistake(url: str) -> None:
     with pytest.raises(UserError, match="give its address as http://host:8000"):
-        Server(url)
+        server_checks(url)
 
 
 def test_a_server_that_is_not_there_is_one_broken_row() -> None:
-    [check] = server_checks(Server("http://127.0.0.1:9"), None)
+    [check] = server_checks("http://127.0.0.1:9")
     assert check.finding.status == "broken"
     assert "http://127.0.0.1:9/version: " in check.finding.found
     assert "vllm serve" in check.finding.advice
+
+
+def test_without_httpx_the_server_is_one_missing_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    [check] = server_checks("http://127.0.0.1:9")
+    assert check.finding == ("missing", "cannot be asked without httpx", "pip install 'apar-llm[remote]'")
+    assert lacking([check], "server") == [check]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "{", ""])
+def test_what_is_no_json_is_broken(fake: FakeServer, body: str) -> None:
+    fake.answers["/v1/models"] = (200, body)
+    status, found, _ = fake.findings()["its models"]
+    assert (status, found.startswith(f"{fake.address}/v1/models: ")) == ("broken", True)
+
+
+def test_an_empty_key_is_none(fake: FakeServer) -> None:
+    server_checks(fake.address, "")
+    assert {key for _, _, key in fake.asked} == {None}
 
 
 def test_a_version_out_of_bounds_is_named(fake: FakeServer) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from apar.backends.vllm import versions
 from apar.backends.vllm.versions import Installed
-from apar.doctor import vllm
-from apar.doctor.check import Finding, lacking
-from apar.doctor.vllm import vllm_checks
+from apar.doctor import packages
+from apar.doctor.packages import vllm_checks
+from apar.doctor.report import Finding, lacking
 from apar.errors import RunError
 
 Environment = Callable[..., None]
@@ -29,8 +29,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
                 raise RunError(answer)
             return answer
 
-        monkeypatch.setattr(vllm, "ask", ask)
-        for module in (versions, vllm):
+        monkeypatch.setattr(packages, "run_probe", ask)
+        for module in (versions, packages):
             monkeypatch.setattr(module, "installed", lambda: found)
         known = {"vllm", *modules}
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name in known else None)

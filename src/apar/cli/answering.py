@@ -17,7 +17,8 @@ from apar.cli.quiet import quiet_libraries
 from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
-from apar.view.labels import counted, printable
+from apar.sizes import counted
+from apar.view.labels import printable
 
 if TYPE_CHECKING:
     from apar.chat.session import Stats

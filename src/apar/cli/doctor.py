@@ -13,8 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from apar.doctor.check import Check
-    from apar.doctor.diagnosis import Diagnosis
+    from apar.doctor.report import Check, Diagnosis
 
 _STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 
@@ -45,14 +44,12 @@ def command(
     for option, value in (("--served-model", served_model), ("--api-key", api_key)):
         if value is not None and url is None:
             raise click.UsageError(f"{option} goes with --url")
-    from apar.doctor.diagnosis import diagnose
-    from apar.doctor.server import Server
+    from apar.doctor.checks import diagnose
     from apar.errors import RunError
 
-    server = None if url is None else Server(url, api_key or os.environ.get("VLLM_API_KEY"))
     if sys.stderr.isatty():
         click.echo("looking, which takes some seconds", err=True)
-    diagnosis = diagnose(model, backend, server, served_model)
+    diagnosis = diagnose(model, backend, url, api_key or os.environ.get("VLLM_API_KEY"), served_model)
     if as_json:
         click.echo(json.dumps(diagnosis.to_dict()))
     else:

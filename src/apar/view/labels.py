@@ -19,11 +19,6 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, as `1 thread` and `2 threads`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def path_label(path: Path) -> str:
     """A thread's id as people read it: `0.2.1`."""
     return ".".join(map(str, path))

@@ -12,9 +12,10 @@ from xml.sax.saxutils import escape
 
 from apar.assemble import Recording, ThreadRecord
 from apar.events import Event
+from apar.sizes import counted
 from apar.stats import TreeStats, recording_stats
 from apar.tree import Path
-from apar.view.labels import counted, lead_label, path_label, shorten
+from apar.view.labels import lead_label, path_label, shorten
 
 WIDTH = 960
 ROW = 24

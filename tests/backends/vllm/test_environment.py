@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from apar.backends.vllm.versions import require_vllm
-from apar.doctor.diagnosis import diagnose
-from apar.doctor.facts import vllm_facts
-from apar.doctor.vllm import vllm_checks
+from apar.doctor.checks import diagnose
+from apar.doctor.packages import vllm_checks
+from apar.doctor.subprocess_probe import probe_vllm
 from apar.errors import RunError
 
 
@@ -43,7 +43,7 @@ def test_the_doctor_finds_why_it_does_not_start(tmp_path: Path, monkeypatch: pyt
 def test_kernels_that_cannot_be_loaded_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    assert vllm_facts()["device"] == "cpu"
+    assert probe_vllm()["device"] == "cpu"
     monkeypatch.setattr(torch.ops, "_C", SimpleNamespace())
     with pytest.raises(RunError, match="its compiled kernels cannot be loaded with PyTorch 2"):
-        vllm_facts()
+        probe_vllm()

@@ -13,7 +13,7 @@ import pytest
 
 from apar.backends.vllm_server import VllmServerBackend
 from apar.decoding.params import SamplingParams
-from apar.errors import AparError, BusyError, ModelError, RequestError, RunError
+from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError, RunError
 from tests.backends.vllm.tiny import texts
 from tests.backends.vllm_server.fake import Body, CutError, FakeServer, Reply, chunk, event
 
@@ -61,6 +61,7 @@ def _told(message: str) -> Body:
     ("status", "body", "kind", "words"),
     [
         (400, _told("logprobs of 20 are too many"), RequestError, r"logprobs of 20 are too many"),
+        (400, _told("the maximum context length is 9"), ContextError, r"says: the maximum context length is 9"),
         (401, {"error": "Unauthorized"}, RequestError, r"API key.*Unauthorized"),
         (403, "no", RequestError, r"API key"),
         (404, _told("The model `tiny` does not exist."), ModelError, r"`tiny` does not exist"),

@@ -25,6 +25,11 @@ def test_what_is_no_url_is_refused(folder: Path, url: str) -> None:
         VllmServerBackend(folder, url)
 
 
+def test_a_key_that_no_request_can_carry_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="the API key has characters"):
+        VllmServerBackend(folder, "http://127.0.0.1:9", api_key="schlüssel")
+
+
 def test_without_httpx_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
 

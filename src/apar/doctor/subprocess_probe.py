@@ -1,17 +1,59 @@
-"""What is found out by importing a library. These run in a process of their own (`apar.doctor.child`)."""
+"""Looking at a library from a process of its own: one that crashes or hangs there takes nothing along.
+
+`python -m apar.doctor.subprocess_probe NAME ARGUMENT...` prints what the probe of that name found as the last line, in
+JSON.
+"""
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from apar.errors import RunError
+from apar.doctor.report import reason
+from apar.errors import AparError, ModelError, RunError
 
+SECONDS = 180.0
 Facts = dict[str, Any]
 
 
-def torch_facts() -> Facts:
+def run_probe(name: str, *arguments: str, seconds: float = SECONDS) -> Facts:
+    """What the probe of that name (`PROBES`) found. Raises RunError with the reason where it found nothing."""
+    # Without -P a file in the working directory could stand in for a library.
+    command = [sys.executable, "-P", "-m", __name__, name, *arguments]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        raise RunError(f"no answer within {seconds:.0f} seconds") from None
+    answer = _last_line(done.stdout)
+    if done.returncode != 0 or not answer.startswith("{"):
+        raise RunError(_ending(done.returncode, _last_line(done.stderr)))
+    facts: Facts = json.loads(answer)
+    if "error" in facts:
+        raise RunError(facts["error"])
+    return facts
+
+
+def _ending(code: int, last: str) -> str:
+    """How a process ended that gave no answer."""
+    if code >= 0:
+        return last or f"it ended with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"it crashed ({names.get(-code, f'signal {-code}')})"
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def probe_torch() -> Facts:
     """PyTorch's version, the device that the engine chooses, and the bytes that are free there and on the host."""
     import torch
 
@@ -28,7 +70,7 @@ def torch_facts() -> Facts:
     return facts | {"free": free_bytes(torch.device("cpu")), "threads": torch.get_num_threads()}
 
 
-def vllm_facts() -> Facts:
+def probe_vllm() -> Facts:
     """vLLM's version, and the kind of device that it would run on ("" for none).
 
     Raises RunError where its compiled kernels cannot be loaded on the CPU: vLLM only warns and fails at the first
@@ -47,20 +89,19 @@ def vllm_facts() -> Facts:
     return {"version": vllm.__version__, "device": device}
 
 
-def import_facts(package: str) -> Facts:
+def probe_import(package: str) -> Facts:
     """Nothing, if a package can be imported."""
     __import__(package)
     return {}
 
 
-def model_facts(model: str) -> Facts:
+def probe_model(model: str) -> Facts:
     """A model's type, context and weights, its tokenizer's control tokens and chat template.
 
     Raises ModelError where the configuration or the tokenizer cannot be read.
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    from apar.errors import ModelError
     from apar.models.model_source import model_source, reason_of
     from apar.tokens import CHILD, FORK
 
@@ -91,8 +132,6 @@ def _weights(source: str) -> int | None:
 
 def _unsupported(config: Any, name: str) -> str:
     """Why the local engine cannot decode a model in parallel; empty if it can."""
-    from apar.errors import ModelError
-
     try:
         from apar.models.load import check_supported
 
@@ -104,7 +143,6 @@ def _unsupported(config: Any, name: str) -> str:
 
 def _template(tokenizer: Any) -> str:
     """What keeps a question from being put to the model by its chat template; empty if nothing does."""
-    from apar.errors import AparError
     from apar.tokens import encode_prompt
 
     try:
@@ -114,9 +152,21 @@ def _template(tokenizer: Any) -> str:
     return ""
 
 
-FACTS: Mapping[str, Callable[..., Facts]] = {
-    "torch": torch_facts,
-    "vllm": vllm_facts,
-    "import": import_facts,
-    "model": model_facts,
+PROBES: Mapping[str, Callable[..., Facts]] = {
+    "torch": probe_torch,
+    "vllm": probe_vllm,
+    "import": probe_import,
+    "model": probe_model,
 }
+
+
+def _main(name: str, *arguments: str) -> None:
+    try:
+        facts = PROBES[name](*arguments)
+    except Exception as error:  # whatever a broken library raises
+        facts = {"error": reason(error)}
+    print("\n" + json.dumps(facts))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

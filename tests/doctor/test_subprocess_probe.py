@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from apar.doctor.child import ask
+from apar.doctor.subprocess_probe import run_probe
 from apar.errors import RunError
 from tests.doctor.conftest import Library
 
 
 def test_a_package_that_can_be_imported_is_told() -> None:
-    assert ask("import", "json") == {}
+    assert run_probe("import", "json") == {}
 
 
 @pytest.mark.parametrize(
@@ -28,22 +28,22 @@ def test_a_package_that_can_be_imported_is_told() -> None:
 def test_a_library_that_fails_or_crashes_is_a_reason(library: Library, source: str, reason: str) -> None:
     library("brittle", source)
     with pytest.raises(RunError) as raised:
-        ask("import", "brittle")
+        run_probe("import", "brittle")
     assert str(raised.value).startswith(reason)
 
 
 def test_a_library_that_hangs_is_given_up(library: Library) -> None:
     library("brittle", "import time; time.sleep(60)")
     with pytest.raises(RunError, match="no answer within 1 seconds"):
-        ask("import", "brittle", seconds=1.0)
+        run_probe("import", "brittle", seconds=1.0)
 
 
 def test_what_a_library_prints_is_not_taken_for_the_answer(library: Library) -> None:
     library("loud", "print('{\"error\": \"no\"}', end='')")
-    assert ask("import", "loud") == {}
+    assert run_probe("import", "loud") == {}
 
 
 def test_a_file_in_the_working_folder_stands_in_for_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wave.py").write_text("raise RuntimeError('not the library')")
     monkeypatch.chdir(tmp_path)
-    assert ask("import", "wave") == {}
+    assert run_probe("import", "wave") == {}

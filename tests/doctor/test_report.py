@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apar.doctor.check import Check, Finding, examine, lacking
+from apar.doctor.report import Check, Finding, examine, lacking
 from apar.errors import RunError
 
 
