@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from apar.assemble import Recording
-from apar.client.errors import stream_error
+from apar.client.errors import reading_chunk
 from apar.client.response import DataLines
 from apar.errors import RunError, TreeError
 from apar.events import Delta, Event, Finished, FinishReason, Started, from_json
@@ -49,7 +49,6 @@ class ChunkReader:
         self._reason: str | None = None
         self._usage: dict[str, Any] = {}
         self._parallel: dict[str, Any] = {}
-        self._done = False
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[Event]:
         """The events of a response's bytes.
@@ -60,7 +59,6 @@ class ChunkReader:
         lines = DataLines(self._address)
         for data in chain.from_iterable(map(lines.read, pieces)):
             if data == _DONE:
-                self._done = True
                 break
             yield from self._checked(self._events(data))
         if self._reason is None:
@@ -79,20 +77,11 @@ class ChunkReader:
         )
 
     def _events(self, data: bytes) -> list[Event]:
-        try:
-            chunk: Any = json.loads(data)
-            if chunk.get("error") is not None:
-                raise stream_error(self._address, chunk["error"])
-            self._note(chunk)
+        with reading_chunk(self._address, data, "chat") as chunk:
+            self._usage = chunk.get("usage") or self._usage
+            self._parallel = (chunk.get("metrics") or {}).get("parallel") or self._parallel
             choices = chunk.get("choices") or []
             return self._choice_events(chunk, choices[0]) if choices and choices[0].get("index", 0) == 0 else []
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            shown = data[:80].decode(errors="replace")
-            raise RunError(f"the server at {self._address} sent what is no chunk of a chat: {shown}") from error
-
-    def _note(self, chunk: dict[str, Any]) -> None:
-        self._usage = chunk.get("usage") or self._usage
-        self._parallel = (chunk.get("metrics") or {}).get("parallel") or self._parallel
 
     def _choice_events(self, chunk: dict[str, Any], choice: dict[str, Any]) -> list[Event]:
         self._reason = choice.get("finish_reason") or self._reason
@@ -105,15 +94,11 @@ class ChunkReader:
             raise TypeError("a text is a string")
         if self._threads or not text:
             return []
-        return self._plain(text)
-
-    def _plain(self, text: str) -> list[Event]:
-        """The text of a server that reports no threads."""
-        began = self._begin()
         self._step += 1
-        return [*began, Delta(ROOT, self._step - 1, (), text)]
+        return [*self._begin(), Delta(ROOT, self._step - 1, (), text)]
 
     def _begin(self) -> list[Event]:
+        """The start of the one thread of a server that reports none."""
         if self._threads is not None:
             return []
         self._threads = False
@@ -124,9 +109,7 @@ class ChunkReader:
             try:
                 self._recording.add(event)
             except TreeError as error:
-                raise RunError(
-                    f"the server at {self._address} tells of threads that make no answer: {error}"
-                ) from error
+                raise RunError(f"the server at {self._address} sent threads that make no answer: {error}") from error
             yield event
 
 

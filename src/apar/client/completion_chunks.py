@@ -6,12 +6,11 @@ the usage, then `[DONE]`. What fails after the first byte comes as a chunk with 
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from apar.client.errors import stream_error
+from apar.client.errors import reading_chunk
 from apar.client.response import DataLines
 from apar.decoding.group import Sampled
 from apar.errors import ModelError, RunError
@@ -31,7 +30,7 @@ class Chunk:
 
 
 async def read_chunks(pieces: AsyncIterator[bytes], address: str, count: int | None) -> AsyncGenerator[Chunk, None]:
-    """The chunks of a response's bytes; `count` log probabilities of each place were asked for.
+    """The chunks of a response's bytes; `count` log probabilities of each token were asked for.
 
     Raises what the server failed with, RunError for what is no such chunk, ModelError where no vLLM answers.
     """
@@ -43,18 +42,12 @@ async def read_chunks(pieces: AsyncIterator[bytes], address: str, count: int | N
 
 
 def _chunk(data: bytes, address: str, count: int | None) -> Chunk:
-    try:
-        chunk: Any = json.loads(data)
-        if "error" in chunk:
-            raise stream_error(address, chunk["error"])
+    with reading_chunk(address, data, "completion") as chunk:
         cached = _cached(chunk.get("usage"))
         if not chunk["choices"]:
             return Chunk(cached=cached)
         [choice] = chunk["choices"]
         return Chunk(_sampled(choice, address, count), _finished(choice, address), cached)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        shown = data[:80].decode(errors="replace")
-        raise RunError(f"the server at {address} sent what is no chunk of a completion: {shown}") from error
 
 
 def _cached(usage: Any) -> int | None:
@@ -75,7 +68,7 @@ def _sampled(choice: dict[str, Any], address: str, count: int | None) -> tuple[S
     tokens = choice.get("token_ids")
     if tokens is None:
         raise ModelError(
-            f"the server at {address} tells no token ids: it is no vLLM server, or one too old to know return_token_ids"
+            f"the server at {address} sends no token ids: it is no vLLM server, or one too old to know return_token_ids"
         )
     if not all(isinstance(token, int) and token >= 0 for token in tokens):
         raise ValueError("token ids are whole numbers")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from apar.client.response import Response
@@ -21,12 +23,29 @@ def refusal(address: str, response: Response) -> AparError:
     return _status_error(address, response.status, message, response.headers.get("retry-after"))
 
 
-def stream_error(address: str, error: Any) -> AparError:
+def _stream_error(address: str, error: Any) -> AparError:
     """The error that a chunk in mid-stream carries; by its status where it names one."""
     status, message = (error.get("code") if isinstance(error, dict) else None), _message(error)
     if isinstance(status, int):
         return _status_error(address, status, message)
     return RunError(f"the server at {address} failed in the middle of the answer{_says(message)}; its log says why")
+
+
+@contextmanager
+def reading_chunk(address: str, data: bytes, kind: str) -> Iterator[dict[str, Any]]:
+    """The JSON object of a chunk of a stream, `kind` says of what. The error it carries is raised.
+
+    RunError is raised for what is no such chunk, which is also what ValueError, KeyError, TypeError and AttributeError
+    within mean.
+    """
+    try:
+        chunk: Any = json.loads(data)
+        if chunk.get("error") is not None:
+            raise _stream_error(address, chunk["error"])
+        yield chunk
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        shown = data[:80].decode(errors="replace")
+        raise RunError(f"the server at {address} sent what is no chunk of a {kind}: {shown}") from error
 
 
 def message_of(body: str) -> str:
