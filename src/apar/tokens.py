@@ -7,9 +7,9 @@ literal text `[Fork]` in a question or an answer is encoded as ordinary text by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from apar.errors import ModelError, RequestError
@@ -19,6 +19,8 @@ CHILD = "[Child]"
 
 Message = dict[str, str]
 """One turn of a chat: `{"role": "user" | "assistant" | "system", "content": text}`."""
+Encode = Callable[[str], list[int]]
+Decode = Callable[[list[int]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +72,76 @@ def add_control_tokens(tokenizer: Any) -> int:
 def encode_text(tokenizer: Any, text: str) -> list[int]:
     """The ids of ordinary text: no special token is added, and none is recognised in the text.
 
-    The text may continue another: where a tokenizer puts a space before whatever it encodes (SentencePiece
-    models do), the text is encoded behind an anchor that is cut off, so that decoding pieces of a text that
-    were encoded one by one gives the text.
+    The text may continue another, as `joining` says.
     """
-    if _joins(tokenizer):
-        return _encode_plain(tokenizer, text)
-    anchor = _encode_plain(tokenizer, _ANCHOR)
-    anchored = _encode_plain(tokenizer, _ANCHOR + text)
-    if anchored[: len(anchor)] != anchor:
-        raise ModelError("the tokenizer merges text with what stands before it in an unusual way; it cannot be used")
-    return anchored[len(anchor) :]
+    return _text_encoder(tokenizer)(text)
+
+
+def joining(encode: Encode, decode: Decode) -> Encode:
+    """`encode` for the pieces of a text that are encoded one by one: decoding their ids gives the text.
+
+    Where a tokenizer puts a space before whatever it encodes (SentencePiece models do), a piece is encoded behind
+    an anchor that is cut off; a tokenizer of whole words, to which this does not help, encodes as it is. Raises
+    ModelError, here or when it encodes, where the tokenizer merges the anchor with what follows.
+    """
+    if _joins(encode, decode):
+        return encode
+    anchor = encode(_ANCHOR)
+
+    def anchored(text: str) -> list[int]:
+        ids = encode(_ANCHOR + text)
+        if ids[: len(anchor)] != anchor:
+            raise ModelError("the tokenizer merges text with what stands before it in an unusual way: it is unusable")
+        return ids[len(anchor) :]
+
+    return anchored if _joins(anchored, decode) else encode
 
 
 _ANCHOR = "\x01"
 """A character that no vocabulary merges with what follows."""
 
 
-@lru_cache(maxsize=16)
-def _joins(tokenizer: Any) -> bool:
+def _joins(encode: Encode, decode: Decode) -> bool:
     """Whether texts encoded one by one decode to the joined text."""
-    ids = [token for text in ("a", "b") for token in _encode_plain(tokenizer, text)]
-    return bool(tokenizer.decode(ids, clean_up_tokenization_spaces=False) == "ab")
+    return decode([*encode("a"), *encode("b")]) == "ab"
 
 
-def _encode_plain(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+@lru_cache(maxsize=16)
+def _text_encoder(tokenizer: Any) -> Encode:
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    return joining(encode, lambda ids: str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)))
+
+
+@dataclass(frozen=True, slots=True)
+class TextCodec:
+    """How texts become token ids and ids texts; `name` says by what, for reports.
+
+    Texts that are encoded one by one decode to the joined text. `chat` encodes the messages before an answer;
+    without it they are encoded as their texts, a line each.
+    """
+
+    name: str
+    encode: Encode
+    decode: Decode
+    chat: Callable[[Sequence[Message]], list[int]] | None = None
+
+    @classmethod
+    def of(cls, tokenizer: Any, name: str) -> TextCodec:
+        """The codec of a Hugging Face tokenizer, with its chat template where it has one."""
+
+        def decode(ids: list[int]) -> str:
+            return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+        chat = None if tokenizer.chat_template is None else partial(encode_prompt, tokenizer)
+        return cls(name, partial(encode_text, tokenizer), decode, chat)
+
+    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a chat up to where the answer begins."""
+        if self.chat is not None:
+            return self.chat(messages)
+        return self.encode("".join(f"{message['content']}\n" for message in messages))
 
 
 class PromptEncoder:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from apar.bench.latency import Replayed, latency_by_category, latency_figures
-from apar.bench.replay import Run
+from apar.bench.replay import ReplayResult
 
 
 def replayed(category: str, sequential: tuple[float, int], forked: tuple[float, int], tokens: int = 100) -> Replayed:
-    runs = [Run(seconds, passes, 0.5, 10 * passes, float(passes)) for seconds, passes in (sequential, forked)]
+    runs = [ReplayResult(seconds, passes, 0.5, 10 * passes, float(passes)) for seconds, passes in (sequential, forked)]
     return Replayed("1", category, tokens, 5, 3, 400, 200, *runs)
 
 

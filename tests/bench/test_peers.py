@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from apar.bench.decode import OURS, DecodePlan, compare_decoding
+from apar.bench.model import load_bench_model
 from apar.bench.peers.process import PEERS, PeerError, PeerProcess, parse_peers, parse_pythons
-from apar.bench.target import load_target
 from apar.errors import UserError
 from tests.tiny import tiny_model
 
@@ -73,10 +73,10 @@ def test_a_python_that_is_not_there_is_the_reason() -> None:
 
 @pytest.mark.usefixtures("fakes")
 def test_peers_take_part_or_are_skipped_with_a_reason(tmp_path: Path) -> None:
-    target = load_target(str(tiny_model(tmp_path / "model")), None, "auto", "cpu")
+    bench_model = load_bench_model(str(tiny_model(tmp_path / "model")), None, "auto", "cpu")
     plan = DecodePlan((1, 2), prompt_tokens=4, new_tokens=3, rounds=1)
     names = ["counting", "absent", "dying"]
-    found = compare_decoding(target, str(tmp_path / "model"), plan, names, parse_pythons(()), lambda line: None)
+    found = compare_decoding(bench_model, str(tmp_path / "model"), plan, names, parse_pythons(()), lambda line: None)
     assert [(one.engine, one.batch) for one in found.figures] == [
         (name, batch) for batch in (1, 2) for name in (OURS, "counting")
     ]
@@ -90,9 +90,9 @@ def test_peers_take_part_or_are_skipped_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_generate_of_transformers_says_the_same_tokens_as_ours(tmp_path: Path) -> None:
-    target = load_target(str(tiny_model(tmp_path, forks=False)), None, "float32", "cpu")
+    bench_model = load_bench_model(str(tiny_model(tmp_path, forks=False)), None, "float32", "cpu")
     plan = DecodePlan((2,), prompt_tokens=6, new_tokens=8, rounds=1)
-    found = compare_decoding(target, str(tmp_path), plan, ["hf"], parse_pythons(()), lambda line: None)
+    found = compare_decoding(bench_model, str(tmp_path), plan, ["hf"], parse_pythons(()), lambda line: None)
     assert not found.skipped
     assert [(one.engine, one.same_tokens) for one in found.figures] == [(OURS, 1.0), ("hf", 1.0)]
 

@@ -43,7 +43,7 @@ def test_the_bound_is_what_taking_the_longest_rest_first_reaches(tree: Paragraph
 
 
 def _played(tree: ParagraphTree, rows: int) -> int:
-    """Passes of a greedy scheduler: in each, the `rows` live threads whose longest rest is longest sample a token."""
+    """PassLog of a greedy scheduler: in each, the `rows` live threads whose longest rest is longest sample a token."""
     lengths: dict[Path, int] = {}
     opens: dict[Path, dict[int, Path]] = {}
     for thread in tree.threads():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from apar.bench.replay import Load
+from apar.bench.replay import LoadResult
 from apar.bench.throughput import load_figures, percentile
 
 
 def test_the_figures_are_medians_of_the_rounds() -> None:
-    loads = [Load(seconds, 50, 600, (1.0, 3.0), 8, 4.0, 1) for seconds in (2.0, 3.0, 60.0)]
+    loads = [LoadResult(seconds, 50, 600, (1.0, 3.0), 8, 4.0, 1) for seconds in (2.0, 3.0, 60.0)]
     figures = load_figures(loads)
     assert figures.rate == 200.0
     assert figures.seconds == 3.0

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apar import AsyncLLM, SamplingParams
-from apar.bench.target import load_target
+from apar.bench.model import load_bench_model
 from apar.demo import QUESTIONS, model_folder
 from apar.engine.llm import LLM
 from apar.errors import UserError
@@ -101,7 +101,7 @@ def backend(given: argparse.Namespace) -> AsyncLLM:
     """The engine of a model, or of random weights of a shape with the demo model's tokenizer and no control tokens."""
     if given.shape is None:
         return AsyncLLM(given.model, dtype=given.dtype)
-    target = load_target(None, given.shape, given.dtype, "auto")
+    target = load_bench_model(None, given.shape, given.dtype, "auto")
     return AsyncLLM.from_llm(LLM.from_parts(target.model, load_tokenizer(str(model_folder()))))
 
 

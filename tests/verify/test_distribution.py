@@ -10,7 +10,7 @@ import pytest
 
 from apar.data.records import TreeRecord
 from apar.tree import ParagraphTree
-from apar.verify.distribution import EDGES, Distribution, ratio_interval
+from apar.verify.distribution import EDGES, Distribution, rounded_interval
 from apar.verify.losses import NOTHING, DetailLoss, DetailLosses, Sums, Verified
 from apar.verify.merge import merge_back
 
@@ -98,10 +98,10 @@ def test_the_interval_covers_the_ratio_and_narrows_with_more_answers() -> None:
     rng = random.Random(0)
     shown = [rng.uniform(1, 3) for _ in range(400)]
     hidden = [loss * rng.uniform(0.9, 1.3) for loss in shown]
-    few, many = ratio_interval(shown[:40], hidden[:40]), ratio_interval(shown, hidden)
+    few, many = rounded_interval(shown[:40], hidden[:40]), rounded_interval(shown, hidden)
     assert few is not None
     assert many is not None
     assert many[0] < sum(hidden) / sum(shown) < many[1]
     assert many[1] - many[0] < few[1] - few[0]
-    assert ratio_interval(shown, hidden) == many
-    assert ratio_interval(shown[:1], hidden[:1]) is None
+    assert rounded_interval(shown, hidden) == many
+    assert rounded_interval(shown[:1], hidden[:1]) is None

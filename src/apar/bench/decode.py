@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 import torch
 
-from apar.bench.intervals import Interval
-from apar.bench.machine import Bandwidth
+from apar.bench.environment import Bandwidth
+from apar.bench.model import BenchModel, kv_bytes_per_token, model_folder_of, weight_bytes
 from apar.bench.peers.process import PeerError, PeerProcess
-from apar.bench.target import Target, kv_bytes_per_token, model_folder_of, weight_bytes
 from apar.decoding.params import SamplingParams
 from apar.engine.engine import Engine
+from apar.intervals import Spread
 
 OURS = "apar"
 
@@ -43,7 +43,7 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class DecodeFigures:
-    """One engine at one batch size. Intervals are the median, the least and the most of the rounds.
+    """One engine at one batch size. Of a spread the value is the median of the rounds.
 
     `rate` is tokens a second of the whole batch after the first token, `ratio` ours over this engine's in the
     same round, `bandwidth_share` the bytes that the steps must read, over what the memory gives, and
@@ -53,8 +53,8 @@ class DecodeFigures:
 
     engine: str
     batch: int
-    rate: Interval
-    ratio: Interval
+    rate: Spread
+    ratio: Spread
     bandwidth_share: float
     prompt_milliseconds: float
     same_tokens: float
@@ -105,7 +105,7 @@ class OurEngine:
 
 
 def compare_decoding(
-    target: Target,
+    bench_model: BenchModel,
     model: str | None,
     plan: DecodePlan,
     peers: Sequence[str],
@@ -118,14 +118,14 @@ def compare_decoding(
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = model_folder_of(target, model, scratch) if peers else scratch
-        step_bytes = {batch: _step_bytes(target, plan, batch) for batch in plan.batches}
-        vocabulary = int(target.model.config.vocab_size)
-        bandwidth = Bandwidth(target.model.device)
-        settings = {**_settings(target, plan), "folder": str(folder), "scratch": str(scratch)}
+        folder = model_folder_of(bench_model, model, scratch) if peers else scratch
+        step_bytes = {batch: _step_bytes(bench_model, plan, batch) for batch in plan.batches}
+        vocabulary = int(bench_model.model.config.vocab_size)
+        bandwidth = Bandwidth(bench_model.model.device)
+        settings = {**_settings(bench_model, plan), "folder": str(folder), "scratch": str(scratch)}
         started, skipped = _start(peers, pythons, settings, stack, report)
         facts = {name: {"version": peer.version, "threads": peer.threads} for name, peer in started.items()}
-        engine = target.plain_engine(max(plan.batches))
+        engine = bench_model.plain_engine(max(plan.batches))
         race = _Race({OURS: OurEngine(engine), **started}, plan, vocabulary)
         for turn in range(plan.rounds + 1):
             bandwidth.measure()
@@ -187,8 +187,8 @@ class _Race:
         return DecodeFigures(
             engine=name,
             batch=batch,
-            rate=_spread([batch / seconds for seconds in timings.step]),
-            ratio=_spread([theirs / own for theirs, own in zip(timings.step, ours.step, strict=True)]),
+            rate=Spread.of([batch / seconds for seconds in timings.step]),
+            ratio=Spread.of([theirs / own for theirs, own in zip(timings.step, ours.step, strict=True)]),
             bandwidth_share=least_seconds / step,
             prompt_milliseconds=statistics.median(timings.first) * 1e3,
             same_tokens=statistics.fmean(map(_shared, timings.tokens, ours.tokens)),
@@ -216,27 +216,23 @@ def _start(
     return started, skipped
 
 
-def _settings(target: Target, plan: DecodePlan) -> dict[str, Any]:
+def _settings(bench_model: BenchModel, plan: DecodePlan) -> dict[str, Any]:
     return {
-        "dtype": str(target.model.dtype).removeprefix("torch."),
-        "device": target.model.device.type,
+        "dtype": str(bench_model.model.dtype).removeprefix("torch."),
+        "device": bench_model.model.device.type,
         "threads": torch.get_num_threads(),
         "batch": max(plan.batches),
         "context": plan.prompt_tokens + plan.new_tokens + 1,
     }
 
 
-def _step_bytes(target: Target, plan: DecodePlan, batch: int) -> int:
+def _step_bytes(bench_model: BenchModel, plan: DecodePlan, batch: int) -> int:
     """What a step in the middle must read: the weights once, and the keys and values of every sequence."""
     context = plan.prompt_tokens + plan.new_tokens // 2
-    return weight_bytes(target.model) + batch * context * kv_bytes_per_token(target.model)
+    return weight_bytes(bench_model.model) + batch * context * kv_bytes_per_token(bench_model.model)
 
 
 def _shared(tokens: Sequence[int], others: Sequence[int]) -> float:
     """The share of leading tokens that are the same."""
     pairs = enumerate(zip(tokens, others, strict=True))
     return next((number for number, (one, other) in pairs if one != other), len(tokens)) / len(tokens)
-
-
-def _spread(values: Sequence[float]) -> Interval:
-    return Interval(statistics.median(values), min(values), max(values))

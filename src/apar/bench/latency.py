@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from apar.bench.answers import ALL
-from apar.bench.intervals import Interval, interval, ratio_interval
-from apar.bench.replay import Player, Run
-from apar.bench.scripted import MODES, Mode, ScriptedAnswer
+from apar.bench.replay import MODES, Mode, ReplayAnswer, ReplayEngine, ReplayResult
+from apar.intervals import Interval, interval, ratio_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,8 @@ class Replayed:
     threads: int
     attended_sequential: int
     attended_forked: int
-    sequential: Run
-    forked: Run
+    sequential: ReplayResult
+    forked: ReplayResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +54,19 @@ class LatencyFigures:
     attended_ratio: Interval
 
 
-def replay_latency(player: Player, rounds: int, report: Callable[[], None]) -> list[Replayed]:
+def replay_latency(engine: ReplayEngine, rounds: int, report: Callable[[], None]) -> list[Replayed]:
     """Decode every answer both ways in each round; which goes first alternates. One answer warms up."""
     for mode in MODES:
-        player.tell(player.answers[0], mode)
-    runs: dict[tuple[str, int], list[Run]] = defaultdict(list)
+        engine.run_one(engine.answers[0], mode)
+    runs: dict[tuple[str, int], list[ReplayResult]] = defaultdict(list)
     for turn in range(rounds):
-        for number, answer in enumerate(player.answers):
+        for number, answer in enumerate(engine.answers):
             for mode in _order(turn + number):
-                runs[mode, number].append(player.tell(answer, mode))
+                runs[mode, number].append(engine.run_one(answer, mode))
             report()
     return [
         _replayed(answer, _median(runs["sequential", number]), _median(runs["forked", number]))
-        for number, answer in enumerate(player.answers)
+        for number, answer in enumerate(engine.answers)
     ]
 
 
@@ -116,12 +115,12 @@ def _order(turn: int) -> tuple[Mode, Mode]:
     return MODES if turn % 2 == 0 else (MODES[1], MODES[0])
 
 
-def _median(runs: Sequence[Run]) -> Run:
+def _median(runs: Sequence[ReplayResult]) -> ReplayResult:
     """The run of median duration; of an even number the faster one of the middle."""
     return sorted(runs, key=lambda run: run.seconds)[(len(runs) - 1) // 2]
 
 
-def _replayed(answer: ScriptedAnswer, sequential: Run, forked: Run) -> Replayed:
+def _replayed(answer: ReplayAnswer, sequential: ReplayResult, forked: ReplayResult) -> Replayed:
     stats = answer.stats
     return Replayed(
         answer.id,

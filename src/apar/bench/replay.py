@@ -1,15 +1,41 @@
-"""Real answers told by an engine, sequentially and forked: one at a time, or many at once."""
+"""Real answers whose tokens are forced through an engine, sequentially and forked: one at a time, or many at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from apar.bench.scripted import Mode, ScriptedAnswer
+from apar.bench.answers import BenchAnswer
+from apar.bench.model import BenchModel
+from apar.decoding.forced_answer import ForcedAnswer
+from apar.errors import UserError
+from apar.stats import TreeStats, tree_stats
+from apar.tokens import ControlTokens
+from apar.tree import ParagraphTree
+
+Mode = Literal["sequential", "forked"]
+MODES: tuple[Mode, Mode] = ("sequential", "forked")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ReplayAnswer:
+    """An answer made ready: its prompt's ids and the forced answer for each way to decode it."""
+
+    id: str
+    category: str
+    prompt: tuple[int, ...]
+    forced: dict[Mode, ForcedAnswer]
+    stats: TreeStats
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest path, with the prompt."""
+        return len(self.prompt) + max(answer.longest for answer in self.forced.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
     """One answer decoded alone.
 
     `seconds` and `passes` are of decoding, after the pass that reads the prompt and samples the first token;
@@ -25,7 +51,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadResult:
     """All answers decoded together: `latencies` are the seconds from an answer's request to its end, in order.
 
     KV blocks are those held after each pass, by all answers together.
@@ -40,17 +66,61 @@ class Load:
     preemptions: int
 
 
-class Player(Protocol):
-    """An engine that tells given answers. `left_out` counts answers that are longer than its context."""
+class ReplayEngine(Protocol):
+    """An engine that decodes given answers. `left_out` counts answers that are longer than its context."""
 
-    answers: list[ScriptedAnswer]
+    answers: list[ReplayAnswer]
     left_out: int
 
-    def tell(self, answer: ScriptedAnswer, mode: Mode) -> Run:
+    def run_one(self, answer: ReplayAnswer, mode: Mode) -> ReplayResult:
         """Decode an answer alone; nothing of it is in the cache before."""
 
-    def tell_all(self, mode: Mode, concurrency: int | None) -> Load:
+    def run_all(self, mode: Mode, concurrency: int | None) -> LoadResult:
         """Decode all answers, `concurrency` of them at a time; None is all at once."""
 
     def facts(self) -> dict[str, Any]:
         """Which engine it is and how it was set up, for the report."""
+
+
+def replay_answers(bench_model: BenchModel, answers: Sequence[BenchAnswer]) -> tuple[ControlTokens, list[ReplayAnswer]]:
+    """The answers in the model's tokens, and the control tokens that they fork with."""
+    encoded = [_encode(bench_model, answer) for answer in answers]
+    control = bench_model.control_tokens(_ids(encoded))
+    return control, [_forced(answer, tree, prompt, control) for answer, tree, prompt in encoded]
+
+
+def fitting(answers: Sequence[ReplayAnswer], context: int) -> list[ReplayAnswer]:
+    """The answers shorter than the context; raises UserError where there is none."""
+    found = [answer for answer in answers if answer.longest < context]
+    if not found:
+        raise UserError(f"no answer fits into the context of {context} tokens; give more --kv-blocks")
+    return found
+
+
+def _encode(model: BenchModel, answer: BenchAnswer) -> tuple[BenchAnswer, ParagraphTree, tuple[int, ...]]:
+    return answer, answer.tree.encode(model.codec.encode), tuple(model.codec.encode_prompt(answer.messages))
+
+
+def _ids(encoded: Sequence[tuple[BenchAnswer, ParagraphTree, tuple[int, ...]]]) -> set[int]:
+    """All ids that occur in the prompts and the answers."""
+    ids: set[int] = set()
+    for _, tree, prompt in encoded:
+        ids.update(prompt)
+        for node in tree.nodes():
+            ids.update(node.tokens or ())
+    return ids
+
+
+def _forced(answer: BenchAnswer, tree: ParagraphTree, prompt: tuple[int, ...], control: ControlTokens) -> ReplayAnswer:
+    eos = min(control.eos)
+    forced: dict[Mode, ForcedAnswer] = {
+        "sequential": ForcedAnswer.sequential(tree, eos),
+        "forked": ForcedAnswer.forked(tree, control, eos),
+    }
+    return ReplayAnswer(answer.id, answer.category, prompt, forced, _stats(tree, len(prompt)))
+
+
+def _stats(tree: ParagraphTree, prompt_tokens: int) -> TreeStats:
+    """The figures of an encoded tree by its own tokens; equal texts have equal tokens."""
+    lengths = {node.text: len(node.tokens or ()) for node in tree.nodes()}
+    return tree_stats(tree, lengths.__getitem__, prompt_tokens)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from apar.bench.target import Target
+from apar.bench.model import BenchModel
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group
 from apar.engine.engine import Engine
@@ -46,12 +46,12 @@ class _Timing:
 
 
 def measure_steps(
-    target: Target, threads: Sequence[int], prompt_tokens: int, rounds: int, report: Callable[[], None]
+    bench_model: BenchModel, threads: Sequence[int], prompt_tokens: int, rounds: int, report: Callable[[], None]
 ) -> list[StepFigures]:
     """Time each number of threads in turn, round after round; one round warms up."""
-    control = target.control_tokens((*_TEXT, 2))
+    control = bench_model.control_tokens((*_TEXT, 2))
     counts = sorted({1, *threads})
-    engine = target.engine(control, None, 2 * max(counts))
+    engine = bench_model.engine(control, None, 2 * max(counts))
     timings: dict[int, list[_Timing]] = defaultdict(list)
     for turn in range(rounds + 1):
         for count in counts:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apar.bench.answers import ALL
-from apar.bench.intervals import Interval, ratio_interval
-from apar.bench.replay import Load, Player
-from apar.bench.scripted import MODES, Mode
+from apar.bench.replay import MODES, LoadResult, Mode, ReplayEngine
+from apar.intervals import Interval, Spread, ratio_interval
 
-Rounds = dict[Mode, list[Load]]
+Rounds = dict[Mode, list[LoadResult]]
 """The loads of every round, by mode, in order."""
 
 
@@ -37,20 +36,17 @@ class LoadFigures:
 
 @dataclass(frozen=True, slots=True)
 class ThroughputFigures:
-    """Both modes, and ratios over the rounds: forked over sequential for the rate, the other way round else.
-
-    Of a ratio the median is given, with the least and the most of the rounds.
-    """
+    """Both modes, and ratios over the rounds: forked over sequential for the rate, the other way round else."""
 
     answers: int
     tokens: int
     sequential: LoadFigures
     forked: LoadFigures
-    rate_ratio: Interval
-    step_ratio: Interval
-    latency_ratio: Interval
-    kv_peak_ratio: Interval
-    kv_mean_ratio: Interval
+    rate_ratio: Spread
+    step_ratio: Spread
+    latency_ratio: Spread
+    kv_peak_ratio: Spread
+    kv_mean_ratio: Spread
     attended_ratio: float
 
 
@@ -66,40 +62,40 @@ class CategoryLatency:
 
 
 def replay_throughput(
-    player: Player, rounds: int, concurrency: Mapping[Mode, int | None], report: Callable[[], None]
+    engine: ReplayEngine, rounds: int, concurrency: Mapping[Mode, int | None], report: Callable[[], None]
 ) -> Rounds:
     """Decode all answers in each mode, round after round; which mode goes first alternates. One answer warms up."""
     for mode in MODES:
-        player.tell(player.answers[0], mode)
+        engine.run_one(engine.answers[0], mode)
     loads: Rounds = {mode: [] for mode in MODES}
     for turn in range(rounds):
         for mode in MODES if turn % 2 == 0 else reversed(MODES):
-            loads[mode].append(player.tell_all(mode, concurrency[mode]))
+            loads[mode].append(engine.run_all(mode, concurrency[mode]))
             report()
     return loads
 
 
-def throughput_figures(player: Player, loads: Rounds) -> ThroughputFigures:
+def throughput_figures(engine: ReplayEngine, loads: Rounds) -> ThroughputFigures:
     """The figures over all answers."""
-    stats = [answer.stats for answer in player.answers]
+    stats = [answer.stats for answer in engine.answers]
     return ThroughputFigures(
         answers=len(stats),
         tokens=sum(one.tokens for one in stats),
         sequential=load_figures(loads["sequential"]),
         forked=load_figures(loads["forked"]),
-        rate_ratio=_spread(loads, lambda load: load.seconds),
-        step_ratio=_spread(loads, lambda load: load.passes),
-        latency_ratio=_spread(loads, lambda load: statistics.fmean(load.latencies)),
-        kv_peak_ratio=_spread(loads, lambda load: load.kv_blocks_peak),
-        kv_mean_ratio=_spread(loads, lambda load: load.kv_blocks_mean),
+        rate_ratio=_ratio(loads, lambda load: load.seconds),
+        step_ratio=_ratio(loads, lambda load: load.passes),
+        latency_ratio=_ratio(loads, lambda load: statistics.fmean(load.latencies)),
+        kv_peak_ratio=_ratio(loads, lambda load: load.kv_blocks_peak),
+        kv_mean_ratio=_ratio(loads, lambda load: load.kv_blocks_mean),
         attended_ratio=sum(one.attended_sequential for one in stats) / sum(one.attended_forked for one in stats),
     )
 
 
-def load_figures(loads: Sequence[Load]) -> LoadFigures:
+def load_figures(loads: Sequence[LoadResult]) -> LoadFigures:
     """The medians of some rounds."""
 
-    def median(value: Callable[[Load], float]) -> float:
+    def median(value: Callable[[LoadResult], float]) -> float:
         return statistics.median(map(value, loads))
 
     return LoadFigures(
@@ -114,15 +110,15 @@ def load_figures(loads: Sequence[Load]) -> LoadFigures:
     )
 
 
-def latency_under_load(player: Player, loads: Rounds) -> dict[str, CategoryLatency]:
+def latency_under_load(engine: ReplayEngine, loads: Rounds) -> dict[str, CategoryLatency]:
     """Latencies by category in alphabetical order, and of all answers last; intervals are over answers."""
     by_category: dict[str, list[int]] = defaultdict(list)
-    for number, answer in enumerate(player.answers):
+    for number, answer in enumerate(engine.answers):
         by_category[answer.category].append(number)
     groups = {name: by_category[name] for name in sorted(by_category)}
     return {
-        name: _category(player, loads, numbers)
-        for name, numbers in {**groups, ALL: list(range(len(player.answers)))}.items()
+        name: _category(engine, loads, numbers)
+        for name, numbers in {**groups, ALL: list(range(len(engine.answers)))}.items()
     }
 
 
@@ -131,20 +127,20 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def _category(player: Player, loads: Rounds, numbers: Sequence[int]) -> CategoryLatency:
+def _category(engine: ReplayEngine, loads: Rounds, numbers: Sequence[int]) -> CategoryLatency:
     sequential, forked = (
         [statistics.median(load.latencies[number] for load in loads[mode]) for number in numbers] for mode in MODES
     )
     return CategoryLatency(
         answers=len(numbers),
-        tokens=sum(player.answers[number].stats.tokens for number in numbers),
+        tokens=sum(engine.answers[number].stats.tokens for number in numbers),
         latency_sequential=statistics.fmean(sequential),
         latency_forked=statistics.fmean(forked),
         latency_ratio=ratio_interval(sequential, forked),
     )
 
 
-def _spread(loads: Rounds, value: Callable[[Load], float]) -> Interval:
-    """Sequential over forked in each round: the median, the least and the most."""
-    ratios = [value(a) / value(b) for a, b in zip(loads["sequential"], loads["forked"], strict=True)]
-    return Interval(statistics.median(ratios), min(ratios), max(ratios))
+def _ratio(loads: Rounds, value: Callable[[LoadResult], float]) -> Spread:
+    """Sequential over forked in each round."""
+    pairs = zip(loads["sequential"], loads["forked"], strict=True)
+    return Spread.of([value(sequential) / value(forked) for sequential, forked in pairs])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apar.cli.backend_options import BackendCommand, Choice, backend_options
+from apar.cli.bench_engine import VLLM, check_backend, loading_of, open_engine, read_trees
 from apar.cli.bench_options import (
     PATH,
     json_option,
@@ -22,14 +23,13 @@ from apar.cli.bench_options import (
     tokenizer_option,
     tree_options,
 )
-from apar.cli.bench_player import VLLM, check_backend, loading_of, open_player, read_trees
 from apar.cli.bench_progress import progress, status
 from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
-    from apar.bench.scripted import Mode
-    from apar.bench.target import Target
+    from apar.bench.model import BenchModel
+    from apar.bench.replay import Mode
 
 
 @click.group("bench")
@@ -90,25 +90,25 @@ def latency(choice: Choice, **options: Any) -> None:
     sequential decoding of prompts of one length is timed, ours against other engines, batch by batch.
     """
     if choice.backend == VLLM and not options["replay"]:
-        raise UserError("vLLM tells given answers: give them by --replay TREES, written by `apar extract`")
-    target, result = _begin("latency", options, choice)
+        raise UserError("vLLM is measured on given answers: name them by --replay TREES, written by `apar extract`")
+    bench_model, result = _begin("latency", options, choice)
     if options["peers"] or not options["replay"]:
-        result["decode"] = _decode(target, options, options["batch"])
-    found = _latency(target, options, choice, result) if options["replay"] else []
+        result["decode"] = _decode(bench_model, options, options["batch"])
+    found = _latency(bench_model, options, choice, result) if options["replay"] else []
     _finish(result, found, options["json_file"])
 
 
-def _latency(target: Target, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
+def _latency(bench_model: BenchModel, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
     """Replay one answer at a time; add the figures to `result` and return those of each answer."""
     from apar.bench.latency import latency_by_category, replay_latency
     from apar.cli.bench_tables import print_latency
 
-    with open_player(target, choice, options) as player:
-        with progress(options["rounds"] * len(player.answers)) as report:
-            found = replay_latency(player, options["rounds"], report)
+    with open_engine(bench_model, choice, options) as engine:
+        with progress(options["rounds"] * len(engine.answers)) as report:
+            found = replay_latency(engine, options["rounds"], report)
         by_category = latency_by_category(found)
     print_latency(by_category)
-    result |= {"engine": player.facts(), "left_out": player.left_out, "categories": _plain(by_category)}
+    result |= {"engine": engine.facts(), "left_out": engine.left_out, "categories": _plain(by_category)}
     return [asdict(one) for one in found]
 
 
@@ -127,25 +127,25 @@ def throughput(choice: Choice, **options: Any) -> None:
     """
     if not (options["replay"] or options["peers"]):
         raise UserError("give the answers to decode: --replay TREES, written by `apar extract`")
-    target, result = _begin("throughput", options, choice)
+    bench_model, result = _begin("throughput", options, choice)
     if options["peers"]:
-        result["decode"] = _decode(target, options, (options["concurrency"] or 8,))
-    found = _throughput(target, options, choice, result) if options["replay"] else []
+        result["decode"] = _decode(bench_model, options, (options["concurrency"] or 8,))
+    found = _throughput(bench_model, options, choice, result) if options["replay"] else []
     _finish(result, found, options["json_file"])
 
 
-def _throughput(target: Target, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
+def _throughput(bench_model: BenchModel, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
     """Replay all answers at once; add the figures to `result` and return those of each round."""
     from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
     from apar.cli.bench_tables import print_throughput
 
     forked = options["forked_concurrency"] or options["concurrency"]
     concurrency: dict[Mode, int | None] = {"sequential": options["concurrency"], "forked": forked}
-    with open_player(target, choice, options) as player, progress(2 * options["rounds"]) as report:
-        loads = replay_throughput(player, options["rounds"], concurrency, report)
-    figures, categories = throughput_figures(player, loads), latency_under_load(player, loads)
+    with open_engine(bench_model, choice, options) as engine, progress(2 * options["rounds"]) as report:
+        loads = replay_throughput(engine, options["rounds"], concurrency, report)
+    figures, categories = throughput_figures(engine, loads), latency_under_load(engine, loads)
     print_throughput(figures, categories)
-    result |= {"engine": player.facts(), "left_out": player.left_out}
+    result |= {"engine": engine.facts(), "left_out": engine.left_out}
     result |= {"all": asdict(figures), "categories": _plain(categories)}
     return [{"mode": mode, **asdict(load)} for mode in loads for load in loads[mode]]
 
@@ -165,9 +165,9 @@ def steps(choice: Choice, **options: Any) -> None:
     from apar.bench.steps import measure_steps
     from apar.cli.bench_tables import print_steps
 
-    target, result = _begin("steps", options, choice)
+    bench_model, result = _begin("steps", options, choice)
     with progress(options["rounds"] + 1) as report:
-        found = measure_steps(target, options["threads"], options["prompt_tokens"], options["rounds"], report)
+        found = measure_steps(bench_model, options["threads"], options["prompt_tokens"], options["rounds"], report)
     print_steps(found)
     _finish({**result, "steps": [asdict(one) for one in found]}, [], options["json_file"])
 
@@ -176,23 +176,23 @@ def _vllm_steps(choice: Choice, options: dict[str, Any]) -> None:
     """What a fork costs in vLLM, and a pass with N threads."""
     from apar.cli.bench_tables import print_forks, print_passes
 
-    target, result = _begin("steps", options, choice)
-    from apar.bench.vllm_forks import ForkBench
-    from apar.bench.vllm_plan import VllmPlan
+    bench_model, result = _begin("steps", options, choice)
+    from apar.bench.vllm.engine_setup import EngineSetup
+    from apar.bench.vllm.fork_cost import ForkBench
 
     # After their last fork there are twice as many, and the chain of forks has all its threads at once.
     rows = max(32, 2 * max(options["threads"]))
-    plan = VllmPlan(options["model"], None, rows, choice.fork, choice.arguments({}))
-    bench = ForkBench(target, plan, options["threads"], options["prompt_tokens"])
-    with bench.teller, progress(options["rounds"] + 1) as report:
+    setup = EngineSetup(options["model"], None, rows, choice.fork, choice.arguments({}))
+    bench = ForkBench(bench_model, setup, options["threads"], options["prompt_tokens"])
+    with bench.engine, progress(options["rounds"] + 1) as report:
         forks, passes = bench.measure(options["rounds"], report)
     print_forks(forks)
     print_passes(passes)
-    result |= {"engine": bench.teller.facts(), "forks": asdict(forks), "steps": [asdict(one) for one in passes]}
+    result |= {"engine": bench.engine.facts(), "forks": asdict(forks), "steps": [asdict(one) for one in passes]}
     _finish(result, [], options["json_file"])
 
 
-def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[Target, dict[str, Any]]:
+def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[BenchModel, dict[str, Any]]:
     """The model of the options, and the result so far: what is measured, where and how."""
     from apar.bench.peers.process import parse_peers, parse_pythons
 
@@ -206,20 +206,20 @@ def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[Target, 
     require("local", "torch", "transformers")
     import torch
 
-    from apar.bench.machine import command_line, machine_facts
-    from apar.bench.target import load_target
+    from apar.bench.environment import command_line, environment_facts
+    from apar.bench.model import load_bench_model
     from apar.cli.quiet import quiet_libraries
 
     quiet_libraries()
     if options["cpu_threads"]:
         torch.set_num_threads(options["cpu_threads"])
     dtype, device = loading_of(choice, options)
-    target = load_target(options["model"], options["shape"], dtype, device, options["tokenizer"])
-    facts = {"bench": name, "command": command_line(), "machine": machine_facts(), "model": target.facts()}
-    return target, facts
+    bench_model = load_bench_model(options["model"], options["shape"], dtype, device, options["tokenizer"])
+    facts = {"bench": name, "command": command_line(), "machine": environment_facts(), "model": bench_model.facts()}
+    return bench_model, facts
 
 
-def _decode(target: Target, options: dict[str, Any], batches: Sequence[int]) -> dict[str, Any]:
+def _decode(bench_model: BenchModel, options: dict[str, Any], batches: Sequence[int]) -> dict[str, Any]:
     """Time sequential decoding beside the peers, and print the table."""
     from apar.bench.decode import DecodePlan, compare_decoding
     from apar.bench.peers.process import parse_peers, parse_pythons
@@ -228,7 +228,7 @@ def _decode(target: Target, options: dict[str, Any], batches: Sequence[int]) -> 
     plan = DecodePlan(tuple(batches), options["prompt_tokens"], options["new_tokens"], options["peer_rounds"])
     peers, pythons = parse_peers(options["peers"]), parse_pythons(options["peer_python"])
     with status() as tell:
-        found: DecodeReport = compare_decoding(target, options["model"], plan, peers, pythons, tell)
+        found: DecodeReport = compare_decoding(bench_model, options["model"], plan, peers, pythons, tell)
     print_decode(found)
     return {"plan": asdict(plan), **asdict(found)}
 

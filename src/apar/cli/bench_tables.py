@@ -12,12 +12,12 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
-    from apar.bench.intervals import Interval
     from apar.bench.latency import LatencyFigures
     from apar.bench.steps import StepFigures
     from apar.bench.structure import StructureFigures
     from apar.bench.throughput import CategoryLatency, ThroughputFigures
-    from apar.bench.vllm_forks import ForkFigures, PassFigures
+    from apar.bench.vllm.fork_cost import ForkFigures, PassFigures
+    from apar.intervals import Interval, Spread
 
 _WIDTH = 1000
 """More than any table needs: a column that is cut off says nothing, a line that wraps still does."""
@@ -178,7 +178,7 @@ def _print(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     Console(width=_WIDTH, highlight=False).print(table)
 
 
-def _ratio(interval: Interval) -> str:
+def _ratio(interval: Interval | Spread) -> str:
     return f"{interval.value:.2f}x [{interval.low:.2f}–{interval.high:.2f}]"
 
 

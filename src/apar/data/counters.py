@@ -10,6 +10,7 @@ from typing import Any
 
 from apar.errors import UserError
 from apar.extras import require
+from apar.tokens import TextCodec, joining
 
 # Chinese, Japanese and Korean write no spaces between words: each character counts.
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -44,13 +45,20 @@ def _count_words(text: str) -> int:
 
 
 def load_counter(path: Path) -> TokenCounter:
-    """A counter by a SentencePiece `.model`, a `tokenizer.json`, or a model folder that holds one of them.
+    """A counter by the codec that `load_codec` finds; raises UserError as it does."""
+    codec = load_codec(path)
+    return TokenCounter(codec.name, lambda text: len(codec.encode(text)))
 
-    Raises UserError where there is none, it cannot be read, or the package it needs is missing.
+
+def load_codec(path: Path) -> TextCodec:
+    """The codec of a SentencePiece `.model`, a `tokenizer.json`, or a model folder that holds one of them.
+
+    It has no chat template. Raises UserError where there is none, it cannot be read, or the package it needs is
+    missing.
     """
     file = _tokenizer_file(path)
     try:
-        return _sentencepiece_counter(file) if file.suffix == ".model" else _fast_counter(file)
+        return _sentencepiece_codec(file) if file.suffix == ".model" else _fast_codec(file)
     except UserError:
         raise
     except Exception as error:  # both libraries raise bare exceptions of their own
@@ -67,20 +75,19 @@ def _tokenizer_file(path: Path) -> Path:
     return file
 
 
-def _fast_counter(file: Path) -> TokenCounter:
+def _fast_codec(file: Path) -> TextCodec:
     require("local", "tokenizers")
     from tokenizers import Tokenizer
 
     tokenizer: Any = Tokenizer.from_file(str(file))
-    return TokenCounter(str(file), lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids))
+    tokenizer.encode_special_tokens = True  # the text `[Fork]` in an answer is text
+    encode = joining(lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids), tokenizer.decode)
+    return TextCodec(str(file), encode, tokenizer.decode)
 
 
-def _sentencepiece_counter(file: Path) -> TokenCounter:
+def _sentencepiece_codec(file: Path) -> TextCodec:
     require("sentencepiece", "sentencepiece")
     from sentencepiece import SentencePieceProcessor
 
     processor: Any = SentencePieceProcessor(model_file=str(file))
-    # SentencePiece puts a space before every text. Inside an answer there is none: a line break goes first
-    # and is not counted.
-    before = len(processor.encode("\n"))
-    return TokenCounter(str(file), lambda text: len(processor.encode("\n" + text)) - before)
+    return TextCodec(str(file), joining(lambda text: list(processor.encode(text)), processor.decode), processor.decode)

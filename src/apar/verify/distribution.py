@@ -10,16 +10,13 @@ from itertools import pairwise
 from math import isnan
 from typing import Any
 
-import torch
-
+from apar.intervals import ratio_interval
 from apar.verify.losses import NOTHING, DetailLosses, Sums, Verified
 
 EDGES = (-0.5, -0.2, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Of the histogram, in nats a token; below the first and from the last on there is one bin each."""
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_RESAMPLES = 1000
-_SEED = 0
 
 
 class Distribution:
@@ -95,7 +92,7 @@ class Distribution:
                 "merged": self._details["merged"],
                 "merged_share": _share(self._details["merged"], self._details["number"]),
             },
-            "loss": {**_figures(details), "ratio_interval": ratio_interval(self._shown, self._hidden)},
+            "loss": {**_figures(details), "ratio_interval": rounded_interval(self._shown, self._hidden)},
             "loss_without_start": _figures(details.minus(self._sums["start"])),
             **{f"loss_of_{name}": _figures(self._sums[name]) for name in ("first", "later", "leads")},
             "increase": _spread(self._increases),
@@ -103,17 +100,12 @@ class Distribution:
         }
 
 
-def ratio_interval(shown: Sequence[float], hidden: Sequence[float]) -> list[float] | None:
+def rounded_interval(shown: Sequence[float], hidden: Sequence[float]) -> list[float] | None:
     """The 95 % bootstrap interval of hidden over shown, both summed by answer; None for fewer than two answers."""
     if len(shown) < 2:
         return None
-    sums = torch.tensor([list(shown), list(hidden)], dtype=torch.float64)
-    generator = torch.Generator().manual_seed(_SEED)
-    ratios = torch.empty(_RESAMPLES, dtype=torch.float64)
-    for k in range(_RESAMPLES):
-        drawn = sums[:, torch.randint(len(shown), (len(shown),), generator=generator)].sum(1)
-        ratios[k] = drawn[1] / drawn[0]
-    return [round(float(value), 5) for value in torch.quantile(ratios, torch.tensor([0.025, 0.975]).double())]
+    found = ratio_interval(hidden, shown)
+    return [round(found.low, 5), round(found.high, 5)]
 
 
 def _figures(sums: Sums) -> dict[str, Any]:

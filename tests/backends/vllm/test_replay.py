@@ -18,17 +18,15 @@ from apar.backends.vllm.engine import VllmBackend
 from apar.backends.vllm.forced_tokens import ForcedTokenProcessor, thread_arguments, tree_arguments
 from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
 from apar.bench.answers import BenchAnswer
-from apar.bench.codec import Codec
-from apar.bench.passes import decoding
-from apar.bench.target import Target
-from apar.bench.vllm_forks import FORKS, LEAD, fork_figures, fork_tree, forks_of
-from apar.bench.vllm_plan import VllmPlan
-from apar.bench.vllm_player import VllmPlayer
-from apar.bench.vllm_teller import VllmTeller, check_told
+from apar.bench.model import BenchModel
+from apar.bench.vllm.engine_setup import EngineSetup
+from apar.bench.vllm.fork_cost import FORKS, LEAD, fork_figures, fork_tree, forks_of
+from apar.bench.vllm.pass_log import decoding
+from apar.bench.vllm.replay import VllmReplay, check_answer
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.errors import RequestError, RunError, UserError
-from apar.tokens import ControlTokens
+from apar.tokens import ControlTokens, TextCodec
 from apar.tree import Node, ParagraphTree
 from tests.engine.tiny import tiny_model
 
@@ -121,20 +119,20 @@ def test_a_thread_is_sent_with_its_own_script_only() -> None:
     assert tree_arguments(script) == {SCRIPT: threads}
 
 
-def test_an_answer_that_was_not_told_as_it_is_is_an_error() -> None:
+def test_an_answer_that_differs_from_its_tree_is_an_error() -> None:
     group: Any = SimpleNamespace(name="request 5", events=[])
-    with pytest.raises(RunError, match=r"request 5 was not told as its script says, in thread \(0,\)"):
-        check_told(ForcedAnswer.forked(TREE, CONTROL, EOS), group, CONTROL)
+    with pytest.raises(RunError, match=r"request 5 differs from the tokens that were forced, in thread \(0,\)"):
+        check_answer(ForcedAnswer.forked(TREE, CONTROL, EOS), group, CONTROL)
 
 
 # From here on with one real vLLM, which forks both ways.
 
 
-def letters() -> Codec:
+def letters() -> TextCodec:
     """A token for each letter."""
     encode = [*range(1, 35)].__getitem__
     ids = lambda text: [encode(ord(letter) % 30) for letter in text]  # noqa: E731
-    return Codec("letters", ids, lambda ids: "." * len(ids), lambda messages: ids(messages[0]["content"]))
+    return TextCodec("letters", ids, lambda ids: "." * len(ids), lambda messages: ids(messages[0]["content"]))
 
 
 def answers() -> list[BenchAnswer]:
@@ -144,60 +142,60 @@ def answers() -> list[BenchAnswer]:
 
 
 @pytest.fixture(scope="module")
-def player() -> Iterator[VllmPlayer]:
-    target = Target("tiny", tiny_model(3, "llama", CONTEXT, head_dim=32), letters(), None)
-    plan = VllmPlan(None, 24, 32, "core", {"enforce_eager": True, "max_model_len": CONTEXT})
-    with VllmPlayer(target, answers(), plan) as found:
+def replay() -> Iterator[VllmReplay]:
+    model = BenchModel("tiny", tiny_model(3, "llama", CONTEXT, head_dim=32), letters(), None)
+    setup = EngineSetup(None, 24, 32, "core", {"enforce_eager": True, "max_model_len": CONTEXT})
+    with VllmReplay.of(model, answers(), setup) as found:
         yield found
     # vLLM leaves a socket's context open, which Python would tell of in some later test.
-    del found._teller._backend
+    del found._backend
     with warnings.catch_warnings(action="ignore"):
         gc.collect()
 
 
 @pytest.fixture(params=["core", "requests"])
-def way(request: pytest.FixtureRequest, player: VllmPlayer, monkeypatch: pytest.MonkeyPatch) -> str:
+def way(request: pytest.FixtureRequest, replay: VllmReplay, monkeypatch: pytest.MonkeyPatch) -> str:
     """The scheduler that forks in the core leaves requests of clients that fork by themselves as they are."""
-    monkeypatch.setattr(player._teller._backend, "fork", request.param)
+    monkeypatch.setattr(replay._backend, "fork", request.param)
     return str(request.param)
 
 
-def test_passes_are_those_that_the_tree_says(player: VllmPlayer, way: str) -> None:
-    answer, plain = player.answers
-    assert player.tell(answer, "sequential").passes == answer.stats.sequential_steps - 1
-    assert player.tell(plain, "forked").passes == plain.stats.sequential_steps - 1
-    forked = player.tell(answer, "forked").passes
+def test_passes_are_those_that_the_tree_says(replay: VllmReplay, way: str) -> None:
+    answer, plain = replay.answers
+    assert replay.run_one(answer, "sequential").passes == answer.stats.sequential_steps - 1
+    assert replay.run_one(plain, "forked").passes == plain.stats.sequential_steps - 1
+    forked = replay.run_one(answer, "forked").passes
     # By requests a child begins a pass later.
     assert forked == answer.stats.critical_path - 1 if way == "core" else forked > answer.stats.critical_path - 1
 
 
-def test_a_run_alone_is_counted(player: VllmPlayer, way: str) -> None:
-    run = player.tell(player.answers[0], "forked")
+def test_a_run_alone_is_counted(replay: VllmReplay, way: str) -> None:
+    run = replay.run_one(replay.answers[0], "forked")
     assert run.seconds > 0
     assert run.prompt_seconds > 0
     assert 3 <= run.kv_blocks_peak <= 6  # three threads at a time, each with a last block of its own
     assert 1 <= run.kv_blocks_mean < run.kv_blocks_peak
 
 
-def test_a_load_is_counted_and_keeps_to_its_concurrency(player: VllmPlayer, way: str) -> None:
-    together, alone = player.tell_all("forked", None), player.tell_all("forked", 1)
+def test_a_load_is_counted_and_keeps_to_its_concurrency(replay: VllmReplay, way: str) -> None:
+    together, alone = replay.run_all("forked", None), replay.run_all("forked", 1)
     assert together.passes < alone.passes
-    assert together.tokens == alone.tokens == sum(answer.stats.tokens for answer in player.answers)
+    assert together.tokens == alone.tokens == sum(answer.stats.tokens for answer in replay.answers)
     assert len(together.latencies) == 2
     assert together.preemptions == 0
 
 
-def test_a_small_cache_preempts_and_answers_all_the_same(player: VllmPlayer, way: str) -> None:
-    script = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 200)), min(player._teller._control.eos))
-    told = player._teller.tell([(PROMPT, script)] * 6, 6)
-    assert sum(one.resumed for one in told.passes) > 0
-    assert max(one.blocks for one in told.passes) <= 24
+def test_a_small_cache_preempts_and_answers_all_the_same(replay: VllmReplay, way: str) -> None:
+    script = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 200)), min(replay.control.eos))
+    decoded = replay.decode([(PROMPT, script)] * 6, 6)
+    assert sum(one.resumed for one in decoded.passes) > 0
+    assert max(one.blocks for one in decoded.passes) <= 24
 
 
-def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
-    control = player._teller._control
+def test_a_fork_costs_what_it_is_said_to(replay: VllmReplay, way: str) -> None:
+    control = replay.control
     script = ForcedAnswer.forked(fork_tree(FORKS, LEAD), control, min(control.eos))
-    figures = fork_figures(forks_of(decoding(player._teller.tell([(PROMPT, script)], 1).passes)))
+    figures = fork_figures(forks_of(decoding(replay.decode([(PROMPT, script)], 1).passes)))
     assert figures.forks == FORKS
     if way == "core":
         assert (figures.computed, figures.recomputed_most, figures.delay_most) == (2.0, 0, 1)
@@ -207,19 +205,18 @@ def test_a_fork_costs_what_it_is_said_to(player: VllmPlayer, way: str) -> None:
         assert figures.delay >= 1
 
 
-def test_what_cannot_be_told_whole_is_refused(player: VllmPlayer) -> None:
-    teller: VllmTeller = player._teller
-    long = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 380)), min(teller._control.eos))
+def test_what_cannot_be_told_whole_is_refused(replay: VllmReplay) -> None:
+    long = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 380)), min(replay.control.eos))
     with pytest.raises(RequestError, match="the script needs 411 and the context is 400"):
-        teller.tell([(PROMPT, long)], 1)
-    backend: VllmBackend = teller._backend
+        replay.decode([(PROMPT, long)], 1)
+    backend: VllmBackend = replay._backend
     backend._scripts = False
     with pytest.raises(UserError, match="was not started to tell answers"):
         backend.scripted(PROMPT, long)
     backend._scripts = True
 
 
-def test_the_report_says_which_engine_it_was(player: VllmPlayer) -> None:
-    facts = player.facts()
+def test_the_report_says_which_engine_it_was(replay: VllmReplay) -> None:
+    facts = replay.facts()
     assert facts["name"].startswith("vllm")
     assert (facts["kv_blocks"], facts["block_size"], facts["context"]) == (24, 32, CONTEXT)

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import AutoTokenizer
 
-from apar.bench.codec import Codec, load_codec, tokenizer_codec
 from apar.bench.shapes import random_model
+from apar.data.counters import load_codec
 from apar.decoding.detokenize import Decode
 from apar.decoding.vocabulary import Vocabulary
+from apar.demo import model_folder
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
@@ -23,16 +25,16 @@ from apar.errors import UserError
 from apar.models.device import choose_device, choose_dtype
 from apar.models.load import load
 from apar.models.memory import memory_for_weights
-from apar.tokens import ControlTokens
+from apar.tokens import ControlTokens, TextCodec
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class BenchModel:
     """A model with its codec; `tokenizer` is its own, None for random weights."""
 
     name: str
     model: Any
-    codec: Codec
+    codec: TextCodec
     tokenizer: Any | None
 
     def control_tokens(self, used: Iterable[int]) -> ControlTokens:
@@ -90,7 +92,9 @@ class Target:
         }
 
 
-def load_target(model: str | None, shape: str | None, dtype: str, device: str, tokenizer: Path | None = None) -> Target:
+def load_bench_model(
+    model: str | None, shape: str | None, dtype: str, device: str, tokenizer: Path | None = None
+) -> BenchModel:
     """The model of a folder, hub id or `demo`, or random weights of a shape.
 
     `dtype` and `device` may be `auto`. Raises UserError unless one of the two is given, and ModelError as
@@ -104,18 +108,33 @@ def load_target(model: str | None, shape: str | None, dtype: str, device: str, t
         # Random weights have no type of their own, which `auto` would be on a GPU.
         with memory_for_weights(shape):
             model_of_shape = random_model(shape, kind if isinstance(kind, torch.dtype) else torch.bfloat16, place)
-        return Target(shape, model_of_shape, load_codec(tokenizer), None)
+        return BenchModel(shape, model_of_shape, codec_for_shape(tokenizer), None)
     if tokenizer is not None:
         raise UserError("--tokenizer is for --shape: a model has a tokenizer of its own")
     loaded, own = load(str(model), dtype, device)
-    return Target(str(model), loaded, tokenizer_codec(own, f"that of {model}"), own)
+    return BenchModel(str(model), loaded, TextCodec.of(own, f"that of {model}"), own)
+
+
+def codec_for_shape(path: Path | None) -> TextCodec:
+    """The codec of a model folder, a `tokenizer.json` or a SentencePiece `.model`; None is the demo model's.
+
+    Only a folder has a chat template. Raises UserError where there is no tokenizer or it cannot be read.
+    """
+    folder = model_folder() if path is None else path
+    if not folder.is_dir():
+        return load_codec(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # the library raises bare exceptions of its own
+        raise UserError(f"{folder} cannot be read as a tokenizer: {' '.join(str(error).split())[:160]}") from error
+    return TextCodec.of(tokenizer, "the demo model's" if path is None else str(path))
 
 
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of weights that a decoding step reads: all, but of an input table of its own only a few rows."""
     own_table = getattr(getattr(model, "config", None), "tie_word_embeddings", False) is False
     table = model.get_input_embeddings().weight if own_table else None  # type: ignore[operator]
-    return sum(one.numel() * one.element_size() for one in model.parameters() if one is not table)
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight is not table)
 
 
 def kv_bytes_per_token(model: Any) -> int:
@@ -123,9 +142,9 @@ def kv_bytes_per_token(model: Any) -> int:
     return CacheShape.of(model.config).bytes_per_token(model.dtype)
 
 
-def model_folder_of(target: Target, name: str | None, scratch: Path) -> Path:
+def model_folder_of(bench_model: BenchModel, name: str | None, scratch: Path) -> Path:
     """A folder that others can load the model from: its own, or one in `scratch`. Call it before `engine`."""
     if name is not None and os.path.isdir(name):
         return Path(name)
-    target.model.save_pretrained(scratch)
+    bench_model.model.save_pretrained(scratch)
     return scratch

@@ -19,7 +19,7 @@ _READ_BYTES = 1 << 30
 """Far more than any cache holds."""
 
 
-def machine_facts() -> dict[str, Any]:
+def environment_facts() -> dict[str, Any]:
     """Processor, cores that may be used, threads, versions and the load that others put on the machine."""
     facts: dict[str, Any] = {
         "processor": _processor(),

@@ -19,16 +19,16 @@ _PATIENCE = 30.0
 class Pass:
     """One step of vLLM's core: a schedule, a forward pass, and what became of it.
 
-    `heard` is when its figures came to this process (time.perf_counter). After the pass `requests` were running or
-    waiting, each thread one of its own, and `blocks` were held by them. `spoke` says that there was output for this
-    process, of which `tokens` are sampled ones. `admitted` requests began in it and looked for
+    `reported` is when its figures came to this process (time.perf_counter). After the pass `requests` were running or
+    waiting, each thread one of its own, and `blocks` were held by them. `had_output` says that there was output for
+    this process, of which `tokens` are sampled ones. `admitted` requests began in it and looked for
     `queried` tokens in the cache, of which `found` were there; `resumed` began again after they had lost their blocks.
     """
 
-    heard: float
+    reported: float
     requests: int
     blocks: int
-    spoke: bool
+    had_output: bool
     tokens: int
     admitted: int
     queried: int
@@ -40,10 +40,10 @@ class Pass:
         """From vLLM's `SchedulerStats` and `IterationStats` (None for a pass without output); `blocks` are all."""
         cache = scheduler.prefix_cache_stats
         return cls(
-            heard=time.perf_counter(),
+            reported=time.perf_counter(),
             requests=scheduler.num_running_reqs + scheduler.num_waiting_reqs + scheduler.num_skipped_waiting_reqs,
             blocks=round(scheduler.kv_cache_usage * blocks),
-            spoke=iteration is not None,
+            had_output=iteration is not None,
             tokens=0 if iteration is None else iteration.num_generation_tokens,
             admitted=cache.requests,
             queried=cache.queries,
@@ -52,16 +52,16 @@ class Pass:
         )
 
 
-class Passes:
+class PassLog:
     """The passes since the last `clear`."""
 
     def __init__(self) -> None:
         self._passes: list[Pass] = []
 
-    def add(self, one: Pass) -> None:
+    def add(self, step: Pass) -> None:
         """Add a pass; one that had nothing to do, in which vLLM only lets finished requests go, is none."""
-        if one.requests or one.spoke:
-            self._passes.append(one)
+        if step.requests or step.had_output:
+            self._passes.append(step)
 
     def clear(self) -> None:
         self._passes.clear()
@@ -79,13 +79,32 @@ class Passes:
         return list(self._passes)
 
 
+def pass_logger(log: PassLog, vllm_config: Any) -> Any:
+    """A stat logger for vLLM that adds every pass to `log`."""
+    from vllm.v1.metrics.loggers import StatLoggerBase
+
+    class PassLogger(StatLoggerBase):
+        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+            self._cache = vllm_config.cache_config
+
+        def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
+            if scheduler_stats is not None:
+                # One block is nobody's, and vLLM's share is of the others.
+                log.add(Pass.of(scheduler_stats, iteration_stats, self._cache.num_gpu_blocks - 1))
+
+        def log_engine_initialized(self) -> None:
+            pass
+
+    return PassLogger(vllm_config)
+
+
 def decoding(passes: Sequence[Pass]) -> Sequence[Pass]:
     """The passes of one answer from the one on that samples its first token; at least one."""
-    first = next(number for number, one in enumerate(passes) if one.tokens)
+    first = next(number for number, step in enumerate(passes) if step.tokens)
     return passes[first:]
 
 
 def blocks_held(passes: Sequence[Pass]) -> tuple[int, float]:
     """The most blocks held after a pass, and the mean; the last pass, after which none are, counts for neither."""
-    held = [one.blocks for one in passes[:-1]] or [0]
+    held = [step.blocks for step in passes[:-1]] or [0]
     return max(held), statistics.fmean(held)

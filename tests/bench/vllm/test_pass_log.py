@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from apar.bench import passes as module
-from apar.bench.passes import Pass, Passes, blocks_held, decoding
+from apar.bench.vllm import pass_log as module
+from apar.bench.vllm.pass_log import Pass, PassLog, blocks_held, decoding
 from apar.errors import RunError
 
 
@@ -30,14 +30,14 @@ def a_pass(requests: int, blocks: int = 0, tokens: int = 1) -> Pass:
 
 def test_a_pass_has_the_schedulers_counts() -> None:
     one = Pass.of(figures(3, 2, 0.25, requests=2, queries=50, hits=32, preempted_requests=1), None, 40)
-    assert (one.requests, one.blocks, one.tokens, one.spoke) == (5, 10, 0, False)
+    assert (one.requests, one.blocks, one.tokens, one.had_output) == (5, 10, 0, False)
     assert (one.admitted, one.queried, one.found, one.resumed) == (2, 50, 32, 1)
     spoken = Pass.of(figures(0), SimpleNamespace(num_generation_tokens=7), 40)
-    assert (spoken.tokens, spoken.spoke) == (7, True)
+    assert (spoken.tokens, spoken.had_output) == (7, True)
 
 
 def test_a_pass_with_nothing_to_do_is_none() -> None:
-    passes = Passes()
+    passes = PassLog()
     passes.add(Pass.of(figures(0), None, 40))
     passes.add(a_pass(1))
     passes.add(a_pass(0, tokens=0))
@@ -46,7 +46,7 @@ def test_a_pass_with_nothing_to_do_is_none() -> None:
 
 
 def test_the_passes_are_complete_when_nothing_is_left_to_do() -> None:
-    passes = Passes()
+    passes = PassLog()
     passes.add(a_pass(2))
 
     async def late() -> list[Pass]:
@@ -61,7 +61,7 @@ def test_the_passes_are_complete_when_nothing_is_left_to_do() -> None:
 
 def test_a_last_pass_that_never_comes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 0.01)
-    passes = Passes()
+    passes = PassLog()
     passes.add(a_pass(1))
     with pytest.raises(RunError, match="does not tell of its last pass"):
         asyncio.run(passes.all())

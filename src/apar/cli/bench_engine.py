@@ -14,8 +14,8 @@ from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.bench.answers import BenchAnswer
-    from apar.bench.replay import Player
-    from apar.bench.target import Target
+    from apar.bench.model import BenchModel
+    from apar.bench.replay import ReplayEngine
     from apar.cli.backend_options import Choice
 
 VLLM = "vllm"
@@ -26,7 +26,7 @@ def check_backend(choice: Choice, options: Mapping[str, Any]) -> None:
     if choice.backend != VLLM:
         return
     refused = {
-        "--url": (choice.url, "a vLLM is measured in which nothing else runs, and tells given answers"),
+        "--url": (choice.url, "a vLLM is measured in which nothing else runs, and which is given its answers"),
         "--peers": (options.get("peers"), "other engines are compared with ours: leave out --backend vllm"),
         "--cpu-threads": (options.get("cpu_threads"), "vLLM's threads are set by VLLM_CPU_OMP_THREADS_BIND"),
     }
@@ -41,7 +41,7 @@ def check_backend(choice: Choice, options: Mapping[str, Any]) -> None:
 
 
 def loading_of(choice: Choice, options: Mapping[str, Any]) -> tuple[str, str]:
-    """The type and the device of the target's weights: vLLM loads its own, and random ones it gets in 16 bits."""
+    """The type and the device of the bench_model's weights: vLLM loads its own, and random ones it gets in 16 bits."""
     dtype, device = options["dtype"], options["device"]
     if choice.backend != VLLM:
         return dtype, device
@@ -49,14 +49,14 @@ def loading_of(choice: Choice, options: Mapping[str, Any]) -> tuple[str, str]:
 
 
 @contextmanager
-def open_player(target: Target, choice: Choice, options: Mapping[str, Any]) -> Iterator[Player]:
+def open_engine(bench_model: BenchModel, choice: Choice, options: Mapping[str, Any]) -> Iterator[ReplayEngine]:
     """The chosen engine with the answers of the options; it is closed at the end."""
     answers = read_trees(options["replay"], options["questions"], options["only"], options["count"])
     make = _vllm if choice.backend == VLLM else _local
-    with make(target, answers, choice, options) as player:
-        if player.left_out:
-            click.echo(f"apar: {player.left_out} answers are longer than the context and are left out", err=True)
-        yield player
+    with make(bench_model, answers, choice, options) as engine:
+        if engine.left_out:
+            click.echo(f"apar: {engine.left_out} answers are longer than the context and are left out", err=True)
+        yield engine
 
 
 def read_trees(trees: Path, questions: Path | None, only: tuple[str, ...], count: int | None) -> list[BenchAnswer]:
@@ -68,20 +68,20 @@ def read_trees(trees: Path, questions: Path | None, only: tuple[str, ...], count
 
 @contextmanager
 def _local(
-    target: Target, answers: Sequence[BenchAnswer], choice: Choice, options: Mapping[str, Any]
-) -> Iterator[Player]:
-    from apar.bench.local import LocalPlayer
+    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: Choice, options: Mapping[str, Any]
+) -> Iterator[ReplayEngine]:
+    from apar.bench.local_replay import LocalReplay
 
-    yield LocalPlayer(target, answers, options["kv_blocks"], options["max_rows"])
+    yield LocalReplay(bench_model, answers, options["kv_blocks"], options["max_rows"])
 
 
 @contextmanager
 def _vllm(
-    target: Target, answers: Sequence[BenchAnswer], choice: Choice, options: Mapping[str, Any]
-) -> Iterator[Player]:
-    from apar.bench.vllm_plan import VllmPlan
-    from apar.bench.vllm_player import VllmPlayer
+    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: Choice, options: Mapping[str, Any]
+) -> Iterator[ReplayEngine]:
+    from apar.bench.vllm.engine_setup import EngineSetup
+    from apar.bench.vllm.replay import VllmReplay
 
-    plan = VllmPlan(options["model"], options["kv_blocks"], options["max_rows"], choice.fork, choice.arguments({}))
-    with VllmPlayer(target, answers, plan) as player:
-        yield player
+    setup = EngineSetup(options["model"], options["kv_blocks"], options["max_rows"], choice.fork, choice.arguments({}))
+    with VllmReplay.of(bench_model, answers, setup) as engine:
+        yield engine

@@ -8,22 +8,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from apar.bench.answers import BenchAnswer
-from apar.bench.replay import Load, Run
-from apar.bench.scripted import Mode, ScriptedAnswer, fitting, scripted_answers
-from apar.bench.target import Target
+from apar.bench.model import BenchModel
+from apar.bench.replay import LoadResult, Mode, ReplayAnswer, ReplayResult, fitting, replay_answers
 from apar.decoding.group import Group
 
 
-class LocalPlayer:
-    """The engine in this process, as a `Player`."""
+class LocalReplay:
+    """The engine in this process, as a `ReplayEngine`."""
 
-    def __init__(self, target: Target, answers: Sequence[BenchAnswer], num_blocks: int | None, max_rows: int) -> None:
-        self.control, scripted = scripted_answers(target, answers)
-        self.engine = target.engine(self.control, num_blocks, max_rows)
+    def __init__(
+        self, bench_model: BenchModel, answers: Sequence[BenchAnswer], num_blocks: int | None, max_rows: int
+    ) -> None:
+        self.control, scripted = replay_answers(bench_model, answers)
+        self.engine = bench_model.engine(self.control, num_blocks, max_rows)
         self.answers = fitting(scripted, self.engine.context)
         self.left_out = len(scripted) - len(self.answers)
 
-    def tell(self, answer: ScriptedAnswer, mode: Mode) -> Run:
+    def run_one(self, answer: ReplayAnswer, mode: Mode) -> ReplayResult:
         """Decode an answer alone; nothing of it is in the cache before."""
         self._forget()
         began = time.perf_counter()
@@ -36,11 +37,11 @@ class LocalPlayer:
             self._step(group)
             held.append(self._held)
         seconds = time.perf_counter() - first
-        return Run(
+        return ReplayResult(
             seconds, group.passes - passes, first - began, group.blocks_peak, statistics.fmean(held[:-1] or held)
         )
 
-    def tell_all(self, mode: Mode, concurrency: int | None) -> Load:
+    def run_all(self, mode: Mode, concurrency: int | None) -> LoadResult:
         """Decode all answers, `concurrency` of them at a time; None is all at once."""
         self._forget()
         waiting = iter(self.answers)
@@ -54,7 +55,7 @@ class LocalPlayer:
         seconds = time.perf_counter() - began
         for group in groups:
             _check(group)
-        return Load(
+        return LoadResult(
             seconds,
             len(held),
             sum(answer.stats.tokens for answer in self.answers),
@@ -69,9 +70,7 @@ class LocalPlayer:
         pool = self.engine.pool
         return {"name": "local", "kv_blocks": pool.num_blocks, "block_size": pool.block_size}
 
-    def _fill(
-        self, groups: list[Group], waiting: Iterator[ScriptedAnswer], mode: Mode, concurrency: int | None
-    ) -> bool:
+    def _fill(self, groups: list[Group], waiting: Iterator[ReplayAnswer], mode: Mode, concurrency: int | None) -> bool:
         """Add answers up to the concurrency; whether anything is left to run."""
         while concurrency is None or len(self.engine.groups) < concurrency:
             answer = next(waiting, None)
@@ -80,9 +79,9 @@ class LocalPlayer:
             groups.append(self._add(answer, mode))
         return bool(self.engine.groups)
 
-    def _add(self, answer: ScriptedAnswer, mode: Mode) -> Group:
-        script = answer.scripts[mode]
-        return self.engine.add(answer.prompt, script.params(), forced=script)
+    def _add(self, answer: ReplayAnswer, mode: Mode) -> Group:
+        forced = answer.forced[mode]
+        return self.engine.add(answer.prompt, forced.params(), forced=forced)
 
     def _step(self, group: Group) -> None:
         self.engine.step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apar.bench.intervals import ratio_interval
+from apar.intervals import ratio_interval
 
 
 def test_the_value_is_the_ratio_of_the_sums() -> None:

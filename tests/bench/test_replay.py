@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from apar.bench.answers import BenchAnswer
-from apar.bench.codec import load_codec
-from apar.bench.scripted import fitting, scripted_answers
-from apar.bench.target import load_target
+from apar.bench.model import codec_for_shape, load_bench_model
+from apar.bench.replay import fitting, replay_answers
 from apar.errors import UserError
 from apar.tree import Node, ParagraphTree
 
@@ -14,13 +13,13 @@ TREE = ParagraphTree(Node("1. Bed:", Node(" go early."), Node("\nDone.")))
 
 
 def test_an_answer_has_the_same_tokens_for_both_ways() -> None:
-    target = load_target(None, "llama-25m", "bfloat16", "cpu")
-    control, [answer] = scripted_answers(target, [BenchAnswer("list", "lists", ASKED, TREE)])
-    encode = load_codec(None).encode
+    bench_model = load_bench_model(None, "llama-25m", "bfloat16", "cpu")
+    control, [answer] = replay_answers(bench_model, [BenchAnswer("list", "lists", ASKED, TREE)])
+    encode = codec_for_shape(None).encode
     bed, early, done = map(encode, ("1. Bed:", " go early.", "\nDone."))
     [eos] = control.eos
-    assert answer.scripts["sequential"].threads == {(0,): (*bed, *early, *done, eos)}
-    assert answer.scripts["forked"].threads == {(0,): (*bed, control.fork, *done, eos), (0, 0): (*early, eos)}
+    assert answer.forced["sequential"].threads == {(0,): (*bed, *early, *done, eos)}
+    assert answer.forced["forked"].threads == {(0,): (*bed, control.fork, *done, eos), (0, 0): (*early, eos)}
     assert not {control.fork, control.child, eos} & {*bed, *early, *done, *answer.prompt}
     assert answer.longest == len(answer.prompt) + len(bed) + len(early) + len(done)
     assert fitting([answer], answer.longest + 1) == [answer]

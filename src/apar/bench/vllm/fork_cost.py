@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from apar.bench.passes import Pass, decoding
+from apar.bench.model import BenchModel
 from apar.bench.steps import PLAIN_STEPS, step_tree
-from apar.bench.target import Target
-from apar.bench.vllm_plan import VllmPlan
-from apar.bench.vllm_teller import VllmTeller
+from apar.bench.vllm.engine_setup import EngineSetup
+from apar.bench.vllm.pass_log import Pass, decoding
+from apar.bench.vllm.replay import VllmReplay
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.errors import RunError, UserError
 from apar.tokens import ControlTokens
@@ -49,7 +49,7 @@ class ForkFigures:
 
 @dataclass(frozen=True, slots=True)
 class PassFigures:
-    """Passes with `threads` threads alive: milliseconds (median), and over those with one thread the median, the
+    """PassLog with `threads` threads alive: milliseconds (median), and over those with one thread the median, the
     least and the most of the rounds' ratios.
     """
 
@@ -67,29 +67,29 @@ class _Fork:
 
 
 class ForkBench:
-    """A vLLM with room for the answers that are told here. Use `teller` as a context manager, or close it."""
+    """A vLLM with room for the answers that are forced here. Use `engine` as a context manager, or close it."""
 
-    def __init__(self, target: Target, plan: VllmPlan, threads: Sequence[int], prompt_tokens: int) -> None:
-        control = target.control_tokens((_TEXT, _PROMPT))
+    def __init__(self, bench_model: BenchModel, setup: EngineSetup, threads: Sequence[int], prompt_tokens: int) -> None:
+        control = bench_model.control_tokens((_TEXT, _PROMPT))
         self._prompt = [_PROMPT] * prompt_tokens
-        self._chain = _script(fork_tree(FORKS, LEAD), control)
-        self._crowds = {count: _script(step_tree(count, PLAIN_STEPS), control) for count in sorted({1, *threads})}
-        longest = prompt_tokens + max(script.longest for script in (self._chain, *self._crowds.values()))
-        context = plan.context(target, longest)
+        self._chain = _forced(fork_tree(FORKS, LEAD), control)
+        self._crowds = {count: _forced(step_tree(count, PLAIN_STEPS), control) for count in sorted({1, *threads})}
+        longest = prompt_tokens + max(answer.longest for answer in (self._chain, *self._crowds.values()))
+        context = setup.context(bench_model, longest)
         if context <= longest:
             raise UserError(
                 f"{longest + 1} tokens are needed and the context is {context}: take fewer --threads or --prompt-tokens"
             )
-        self.teller = VllmTeller(target, control, plan, context)
+        self.engine = VllmReplay(bench_model, control, setup, context)
 
     def measure(self, rounds: int, report: Callable[[], None]) -> tuple[ForkFigures, list[PassFigures]]:
-        """Tell each answer in turn, round after round; one round warms up."""
+        """Decode each answer in turn, round after round; one round warms up."""
         forks: list[_Fork] = []
         seconds: dict[int, list[float]] = defaultdict(list)
         for turn in range(rounds + 1):
-            found = forks_of(self._tell(self._chain))
-            for count, script in self._crowds.items():
-                each = _seconds(self._tell(script), count)
+            found = forks_of(self._decode(self._chain))
+            for count, answer in self._crowds.items():
+                each = _seconds(self._decode(answer), count)
                 if turn:
                     seconds[count].append(each)
             if turn:
@@ -97,12 +97,12 @@ class ForkBench:
             report()
         return fork_figures(forks), [_figures(count, seconds[count], seconds[1]) for count in self._crowds]
 
-    def _tell(self, script: ForcedAnswer) -> Sequence[Pass]:
-        return decoding(self.teller.tell([(self._prompt, script)], 1).passes)
+    def _decode(self, answer: ForcedAnswer) -> Sequence[Pass]:
+        return decoding(self.engine.decode([(self._prompt, answer)], 1).passes)
 
 
 def fork_tree(forks: int, lead: int) -> ParagraphTree:
-    """A chain: every thread says `lead` tokens, forks, and goes on as long; its child does the same."""
+    """A chain: every thread has `lead` tokens, forks, and goes on as long; its child does the same."""
     detail = Node("", tokens=(_TEXT,) * lead)
     for _ in range(forks):
         detail = Node("", detail, Node("", tokens=(_TEXT,) * lead), (_TEXT,) * lead)
@@ -131,14 +131,14 @@ def fork_figures(forks: Sequence[_Fork]) -> ForkFigures:
     return ForkFigures(len(forks), mean, mean - _OWN, max(computed) - _OWN, statistics.fmean(delays), max(delays))
 
 
-def _script(tree: ParagraphTree, control: ControlTokens) -> ForcedAnswer:
+def _forced(tree: ParagraphTree, control: ControlTokens) -> ForcedAnswer:
     return ForcedAnswer.forked(tree, control, min(control.eos))
 
 
 def _seconds(passes: Sequence[Pass], threads: int) -> float:
     """The median duration of the passes with so many threads before and after; raises RunError where there is none."""
     found = [
-        now.heard - before.heard
+        now.reported - before.reported
         for before, now in itertools.pairwise(passes)
         if before.requests == now.requests == threads
     ]
