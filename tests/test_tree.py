@@ -4,6 +4,7 @@ import json
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from apar.errors import TreeError
 from apar.tree import ROOT, Node, ParagraphTree
@@ -123,3 +124,14 @@ def test_a_list_longer_than_the_recursion_limit_works() -> None:
     tree.check()
     assert ParagraphTree.from_forks(tree.text, tree.forks()) == tree
     assert encoded(tree).num_threads == 20_001
+
+
+@given(trees(), st.integers(0, 4))
+def test_a_limited_tree_has_the_same_text_and_the_forks_of_its_first_levels(tree: ParagraphTree, depth: int) -> None:
+    limited = encoded(tree).limited(depth)
+    limited.check()
+    assert (limited.text, limited.depth) == (tree.text, min(tree.depth, depth + 1))
+    assert [token for node in limited.nodes() for token in node.tokens or ()] == [ord(sign) for sign in tree.text]
+    shallow = [thread for thread in tree.threads() if len(thread.path) <= depth + 1]
+    assert [thread.path for thread in limited.threads()] == [thread.path for thread in shallow]
+    assert tree.limited(tree.depth) == tree

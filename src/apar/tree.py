@@ -74,14 +74,18 @@ class ParagraphTree:
 
     def nodes(self) -> Iterator[Node]:
         """The nodes in reading order."""
-        stack: list[Node] = [self.root]
+        return (node for node, _ in self._levels())
+
+    def _levels(self) -> Iterator[tuple[Node, int]]:
+        """The nodes in reading order, each with the number of details it lies in."""
+        stack = [(self.root, 0)]
         while stack:
-            node = stack.pop()
-            yield node
+            node, level = stack.pop()
+            yield node, level
             if node.next is not None:
-                stack.append(node.next)
+                stack.append((node.next, level))
             if node.detail is not None:
-                stack.append(node.detail)
+                stack.append((node.detail, level + 1))
 
     def threads(self) -> Iterator[ThreadNodes]:
         """The threads, each before its children, children in the order they are forked."""
@@ -129,6 +133,18 @@ class ParagraphTree:
     def encode(self, encode: Callable[[str], list[int]]) -> ParagraphTree:
         """The same tree with every node's tokens set to `encode(text)`."""
         return self._rebuild(lambda node: tuple(encode(node.text)))
+
+    def limited(self, depth: int) -> ParagraphTree:
+        """The same answer with forks in at most `depth` levels: deeper details are text of the thread they lie in."""
+        built: list[Node] = []
+        for node, level in reversed(list(self._levels())):
+            # As in `_rebuild`; below the limit both subtrees are one node each already.
+            detail, follow = (built.pop(), built.pop()) if node.forks else (None, None)
+            if detail is None or follow is None or level < depth:
+                built.append(Node(node.text, detail, follow, node.tokens))
+            else:
+                built.append(_joined(node, detail, follow))
+        return ParagraphTree(built[0])
 
     def _rebuild(self, tokens: Callable[[Node], tuple[int, ...] | None]) -> ParagraphTree:
         built: list[Node] = []
@@ -180,6 +196,13 @@ class ParagraphTree:
 
     def __repr__(self) -> str:
         return f"ParagraphTree({self.num_threads} threads, {self.text[:40]!r})"
+
+
+def _joined(*nodes: Node) -> Node:
+    """One node with the text of several."""
+    tokens = [node.tokens for node in nodes if node.tokens is not None]
+    ids = tuple(token for part in tokens for token in part) if len(tokens) == len(nodes) else None
+    return Node("".join(node.text for node in nodes), tokens=ids)
 
 
 def _placed(length: int, forks: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int]]:

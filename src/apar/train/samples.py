@@ -65,13 +65,15 @@ class Sample:
 def tree_sample(
     prompt: Sequence[int],
     tree: ParagraphTree,
-    control: ControlTokens,
-    eos: int,
+    control: ControlTokens | None,
+    eos: int | None,
     *,
     loss_on_prompt: bool = False,
 ) -> Sample:
     """Lay an encoded tree out after its prompt.
 
+    Without `control` a detail follows its path's text as it is (the labels before forks are then of no use), and
+    without `eos` nothing ends a thread: so answers are measured, not trained on.
     A node's tokens are open until its whole subtree is written, so ends are filled in when a subtree closes.
     """
     sample = Sample()
@@ -86,13 +88,14 @@ def tree_sample(
         node, before = item
         first = len(sample)
         last = _put_text(sample, node, before)
-        last = _follow(sample, last, control.fork if node.forks else eos)
+        end = eos if not node.forks else None if control is None else control.fork
+        last = last if end is None else _follow(sample, last, end)
         todo.append(range(first, len(sample)))
         if node.detail is not None and node.next is not None:
             todo.append((node.next, last))
             # [Child] belongs to the detail's subtree: it is closed with it.
-            child = sample._put(control.child, sample.positions[last] + 1)
-            todo += [range(child, child + 1), (node.detail, child)]
+            child = last if control is None else sample._put(control.child, sample.positions[last] + 1)
+            todo += [range(last + 1, child + 1), (node.detail, child)]
     return sample
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from apar.tokens import ControlTokens
+from apar.train.samples import tree_sample
 from apar.tree import ParagraphTree
 
 
@@ -48,21 +50,24 @@ def details(tree: ParagraphTree) -> list[Detail]:
 
 @dataclass(frozen=True, slots=True)
 class EncodedAnswer:
-    """An answer's tokens in reading order and its details in tokens; each node is encoded on its own."""
+    """An answer's tree, each node encoded on its own, and its details in tokens in reading order."""
 
-    tokens: tuple[int, ...]
+    tree: ParagraphTree
     details: tuple[Detail, ...]
 
     @classmethod
     def of(cls, tree: ParagraphTree, encode: Callable[[str], list[int]]) -> EncodedAnswer:
-        tokens: list[int] = []
-        places = {0: 0}  # every border between nodes: characters to tokens
-        characters = 0
-        for node in tree.nodes():
-            tokens += encode(node.text) if node.text else []
-            characters += len(node.text)
-            places[characters] = len(tokens)
-        return cls(tuple(tokens), tuple(d._replace(at=places[d.at], end=places[d.end]) for d in details(tree)))
+        encoded = tree.encode(lambda text: encode(text) if text else [])
+        nodes = list(encoded.nodes())
+        characters = accumulate((len(node.text) for node in nodes), initial=0)
+        tokens = accumulate((len(node.tokens or ()) for node in nodes), initial=0)
+        borders = dict(zip(characters, tokens, strict=True))  # between nodes: characters to tokens
+        return cls(encoded, tuple(d._replace(at=borders[d.at], end=borders[d.end]) for d in details(tree)))
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Those of the text, in reading order."""
+        return tuple(token for node in self.tree.nodes() for token in node.tokens or ())
 
     @property
     def depth(self) -> int:
@@ -70,7 +75,7 @@ class EncodedAnswer:
         return max((detail.level for detail in self.details), default=0)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A prompt and an answer as a model reads them: lists of one length, as in `apar.train.samples`.
 
@@ -78,11 +83,11 @@ class Layout:
     predicted from, and `targets` the token itself.
     """
 
-    ids: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    subtree_end: list[int] = field(default_factory=list)
-    before: list[int] = field(default_factory=list)
-    targets: list[int] = field(default_factory=list)
+    ids: list[int]
+    positions: list[int]
+    subtree_end: list[int]
+    before: list[int]
+    targets: list[int]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -93,37 +98,16 @@ def layout(prompt: Sequence[int], answer: EncodedAnswer, depth: int, control: Co
 
     With `control` a thread is opened by `[Fork]` and `[Child]`; without, the path's text is joined as it is.
     """
-    laid = Layout()
-    path: list[int] = []  # the indices that the next token sees
-    opened: list[tuple[int, int]] = []  # of the details around: the end, and the length of the path before
-    waiting = [d for d in reversed(answer.details) if d.level <= depth and d.at < d.end]
-    for token in prompt:
-        _put(laid, path, token)
-    for index, token in enumerate(answer.tokens):
-        while opened and opened[-1][0] <= index:
-            _close(laid, path, opened.pop()[1])
-        while waiting and waiting[-1].at == index:
-            if control is not None:
-                _put(laid, path, control.fork)
-            opened.append((waiting.pop().end, len(path)))
-            if control is not None:
-                _put(laid, path, control.child)
-        laid.before.append(path[-1])
-        laid.targets.append(token)
-        _put(laid, path, token)
-    _close(laid, path, 0)
-    return laid
-
-
-def _put(laid: Layout, path: list[int], token: int) -> None:
-    path.append(len(laid.ids))
-    laid.ids.append(token)
-    laid.positions.append(len(path) - 1)
-    laid.subtree_end.append(0)
-
-
-def _close(laid: Layout, path: list[int], length: int) -> None:
-    """End the subtrees of what the path has beyond `length`."""
-    for index in path[length:]:
-        laid.subtree_end[index] = len(laid.ids)
-    del path[length:]
+    sample = tree_sample(prompt, answer.tree.limited(depth), control, eos=None)
+    hidden = frozenset[int]() if control is None else {control.fork, control.child}
+    path = list(range(len(prompt)))  # the indices that the next token sees
+    before: list[int] = []
+    targets: list[int] = []
+    for index, token in enumerate(sample.ids[len(prompt) :], len(prompt)):
+        while sample.subtree_end[path[-1]] <= index:
+            path.pop()
+        if token not in hidden:
+            before.append(path[-1])
+            targets.append(token)
+        path.append(index)
+    return Layout(sample.ids, sample.positions, sample.subtree_end, before, targets)
