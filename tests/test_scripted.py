@@ -7,12 +7,12 @@ from collections.abc import Generator
 import pytest
 
 from apar.assemble import Assembler, tree_of
-from apar.backends.scripted import Scripted
 from apar.decoding.answer import Answer
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 from apar.events import Event, replay
 from apar.tree import Node, ParagraphTree
+from tests.scripted import Scripted
 
 TREE = ParagraphTree(Node("1. Plan:", Node(" write it down."), Node("\n2. Rest.")))
 

@@ -3,9 +3,14 @@
 All figures are counts of tokens and steps. They follow from the tree alone, so they are what an engine with a
 row for every thread and one token per thread and step reaches; wall-clock time is measured elsewhere.
 
-A *step* is one pass of the model: step 0 reads the prompt, and in every step each live thread samples one
-token: visible text, `[Fork]`, or end-of-sequence. A thread's first token comes in the step after its parent
-sampled `[Fork]`. A token sampled in one step is read, and its keys and values stored, in the next.
+A *step* (logical step) is the time in which each live thread samples one token: visible text, `[Fork]`, or
+end-of-sequence. Step 0 reads the prompt. A thread's first token comes in the step after its parent sampled
+`[Fork]`. A token sampled in one step is read, and its keys and values stored, in the next. An engine that is short
+of rows or blocks needs several forward passes for a step: passes are no steps and are not counted here.
+
+- `critical_path` is the number of steps of the forked answer, from its first to its last;
+- `sequential_steps` is the number of steps of the same visible text decoded in one thread;
+- `threads_per_step` has for each step of the critical path the threads that sample in it.
 """
 
 from __future__ import annotations
@@ -38,9 +43,9 @@ class TreeStats:
     depth: int
     """Length of the longest thread path; 1 without forks."""
     sequential_steps: int
-    """Steps that sequential decoding takes: a step per visible token and one for end-of-sequence."""
+    """Steps of the same text in one thread: one per visible token, and one for end-of-sequence unless it was cut."""
     critical_path: int
-    """Steps that forked decoding takes: visible tokens, `[Fork]`s and end-of-sequence on the longest path."""
+    """Steps of the forked answer: visible tokens, `[Fork]`s and end-of-sequence on the longest path."""
     attended_forked: int
     """Tokens attended to: the sum, over all sampled tokens, of the path they are sampled from (prompt,
     ancestors and own thread with their control tokens)."""
