@@ -66,9 +66,9 @@ class Measurer:
     @classmethod
     def load(cls, model: str, sequential: str | None, config: VerifyConfig) -> Measurer:
         """Raises ModelError where a model cannot be loaded."""
-        reader = Scorer.load(model, config.dtype, config.device)
-        other = reader if sequential is None else Scorer.load(sequential, config.dtype, config.device)
-        return cls(reader, other, config)
+        scorer = Scorer.load(model, config.dtype, config.device)
+        other = scorer if sequential is None else Scorer.load(sequential, config.dtype, config.device)
+        return cls(scorer, other, config)
 
     def measure(self, records: Sequence[TreeRecord]) -> list[DetailLosses]:
         """Raises UserError if the two models' tokenizers split an answer differently."""

@@ -1,4 +1,4 @@
-"""A model that reads laid-out answers and tells the loss of every token of their text."""
+"""A model that gives the loss of every token of laid-out answers."""
 
 from __future__ import annotations
 
