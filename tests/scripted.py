@@ -55,7 +55,7 @@ class Scripted:
             decoded=stats.tokens,
             prompt_tokens=0,
             steps=stats.critical_path,
-            critical_path=stats.critical_path,
+            forward_passes=None,
             seconds=time.perf_counter() - began,
             kv_blocks_peak=0,
             mode="forked" if params.fork else "sequential",
