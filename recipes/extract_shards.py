@@ -14,8 +14,8 @@ from functools import partial
 
 import datasets
 
-from apar.corpus.batches import extract_rows
 from apar.corpus.config import ExtractConfig
+from apar.corpus.map_batches import extract_rows
 
 
 def extract_shard(source: str, target: str, shard: int, shards: int, workers: int) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from apar.data.tokenizer import train_tokenizer
 from apar.tokens import FORK, add_control_tokens
+from apar.train.tokenizer import train_tokenizer
 
 SENTENCES = [
     "How can I sleep better? 1. Go to bed early: the body likes a rhythm. 2. Read a book: screens keep you awake.",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from apar.cli.show import command
-from apar.data.counters import word_counter
+from apar.data.token_counter import word_counter
 from apar.data.writers import tree_writer
 from apar.errors import AparError, UserError
 from apar.stats import tree_stats

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from apar.data.formats import Chat
-from apar.data.lines import Place
+from apar.data.raw import SourceLocation
 
 
 def chat(response: str, question: str = "What?", **extra: Any) -> Chat:
     """An answer to a question."""
     messages = ({"role": "user", "content": question},)
-    return Chat("1", "s", messages, response, "jsonl", Place(Path("chats.jsonl"), 1), extra)  # type: ignore[arg-type]
+    return Chat("1", "s", messages, response, "jsonl", SourceLocation(Path("chats.jsonl"), 1), extra)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from apar.data.formats import Chat
-from apar.data.lines import Place
+from apar.data.raw import SourceLocation
 from apar.data.records import TreeRecord
 from apar.structure.extract import extract
 
@@ -47,6 +47,6 @@ CHINESE = (
 def record(answer: str, source: str = "invented", identity: str = "", **extra: Any) -> TreeRecord:
     """The record of an answer, as an extraction makes it."""
     messages = ({"role": "user", "content": "What is there to say?"},)
-    place = Place(Path("chats.jsonl"), 1)
-    chat = Chat(identity or f"{source}-{len(answer)}", source, messages, answer, "jsonl messages", place, extra)
+    location = SourceLocation(Path("chats.jsonl"), 1)
+    chat = Chat(identity or f"{source}-{len(answer)}", source, messages, answer, "jsonl messages", location, extra)
     return TreeRecord.of(chat, extract(answer))

@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.corpus.page import write_page
-from apar.corpus.page_data import answer_data, figures_data
+from apar.corpus.page import answer_data, figures_data, write_page
 from apar.corpus.report import Report
 from apar.corpus.summary import summarize
-from apar.data.counters import TokenCounter, word_counter
 from apar.data.records import TreeRecord
+from apar.data.token_counter import TokenCounter, word_counter
 from apar.stats import tree_stats
-from apar.structure.criteria import Refusal
+from apar.structure.labels import Refusal
 from apar.tokens import ControlTokens
 from apar.train.samples import tree_sample
 from apar.tree import ParagraphTree

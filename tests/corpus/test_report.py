@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apar.corpus import report as report_module
-from apar.corpus.figures import LENGTH_EDGES, Spread
 from apar.corpus.report import Report
 from apar.corpus.summary import Summary, summarize
-from apar.data.counters import word_counter
-from apar.data.lines import BrokenRecord, Place
+from apar.corpus.totals import LENGTH_EDGES, Histogram
+from apar.data.raw import BrokenRecord, SourceLocation
 from apar.data.records import TreeRecord
+from apar.data.token_counter import word_counter
 from apar.stats import tree_stats
 from tests.corpus.records import FORKING, NESTED, REFUSED, STORY, record
 
@@ -105,7 +105,7 @@ def test_dropped_answers_are_counted_by_filter_and_source() -> None:
 def test_broken_records_are_listed_up_to_a_limit_and_all_counted(tmp_path: Path) -> None:
     report = Report("words")
     for line in range(1, 1202):
-        report.add_broken(BrokenRecord(Place(tmp_path / "a.jsonl", line), "no JSON"))
+        report.add_broken(BrokenRecord(SourceLocation(tmp_path / "a.jsonl", line), "no JSON"))
     broken = report.to_dict()["broken"]
     assert (broken["count"], len(broken["records"])) == (1201, 1000)
     assert broken["records"][0] == {"file": str(tmp_path / "a.jsonl"), "line": 1, "problem": "no JSON"}
@@ -133,7 +133,7 @@ def test_a_report_of_nothing_has_no_speed_up() -> None:
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1))
 def test_the_median_is_right_to_half_a_percent(values: list[float]) -> None:
-    spread = Spread(LENGTH_EDGES)
+    spread = Histogram(LENGTH_EDGES)
     for value in values:
         spread.add(value)
     median = spread.quantile(0.5)

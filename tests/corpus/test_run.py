@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from apar.corpus import chunks as chunks_module
+from apar.corpus.chunk_store import ChunkStore
 from apar.corpus.chunks import Chunk, Source, chunks
 from apar.corpus.config import ExtractConfig, configuration
-from apar.corpus.run import Progress, Run
-from apar.corpus.work import Work
+from apar.corpus.run import ExtractionRun, Progress
 from apar.data.records import read_trees
 from apar.errors import ConfigError, UserError
 from tests.corpus.chats import write_chats
@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Source:
 
 
 def test_every_record_is_a_tree_or_told(source: Source, tmp_path: Path) -> None:
-    report = Run([source], tmp_path / "out", ExtractConfig()).run()
+    report = ExtractionRun([source], tmp_path / "out", ExtractConfig()).run()
     ids = [record.id for record in read_trees(tmp_path / "out" / "trees.jsonl")]
     assert len(ids) == len(set(ids)) == report["answers"] > 60
     lines = len(source.path.read_text().splitlines())
@@ -44,12 +44,15 @@ def test_every_record_is_a_tree_or_told(source: Source, tmp_path: Path) -> None:
 
 def test_the_output_is_the_same_with_any_number_of_processes(source: Source, tmp_path: Path) -> None:
     for processes in (1, 2):
-        Run([source], tmp_path / str(processes), ExtractConfig(), processes=processes).run()
+        ExtractionRun([source], tmp_path / str(processes), ExtractConfig(), processes=processes).run()
     assert outputs(tmp_path / "1") == outputs(tmp_path / "2")
 
 
 def test_a_run_that_is_interrupted_goes_on_where_it_was(source: Source, tmp_path: Path) -> None:
-    whole, twice = Run([source], tmp_path / "whole", ExtractConfig()), Run([source], tmp_path / "out", ExtractConfig())
+    whole, twice = (
+        ExtractionRun([source], tmp_path / "whole", ExtractConfig()),
+        ExtractionRun([source], tmp_path / "out", ExtractConfig()),
+    )
     whole.run()
     seen: list[Progress] = []
 
@@ -77,16 +80,16 @@ def test_another_run_in_the_folder_is_told_and_restart_throws_it_away(source: So
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Run([source], tmp_path / "out", ExtractConfig()).run(interrupt)
-    other = Run([source], tmp_path / "out", ExtractConfig(turns="last"))
+        ExtractionRun([source], tmp_path / "out", ExtractConfig()).run(interrupt)
+    other = ExtractionRun([source], tmp_path / "out", ExtractConfig(turns="last"))
     with pytest.raises(UserError, match=r"holds an unfinished run with other configuration; .* --restart"):
         other.run()
     assert other._replace(restart=True).run()["answers"] > 0
 
 
 def test_changed_input_is_no_longer_the_same_run(source: Source, tmp_path: Path) -> None:
-    work = Work(tmp_path / "out" / ".work")
-    run = Run([source], tmp_path / "out", ExtractConfig())
+    work = ChunkStore(tmp_path / "out" / ".work")
+    run = ExtractionRun([source], tmp_path / "out", ExtractConfig())
     manifest: dict[str, Any] = {"inputs": [chunks_module.describe(source)]}
     work.begin(manifest, restart=False)
     write_chats(source.path, 121)
@@ -99,16 +102,16 @@ def test_a_manifest_that_is_damaged_is_told(source: Source, tmp_path: Path) -> N
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(UserError, match=r"cannot be read .* --restart"):
-        Run([source], tmp_path / "out", ExtractConfig()).run()
+        ExtractionRun([source], tmp_path / "out", ExtractConfig()).run()
 
 
 def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
-        Run([Source(tmp_path / "missing")], tmp_path / "out", ExtractConfig()).run()
+        ExtractionRun([Source(tmp_path / "missing")], tmp_path / "out", ExtractConfig()).run()
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "A"}\n' * 5000)
     with pytest.raises(UserError, match="of no known format"):
-        Run([Source(path)], tmp_path / "out", ExtractConfig()).run()
+        ExtractionRun([Source(path)], tmp_path / "out", ExtractConfig()).run()
     assert not (tmp_path / "out").exists()
 
 
@@ -116,8 +119,8 @@ def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_trees_are_the_same_in_every_form(source: Source, tmp_path: Path, form: Any) -> None:
     if form != "jsonl.gz":
         pytest.importorskip("pyarrow")
-    plain = Run([source], tmp_path / "plain", ExtractConfig())
-    other = Run([source], tmp_path / "other", ExtractConfig(), form)
+    plain = ExtractionRun([source], tmp_path / "plain", ExtractConfig())
+    other = ExtractionRun([source], tmp_path / "other", ExtractConfig(), form)
     plain.run()
     other.run()
     assert list(read_trees(other.trees)) == list(read_trees(plain.trees))
@@ -125,7 +128,7 @@ def test_trees_are_the_same_in_every_form(source: Source, tmp_path: Path, form: 
 
 def test_held_out_prompts_are_apart_and_the_mix_is_drawn(source: Source, tmp_path: Path) -> None:
     config = configuration(None, "default", ("split.held_out=0.3", "split.structured=0.4"))
-    report = Run([source], tmp_path / "out", config).run()
+    report = ExtractionRun([source], tmp_path / "out", config).run()
     train, held = (list(read_trees(tmp_path / "out" / f"{name}.jsonl")) for name in ("trees", "heldout"))
     assert report["held_out"] == len(held) > 10
     assert not {record.messages[0]["content"] for record in train} & {r.messages[0]["content"] for r in held}

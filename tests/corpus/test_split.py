@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from apar.corpus.split import Kind, SplitConfig, is_held_out, is_kept, kind_of, shares
-from apar.structure.criteria import REASONS
+from apar.structure.labels import REASONS
 from apar.tokens import Message
 
 

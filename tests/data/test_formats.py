@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from apar.data.formats import BrokenRecord, Chat, read_chats
+from apar.data.formats import Chat, read_chats
+from apar.data.raw import BrokenRecord
 from apar.errors import UserError
 
 
@@ -28,7 +29,7 @@ def chat_of(folder: Path, record: dict[str, Any]) -> Chat:
 def problem_of(folder: Path, broken: dict[str, Any], good: dict[str, Any]) -> str:
     _, found = read_chats(write(folder, [good, broken]), turns="last")
     assert isinstance(found, BrokenRecord)
-    assert found.place.line == 2
+    assert found.location.line == 2
     return found.problem
 
 

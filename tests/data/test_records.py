@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apar.data.formats import Chat
-from apar.data.lines import Place
+from apar.data.raw import SourceLocation
 from apar.data.records import TreeRecord, read_tree, read_trees
 from apar.errors import UserError
 from apar.structure.extract import extract
@@ -19,7 +19,7 @@ ANSWER = "1. One: the first of them all\n2. Two: the second\u2028one of all\n3. 
 
 def record(response: str = ANSWER, *before: Message, **extra: str) -> TreeRecord:
     messages = (*before, {"role": "user", "content": "Which?"})
-    chat = Chat("id-1", "source", messages, response, "jsonl messages", Place(Path("a.jsonl"), 1), extra)
+    chat = Chat("id-1", "source", messages, response, "jsonl messages", SourceLocation(Path("a.jsonl"), 1), extra)
     return TreeRecord.of(chat, extract(response))
 
 

@@ -18,7 +18,7 @@ from apar.eval.quality import compare_losses
 from apar.eval.run import evaluate
 from apar.eval.speed import Pair, choose_prompts, figures, summarize
 from apar.models.load import load
-from apar.train.stream import Encoder
+from apar.train.batches import Encoder
 from apar.tree import Node, ParagraphTree
 from tests.tiny import tiny_model
 

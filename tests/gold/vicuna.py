@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from apar.data.counters import load_counter, word_counter
+from apar.data.token_counter import load_counter, word_counter
 from apar.stats import tree_stats
 from apar.structure.config import DEFAULT, PAPER
 from apar.structure.extract import extract

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from apar.tokens import ControlTokens
+from apar.train.batches import collate
 from apar.train.losses import token_losses
 from apar.train.samples import IGNORE, Sample, pack, sequential_sample, tree_sample
-from apar.train.stream import collate
 from apar.tree import Node, ParagraphTree
 from tests.train.random_trees import random_tree
 

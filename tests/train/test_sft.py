@@ -126,8 +126,8 @@ def test_a_model_trained_without_control_tokens_is_given_them(tmp_path: Path, tr
 
 def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees: Path) -> None:
     from apar.data.mix import read_all, select
-    from apar.train.start import prepare
-    from apar.train.stream import Encoder, batches
+    from apar.train.batches import Encoder, batches
+    from apar.train.initial_model import prepare
 
     seen = []
     for mode in ("forked", "sequential"):

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from apar.data.records import TreeRecord, read_trees
 from apar.errors import ModelError, RunError, UserError
-from apar.structure.criteria import Refusal
+from apar.structure.labels import Refusal
 from apar.tokens import encode_prompt, encode_text
 from apar.train.mask import additive_mask
 from apar.tree import Node, ParagraphTree

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apar.data.records import TreeRecord
-from apar.structure.criteria import Refusal
+from apar.structure.labels import Refusal
 from apar.tree import Fork, ParagraphTree
 from apar.verify.details import details
 from apar.verify.merge import merge_back

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from apar.structure.criteria import Refusal
+from apar.structure.labels import Refusal
 from apar.tree import Node, ParagraphTree
 from apar.view.tree import draw_tree
 from tests.trees import trees

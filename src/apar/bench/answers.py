@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apar.data.lines import BrokenRecord, read_records
+from apar.data.raw import BrokenRecord
+from apar.data.read import read_records
 from apar.data.records import TreeRecord, read_trees
 from apar.errors import UserError
 from apar.tokens import Message
@@ -55,11 +56,11 @@ def read_categories(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for record in read_records(path):
         if isinstance(record, BrokenRecord):
-            raise UserError(f"{record.place}: {record.problem}")
+            raise UserError(f"{record.location}: {record.problem}")
         data = record.data
         question = data.get("text") or data.get("prompt") or next(iter(data.get("turns") or ()), None)
         if not isinstance(question, str) or not isinstance(data.get("category"), str):
-            raise UserError(f"{record.place}: a question needs `text`, `prompt` or `turns`, and `category`")
+            raise UserError(f"{record.location}: a question needs `text`, `prompt` or `turns`, and `category`")
         found[question] = data["category"]
     return found
 

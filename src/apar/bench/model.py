@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from apar.bench.shapes import random_model
-from apar.data.counters import load_codec
+from apar.data.token_counter import load_codec
 from apar.decoding.detokenize import Decode
 from apar.decoding.vocabulary import Vocabulary
 from apar.demo import model_folder

@@ -65,7 +65,7 @@ def structure(
     """
     from apar.bench.structure import structure_by_category
     from apar.cli.bench_tables import print_structure
-    from apar.data.counters import load_counter
+    from apar.data.token_counter import load_counter
     from apar.demo import model_folder
 
     answers = read_trees(trees, questions, only, count)

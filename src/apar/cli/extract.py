@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from apar.corpus.chunks import Source
-    from apar.corpus.run import Progress, Run
+    from apar.corpus.run import ExtractionRun, Progress
 
 _TOLD_RECORDS = 10
 _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
@@ -77,12 +77,12 @@ def command(**options: Any) -> None:
         click.echo(f"Written: {run.trees}, report.json, card.md")
 
 
-def _run(options: dict[str, Any]) -> Run:
+def _run(options: dict[str, Any]) -> ExtractionRun:
     from apar.corpus.config import configuration
     from apar.corpus.pool import available_processes
-    from apar.corpus.run import Run
+    from apar.corpus.run import ExtractionRun
 
-    return Run(
+    return ExtractionRun(
         _sources(options),
         options["output"],
         configuration(options["config"], options["preset"], options["overrides"]),
@@ -117,7 +117,7 @@ def _end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _with_progress(run: Run) -> dict[str, Any]:
+def _with_progress(run: ExtractionRun) -> dict[str, Any]:
     """Do the run; tell on standard error how far it is."""
     from rich.console import Console
     from rich.progress import Progress as Bar
@@ -139,7 +139,7 @@ def _with_progress(run: Run) -> dict[str, Any]:
         return run.run(on_progress)
 
 
-def _verify(run: Run, data: dict[str, Any], options: dict[str, Any]) -> None:
+def _verify(run: ExtractionRun, data: dict[str, Any], options: dict[str, Any]) -> None:
     from apar.verify.measure import VerifyConfig, verify_file
 
     config = VerifyConfig(min_parts=run.config.structure.min_parts, max_length=options["verify_length"])
@@ -150,12 +150,11 @@ def _verify(run: Run, data: dict[str, Any], options: dict[str, Any]) -> None:
     run.write_report(data)
 
 
-def _write_page(run: Run, data: dict[str, Any], path: Path, sample: int) -> None:
-    from apar.corpus.page import write_page
-    from apar.corpus.sample import sampled
-    from apar.data.counters import load_counter, word_counter
+def _write_page(run: ExtractionRun, data: dict[str, Any], path: Path, sample: int) -> None:
+    from apar.corpus.page import sampled, write_page
     from apar.data.files import atomic_write
     from apar.data.records import read_trees
+    from apar.data.token_counter import load_counter, word_counter
 
     counter = load_counter(run.tokenizer) if run.tokenizer else word_counter()
     with atomic_write(path) as file:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from apar.data.counters import TokenCounter
     from apar.data.records import TreeRecord
+    from apar.data.token_counter import TokenCounter
 
 
 @click.command("show")
@@ -37,7 +37,7 @@ def command(trees: Path, index: int | None, identity: str | None, tokenizer: Pat
     is within. [Fork] is followed by the thread that it opens. Groups of parts that do not fork stand between
     ⟦reason: and ⟧. Below are the figures of the tree.
     """
-    from apar.data.counters import load_counter, word_counter
+    from apar.data.token_counter import load_counter, word_counter
 
     if index is not None and identity is not None:
         raise click.UsageError("give -i N or --id ID, not both")
@@ -62,7 +62,7 @@ def _record(trees: Path, index: int, identity: str | None) -> TreeRecord:
 
 
 def _print_json(record: TreeRecord, counter: TokenCounter) -> None:
-    from apar.corpus.page_data import figures_data
+    from apar.corpus.page import figures_data
     from apar.stats import tree_stats
 
     figures = figures_data(tree_stats(record.tree, counter.count))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from apar.data.formats import ChatReader, Turns
-from apar.data.lines import Container, Raw, read_raw
+from apar.data.raw import Container, Raw
+from apar.data.read import read_raw
 from apar.errors import UserError
 
 MAX_RECORDS = 500
@@ -83,7 +84,7 @@ def _of_source(source: Source, turns: Turns) -> Iterator[Chunk]:
 def _raws(source: Source) -> tuple[Container, Iterator[Raw]]:
     if source.split is None:
         return read_raw(source.path)
-    from apar.data.hub import read_dataset
+    from apar.data.hf_datasets import read_dataset
 
     return "dataset", read_dataset(str(source.path), source.split)
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from apar.config import Section
 from apar.data.formats import Chat
-from apar.structure.script import is_cjk
+from apar.structure.cjk import is_cjk
 
 _WORD = re.compile(r"\w+")
 _WORDS_A_SHINGLE = 3
@@ -81,22 +81,22 @@ class Seen:
         self._bands: dict[int, int] = {}
         self._sketches: list[bytes] = []
 
-    def is_duplicate(self, one: Signature) -> Literal["duplicate", "near_duplicate"] | None:
+    def is_duplicate(self, signature: Signature) -> Literal["duplicate", "near_duplicate"] | None:
         """Whether an answer like this came before; if not, it is remembered."""
         if self._config.exact:
-            if one.whole in self._wholes:
+            if signature.whole in self._wholes:
                 return "duplicate"
-            self._wholes.add(one.whole)
-        if self._config.near is None or not one.sketch:
+            self._wholes.add(signature.whole)
+        if self._config.near is None or not signature.sketch:
             return None
-        values = _SKETCH.unpack(one.sketch)
+        values = _SKETCH.unpack(signature.sketch)
         bands = [hash((k, values[k : k + _ROWS])) for k in range(0, _PERMUTATIONS, _ROWS)]
         candidates = {self._bands[band] for band in bands if band in self._bands}
         if any(_similarity(values, self._sketches[other]) >= self._config.near for other in candidates):
             return "near_duplicate"
         for band in bands:
             self._bands.setdefault(band, len(self._sketches))
-        self._sketches.append(one.sketch)
+        self._sketches.append(signature.sketch)
         return None
 
 

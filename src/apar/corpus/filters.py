@@ -10,7 +10,7 @@ from pydantic import Field
 from apar.config import Section
 from apar.corpus.language import UNKNOWN, language_of
 from apar.data.formats import Chat
-from apar.structure.script import is_cjk
+from apar.structure.cjk import is_cjk
 
 Drop = Literal[
     "empty",  # no text

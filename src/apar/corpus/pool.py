@@ -13,11 +13,11 @@ from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 from typing import NamedTuple
 
+from apar.corpus.chunk_store import ChunkStore
 from apar.corpus.chunks import Chunk
 from apar.corpus.config import ExtractConfig
-from apar.corpus.work import Work
 from apar.corpus.worker import Worker
-from apar.data.counters import load_counter, word_counter
+from apar.data.token_counter import load_counter, word_counter
 from apar.errors import RunError
 
 _CHUNKS_A_PROCESS = 3
@@ -40,14 +40,14 @@ def available_processes() -> int:
 
 
 def run_chunks(chunks: Iterable[Chunk], job: Job, processes: int) -> Iterator[int]:
-    """Do the chunks and put them into the work folder; yields the records of each when it is done.
+    """Do the chunks and put their rows into the chunk store; yields the records of each when it is done.
 
     Raises RunError where a worker process dies; what is done by then stays done.
     """
     if processes == 1:
-        worker, work = job.worker(), Work(job.folder)
+        worker, store = job.worker(), ChunkStore(job.folder)
         for chunk in chunks:
-            work.put(chunk.number, list(worker.rows(chunk)))
+            store.put(chunk.number, list(worker.rows(chunk)))
             yield len(chunk.raws)
         return
     # A fresh interpreter for each process: nothing of this one's threads is copied in a half-made state.
@@ -83,7 +83,7 @@ def _finished(running: dict[Future[int], Chunk]) -> Iterator[int]:
             ) from error
 
 
-_of_this_process: tuple[Worker, Work] | None = None
+_of_this_process: tuple[Worker, ChunkStore] | None = None
 
 
 def _start(job: Job) -> None:
@@ -91,7 +91,7 @@ def _start(job: Job) -> None:
     global _of_this_process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _of_this_process = job.worker(), Work(job.folder)
+    _of_this_process = job.worker(), ChunkStore(job.folder)
 
 
 def _end_with_parent() -> None:
@@ -104,6 +104,6 @@ def _end_with_parent() -> None:
 
 def _work(chunk: Chunk) -> int:
     assert _of_this_process is not None
-    worker, work = _of_this_process
-    work.put(chunk.number, list(worker.rows(chunk)))
+    worker, store = _of_this_process
+    store.put(chunk.number, list(worker.rows(chunk)))
     return len(chunk.raws)

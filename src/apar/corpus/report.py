@@ -11,11 +11,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from apar.corpus.figures import COUNT_EDGES, LENGTH_EDGES, Figures, Spread
 from apar.corpus.split import KINDS
 from apar.corpus.summary import Summary
-from apar.data.lines import BrokenRecord
-from apar.structure.criteria import REASONS, RULES
+from apar.corpus.totals import COUNT_EDGES, LENGTH_EDGES, Histogram, Totals
+from apar.data.raw import BrokenRecord
+from apar.structure.labels import REASONS, RULES
 
 # More broken records than these are counted, but their places are not listed.
 _LISTED_RECORDS = 1000
@@ -25,7 +25,7 @@ OTHERS = "others"
 
 
 class Report:
-    """Collects the counts and figures of an extraction."""
+    """Collects the counts and totals of an extraction."""
 
     def __init__(self, counter: str) -> None:
         """`counter` says by what tokens are counted."""
@@ -34,11 +34,11 @@ class Report:
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._dropped: dict[str, Counter[str]] = defaultdict(Counter)
         self._broken: list[BrokenRecord] = []
-        self._all = Figures()
-        self._structured = Figures()
-        self._groups: dict[str, dict[str, Figures]] = defaultdict(dict)
-        self._details_per_answer = Spread(COUNT_EDGES)
-        self._detail_lengths = Spread(LENGTH_EDGES)
+        self._all = Totals()
+        self._structured = Totals()
+        self._groups: dict[str, dict[str, Totals]] = defaultdict(dict)
+        self._details_per_answer = Histogram(COUNT_EDGES)
+        self._detail_lengths = Histogram(LENGTH_EDGES)
 
     def open_file(self, path: Path) -> None:
         """Note a file or data set that is read."""
@@ -46,7 +46,7 @@ class Report:
 
     def add_broken(self, record: BrokenRecord) -> None:
         """Count a record that could not be used."""
-        _count(self._counts["broken"], str(record.place.file))
+        _count(self._counts["broken"], str(record.location.file))
         if len(self._broken) < _LISTED_RECORDS:
             self._broken.append(record)
 
@@ -54,34 +54,34 @@ class Report:
         """Count an answer that was left out: by a filter, as a duplicate, or for the mix."""
         _count(self._dropped[drop], source)
 
-    def add(self, one: Summary, held_out: bool = False) -> None:
+    def add(self, summary: Summary, held_out: bool = False) -> None:
         """Count an answer and the figures of its tree."""
-        self._count(one, held_out)
-        self._all.add(one)
-        if one.reason is None:
-            self._structured.add(one)
-            self._details_per_answer.add(len(one.details))
-            for length in one.details:
+        self._count(summary, held_out)
+        self._all.add(summary)
+        if summary.reason is None:
+            self._structured.add(summary)
+            self._details_per_answer.add(len(summary.details))
+            for length in summary.details:
                 self._detail_lengths.add(length)
-        labels = {"source": one.source, "model": one.model, "language": one.language, "rule": one.rule}
+        labels = {"source": summary.source, "model": summary.model, "language": summary.language, "rule": summary.rule}
         for name, label in labels.items():
             if label is not None:
-                self._group(name, label).add(one)
+                self._group(name, label).add(summary)
 
-    def _count(self, one: Summary, held_out: bool) -> None:
+    def _count(self, summary: Summary, held_out: bool) -> None:
         counts = self._counts
-        counts["rule"][one.rule] += 1
-        counts["reason"].update([one.reason] if one.reason is not None else [])
-        counts["refusal"].update(one.refusals)
-        counts["kind"][one.kind] += 1
-        counts["format"][one.format] += 1
-        _count(counts["licence"], one.licence or "not stated")
-        counts["depth"][str(one.depth)] += 1
+        counts["rule"][summary.rule] += 1
+        counts["reason"].update([summary.reason] if summary.reason is not None else [])
+        counts["refusal"].update(summary.refusals)
+        counts["kind"][summary.kind] += 1
+        counts["format"][summary.format] += 1
+        _count(counts["licence"], summary.licence or "not stated")
+        counts["depth"][str(summary.depth)] += 1
         counts["held_out"]["held out" if held_out else "train"] += 1
 
-    def _group(self, name: str, label: str) -> Figures:
+    def _group(self, name: str, label: str) -> Totals:
         groups = self._groups[name]
-        return groups.setdefault(_bounded(groups, label), Figures())
+        return groups.setdefault(_bounded(groups, label), Totals())
 
     def to_dict(self) -> dict[str, Any]:
         """The report as `report.json` has it."""
@@ -106,8 +106,8 @@ class Report:
                 "count": sum(counts["broken"].values()),
                 "by_file": dict(counts["broken"]),
                 "records": [
-                    {"file": str(one.place.file), "line": one.place.line, "problem": one.problem}
-                    for one in self._broken
+                    {"file": str(record.location.file), "line": record.location.line, "problem": record.problem}
+                    for record in self._broken
                 ],
             },
             "all": self._all.to_dict(),
@@ -128,11 +128,11 @@ def _count(counts: Counter[str], label: str) -> None:
 
 
 def _bounded(groups: Collection[str], label: str) -> str:
-    """The label, or that of the others where there are too many groups for a new one."""
+    """The label, or that of the others where there are too many groups for a new summary."""
     return label if label in groups or len(groups) < _MOST_GROUPS else OTHERS
 
 
-def _sorted(groups: dict[str, Figures]) -> dict[str, dict[str, Any]]:
+def _sorted(groups: dict[str, Totals]) -> dict[str, dict[str, Any]]:
     """The largest group first."""
     order = sorted(groups, key=lambda name: (-groups[name].answers, name))
     return {name: groups[name].to_dict() for name in order}

@@ -8,15 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from apar.corpus.card import card_text
+from apar.corpus.chunk_store import ChunkStore
 from apar.corpus.chunks import MAX_BYTES, MAX_RECORDS, Chunk, Source, check, chunks, describe
 from apar.corpus.config import ExtractConfig
+from apar.corpus.dataset_card import card_text
 from apar.corpus.merge import merge
 from apar.corpus.pool import Job, run_chunks
 from apar.corpus.report import Report
-from apar.corpus.work import Work
-from apar.data.counters import load_counter, word_counter
 from apar.data.files import atomic_write
+from apar.data.token_counter import load_counter, word_counter
 from apar.data.writers import TreesFormat
 
 
@@ -28,7 +28,7 @@ class Progress(NamedTuple):
     resumed: int
 
 
-class Run(NamedTuple):
+class ExtractionRun(NamedTuple):
     """An extraction into the folder `output`."""
 
     sources: Sequence[Source]
@@ -52,16 +52,16 @@ class Run(NamedTuple):
         """
         counter = load_counter(self.tokenizer) if self.tokenizer else word_counter()
         check(self.sources, self.config.turns)
-        work = Work(self.output / ".work")
-        resumed = work.begin(self._manifest(), self.restart)
-        count = self._extract(work, resumed, on_progress)
+        store = ChunkStore(self.output / ".work")
+        resumed = store.begin(self._manifest(), self.restart)
+        count = self._extract(store, resumed, on_progress)
         report = Report(counter.name)
         for source in self.sources:
             report.open_file(source.path)
-        merge(work, count, self.output, self.form, self.config, report)
+        merge(store, count, self.output, self.form, self.config, report)
         data = {**report.to_dict(), "config": self.config.model_dump(mode="json"), "version": version("apar-llm")}
         self.write_report(data)
-        work.remove()
+        store.remove()
         return data
 
     def write_report(self, data: dict[str, Any]) -> None:
@@ -79,14 +79,14 @@ class Run(NamedTuple):
             "version": [version("apar-llm"), MAX_RECORDS, MAX_BYTES],
         }
 
-    def _extract(self, work: Work, resumed: int, on_progress: Callable[[Progress], None]) -> int:
+    def _extract(self, store: ChunkStore, resumed: int, on_progress: Callable[[Progress], None]) -> int:
         """Do the chunks that are not done; how many there are in all."""
         made = _Counted(chunks(self.sources, self.config.turns))
-        left = (chunk for chunk in made if not work.has(chunk.number))
+        left = (chunk for chunk in made if not store.has(chunk.number))
         records = done = 0
         if resumed:
             on_progress(Progress(resumed, 0, resumed))
-        for read in run_chunks(left, Job(self.config, self.tokenizer, work.folder), self.processes):
+        for read in run_chunks(left, Job(self.config, self.tokenizer, store.folder), self.processes):
             records, done = records + read, done + 1
             on_progress(Progress(resumed + done, records, resumed))
         return made.count

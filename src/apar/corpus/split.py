@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from apar.config import Section
-from apar.structure.criteria import Reason
+from apar.structure.labels import Reason
 from apar.tokens import Message
 
 Kind = Literal["structured", "code", "mathematics", "dialogue", "story", "short", "prose"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from apar.corpus.split import Kind, kind_of
-from apar.data.counters import TokenCounter
 from apar.data.records import TreeRecord
+from apar.data.token_counter import TokenCounter
 from apar.stats import tree_stats
-from apar.structure.criteria import Reason, Rule
+from apar.structure.labels import Reason, Rule
 
 
 class Summary(NamedTuple):

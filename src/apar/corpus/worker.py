@@ -12,10 +12,10 @@ from apar.corpus.filters import drop_reason
 from apar.corpus.language import language_of
 from apar.corpus.split import is_held_out
 from apar.corpus.summary import Summary, summarize
-from apar.data.counters import TokenCounter
 from apar.data.formats import Chat, ChatReader
-from apar.data.lines import BrokenRecord
+from apar.data.raw import BrokenRecord
 from apar.data.records import TreeRecord
+from apar.data.token_counter import TokenCounter
 from apar.structure.extract import extract
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from apar.data.lines import BrokenRecord, Container, Place, Raw, Record, decoded, read_raw
+from apar.data.raw import BrokenRecord, Container, Raw, Record, SourceLocation, decoded
+from apar.data.read import read_raw
 from apar.errors import UserError
 from apar.tokens import Message
-
-__all__ = ["BrokenRecord", "Chat", "ChatReader", "Place", "read_chats"]
 
 Turns = Literal["every", "last"]
 """Which answers of a conversation become chats."""
@@ -50,7 +49,7 @@ class Chat:
     messages: tuple[Message, ...]
     response: str
     format: str
-    place: Place
+    location: SourceLocation
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -101,11 +100,11 @@ class ChatReader:
 
     def _chats(self, record: Record) -> list[Chat | BrokenRecord]:
         if self.format is None:
-            return [BrokenRecord(record.place, f"no known keys, but {_listed(record.data)}")]
+            return [BrokenRecord(record.location, f"no known keys, but {_listed(record.data)}")]
         try:
             return list(_chats(record, self.format, f"{self.container} {self.format}", self.turns))
         except _MisfitError as error:
-            return [BrokenRecord(record.place, str(error))]
+            return [BrokenRecord(record.location, str(error))]
 
 
 def _unusable(path: Path, name: str | None, problem: BrokenRecord | None) -> str:
@@ -113,11 +112,11 @@ def _unusable(path: Path, name: str | None, problem: BrokenRecord | None) -> str
         return f"{path} has no records"
     if name is None:
         return (
-            f"{path} is of no known format: {problem.problem} (line {problem.place.line}); expected JSON, JSON "
+            f"{path} is of no known format: {problem.problem} (line {problem.location.line}); expected JSON, JSON "
             "lines or Parquet with `conversations` (ShareGPT), `instruction` and `output` (Alpaca), `messages`, "
             "or `prompt` and `response`"
         )
-    where = f"line {problem.place.line}"
+    where = f"line {problem.location.line}"
     return f"{path} has no usable record of format {name}; the first is broken: {problem.problem} ({where})"
 
 
@@ -127,17 +126,17 @@ def format_of(data: Mapping[str, Any]) -> str | None:
 
 
 def _chats(record: Record, name: str, described: str, turns: Turns) -> Iterator[Chat]:
-    data, place = record.data, record.place
+    data, location = record.data, record.location
     said = _FORMATS[name][1](data)
     extra = {key: data[key] for key in COPIED_KEYS if data.get(key) is not None}
-    identity = str(data["id"]) if data.get("id") is not None else f"{place.stem}-{record.number:06d}"
-    source = str(data["source"]) if data.get("source") is not None else place.stem
+    identity = str(data["id"]) if data.get("id") is not None else f"{location.stem}-{record.number:06d}"
+    source = str(data["source"]) if data.get("source") is not None else location.stem
     _check_text(*(message["content"] for message in said), identity, source, *map(str, extra.values()))
     answers = _answers(said)
     for count, at in enumerate(answers, 1):
         if turns == "every" or at == answers[-1]:
             own = f"{identity}#{count}" if turns == "every" and len(answers) > 1 else identity
-            yield Chat(own, source, tuple(said[:at]), said[at]["content"], described, place, extra)
+            yield Chat(own, source, tuple(said[:at]), said[at]["content"], described, location, extra)
 
 
 def _answers(said: list[Message]) -> list[int]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from apar.data.formats import COPIED_KEYS, Chat
-from apar.data.lines import BrokenRecord, Raw, decoded, read_raw
+from apar.data.raw import BrokenRecord, Raw, decoded
+from apar.data.read import read_raw
 from apar.errors import TreeError, UserError
-from apar.structure.criteria import REASONS, RULES, Reason, Refusal, Rule
 from apar.structure.extract import Extraction
+from apar.structure.labels import REASONS, RULES, Reason, Refusal, Rule
 from apar.tokens import Message
 from apar.tree import ParagraphTree
 
@@ -99,8 +100,8 @@ class TreeRecord:
             tree=ParagraphTree.from_forks(data["response"], data["forks"]),
             extra={key: data[key] for key in COPIED_KEYS if data.get(key) is not None},
             refusals=tuple(
-                Refusal(int(one["start"]), int(one["end"]), _known(one["reason"], REASONS))
-                for one in data.get("refusals") or ()
+                Refusal(int(item["start"]), int(item["end"]), _known(item["reason"], REASONS))
+                for item in data.get("refusals") or ()
             ),
         )
 

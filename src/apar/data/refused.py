@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from apar.structure.criteria import Reason, Refusal
+from apar.structure.labels import Reason, Refusal
 
 
 class Piece(NamedTuple):

@@ -7,17 +7,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, Protocol, get_args
+from typing import IO, Any, Literal, Protocol, get_args
 
 from apar.data.files import atomic_path
 from apar.data.formats import COPIED_KEYS
-from apar.data.parquet import ParquetTrees
 from apar.extras import require
 
 TreesFormat = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"]
 """How trees are written; also the ending of the file."""
 
 TREES_FORMATS: tuple[TreesFormat, ...] = get_args(TreesFormat)
+
+_BATCH_ROWS = 512
 
 
 class TreeWriter(Protocol):
@@ -32,12 +33,12 @@ def tree_writer(path: Path, form: TreesFormat) -> Iterator[TreeWriter]:
     """A writer of the file `path`, which appears when the block ends without an exception."""
     with atomic_path(path) as temporary:
         if form == "parquet":
-            parquet = ParquetTrees(temporary, COPIED_KEYS)
-            yield _Rows(parquet)
-            parquet.close()
+            rows = _ParquetRows(temporary)
+            yield rows
+            rows.close()
             return
         with _binary(temporary, form) as file:
-            yield _Lines(file)
+            yield _JsonLines(file)
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def _binary(path: Path, form: TreesFormat) -> Iterator[IO[bytes]]:
             yield raw
 
 
-class _Lines:
+class _JsonLines:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
@@ -65,12 +66,55 @@ class _Lines:
         self._file.write(line.encode() + b"\n")
 
 
-class _Rows:
-    def __init__(self, parquet: ParquetTrees) -> None:
-        self._parquet = parquet
+class _ParquetRows:
+    """Writes records to a Parquet file; the rows of a batch are held."""
+
+    def __init__(self, path: Path) -> None:
+        require("data", "pyarrow")
+        from pyarrow.parquet import ParquetWriter
+
+        self._schema = _schema(COPIED_KEYS)
+        self._writer = ParquetWriter(path, self._schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
 
     def write(self, line: str) -> None:
         row = json.loads(line)
         row.setdefault("messages", [{"role": "user", "content": row.get("prompt")}])
         row.setdefault("refusals", [])
-        self._parquet.write(row)
+        # The copied keys may be of any type; they are written as text.
+        self._rows.append(row | {key: str(row[key]) for key in COPIED_KEYS if row.get(key) is not None})
+        if len(self._rows) >= _BATCH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        if self._rows:
+            self._writer.write_table(pyarrow.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def close(self) -> None:
+        """Write what is held, and the end of the file."""
+        self._flush()
+        self._writer.close()
+
+
+def _schema(columns: tuple[str, ...]) -> Any:
+    import pyarrow
+
+    text, number = pyarrow.string(), pyarrow.int64()
+    message = pyarrow.struct([("role", text), ("content", text)])
+    refusal = pyarrow.struct([("start", number), ("end", number), ("reason", text)])
+    return pyarrow.schema(
+        [
+            ("id", text),
+            ("source", text),
+            *((column, text) for column in columns),
+            ("messages", pyarrow.list_(message)),
+            ("response", text),
+            ("rule", text),
+            ("reason", text),
+            ("forks", pyarrow.list_(pyarrow.list_(number))),
+            ("refusals", pyarrow.list_(refusal)),
+        ]
+    )

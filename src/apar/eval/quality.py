@@ -10,8 +10,8 @@ from apar.data.mix import Example
 from apar.errors import UserError
 from apar.eval.plan import Plan
 from apar.models.load import load
+from apar.train.batches import Encoder
 from apar.train.losses import held_out_loss
-from apar.train.stream import Encoder
 
 ROWS = 2
 """Packs in a forward pass; small ones are fastest on CPU."""

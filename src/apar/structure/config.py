@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_serializer
 
 from apar.config import Section
-from apar.structure.criteria import Reason, Rule
+from apar.structure.labels import Reason, Rule
 
 Lead = Literal["emphasis", "colon", "dash", "line", "sentence"]
 """How a lead may end: with a phrase in bold or italics, a colon, a spaced dash, its line, its sentence."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from apar.structure.criteria import Reason
+from apar.structure.cjk import is_cjk
+from apar.structure.labels import Reason
 from apar.structure.markdown import Block, BlockKind
-from apar.structure.script import is_cjk
 
 _PROGRAM_LINE = re.compile(
     r"^[ \t]*+(?:(?:def|class|function|func|fn|public|private|static|const|let|var) \w+[^\n]*[({=:][^\n]*"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from apar.structure.content import has_formula
-from apar.structure.criteria import Reason
+from apar.structure.labels import Reason
 from apar.structure.markdown import Block
 from apar.structure.parts import Group, Part
 from apar.structure.phrases import CONTINUES, INFERS, REFERS_BACK, SALUTATION, SEQUEL, STORY

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from apar.structure.config import DEFAULT, StructureConfig
 from apar.structure.content import CONTENT_REASONS, content_reasons
-from apar.structure.criteria import Reason, Refusal, Rule
 from apar.structure.dependence import dependence
+from apar.structure.labels import Reason, Refusal, Rule
 from apar.structure.markdown import Block, parse
 from apar.structure.outline import outline
 from apar.structure.parts import Group, inside

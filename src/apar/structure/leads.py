@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
+from apar.structure.cjk import width
 from apar.structure.config import StructureConfig
-from apar.structure.script import width
 from apar.structure.sentences import first_sentence_end
 
 _OPAQUE = re.compile(

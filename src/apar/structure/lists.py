@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise, takewhile
 
 from apar.structure.config import StructureConfig
-from apar.structure.criteria import Rule
+from apar.structure.labels import Rule
 from apar.structure.leads import item_lead
 from apar.structure.markdown import Block, BlockKind, block
 from apar.structure.parts import Group, Part, distinct, part

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from apar.structure.config import StructureConfig
 from apar.structure.lists import joined, list_group, rule_of
 from apar.structure.markdown import Block
-from apar.structure.markers import with_marked_lists
 from apar.structure.parts import Group
 from apar.structure.prose import prose_group
+from apar.structure.pseudo_lists import with_marked_lists
 from apar.structure.sections import Split, by_headings, by_titles, section_group
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from apar.structure.cjk import width
 from apar.structure.config import StructureConfig
-from apar.structure.criteria import Rule
+from apar.structure.labels import Rule
 from apar.structure.leads import sentence_lead
 from apar.structure.markdown import Block, block
-from apar.structure.script import width
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from apar.structure.cjk import is_cjk
 from apar.structure.config import StructureConfig
 from apar.structure.leads import bold_label_end, is_title, label_end, paragraph_lead
 from apar.structure.markdown import Block, block
 from apar.structure.parts import Group, Part, distinct, part
 from apar.structure.phrases import CLOSING, PLEASANTRY
-from apar.structure.script import is_cjk
 
 _LINE = re.compile(r"[^\r\n]*\S")
 _CLOSING_MARKS = "*_\"'”’)」』）"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from apar.structure.cjk import width
 from apar.structure.config import StructureConfig
 from apar.structure.markdown import Block
 from apar.structure.parts import Group, Part, distinct, part
 from apar.structure.phrases import CLOSING
-from apar.structure.script import width
 
 _BOLD_LINE = re.compile(r"(\*\*|__)(?:(?!\1)[^\n])+\1[ \t]*[:：]?")
 _COLON_LINE = re.compile(r"[^\n]*[:：](?:\*\*|__|\*)?")

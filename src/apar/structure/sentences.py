@@ -11,7 +11,7 @@ import re
 
 import sentencex  # type: ignore[import-untyped]
 
-from apar.structure.script import is_cjk, width
+from apar.structure.cjk import is_cjk, width
 
 # Python strings may hold lone surrogates, which no UTF-8 library takes.
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apar.train.batches import Batch
 from apar.train.mask import additive_mask, dense_mask
 from apar.train.samples import IGNORE
-from apar.train.stream import Batch
 
 
 def token_losses(model: Any, batch: Batch) -> Tensor:

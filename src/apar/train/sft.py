@@ -20,13 +20,13 @@ import torch
 from apar.data.mix import Selection, read_all, select
 from apar.errors import RunError, UserError
 from apar.models.device import choose_device
+from apar.train.batches import Batch, Encoder, batches
 from apar.train.checkpoint import load_checkpoint, replace_folder, save_checkpoint
+from apar.train.initial_model import Start, prepare
 from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
 from apar.train.optimizer import learning_rate, make_optimizers
 from apar.train.recipe import Recipe
 from apar.train.samples import IGNORE
-from apar.train.start import Start, prepare
-from apar.train.stream import Batch, Encoder, batches
 
 Report = Callable[[dict[str, Any]], None]
 """Called with the log line of every step."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from apar.data.records import TreeRecord
-from apar.structure.criteria import Refusal
+from apar.structure.labels import Refusal
 from apar.tree import ParagraphTree
 from apar.verify.details import Detail, details
 

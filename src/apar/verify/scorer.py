@@ -76,7 +76,7 @@ class Scorer:
     def _pass(self, layouts: Sequence[Layout]) -> list[Tensor]:
         length = max(map(len, layouts))
         device = self.model.device
-        # A token that fills up sees only itself, as in `apar.train.stream.collate`.
+        # A token that fills up sees only itself, as in `apar.train.batches.collate`.
         ends = [one.subtree_end + list(range(len(one) + 1, length + 1)) for one in layouts]
         mask = additive_mask(torch.tensor(ends, device=device), self.model.dtype)
         logits: Tensor = self.model(  # [layouts, length, vocabulary]

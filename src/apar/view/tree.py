@@ -14,7 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from apar.data.refused import Piece, RefusedPieces
-from apar.structure.criteria import Refusal
+from apar.structure.labels import Refusal
 from apar.tokens import FORK
 from apar.tree import ROOT, Node, ParagraphTree, Path
 from apar.view.labels import path_label, printable

@@ -82,7 +82,7 @@ def _hub_licence(name: str) -> str:
 
 
 def _answers(figures: Mapping[str, Any]) -> dict[str, int]:
-    return {name: one["answers"] for name, one in figures.items()}
+    return {name: group["answers"] for name, group in figures.items()}
 
 
 def _table(title: str, number: str, counts: Mapping[str, int]) -> Iterator[str]:

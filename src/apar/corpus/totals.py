@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from apar.corpus.summary import Summary
-from apar.structure.criteria import RULES
+from apar.structure.labels import RULES
 
 SPEEDUP_EDGES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
 LENGTH_EDGES = (0, 5, 10, 20, 40, 80, 160, 320, 640)
@@ -21,44 +21,44 @@ _BIN = 0.01
 
 
 @dataclass(slots=True)
-class Spread:
+class Histogram:
     """The distribution of a positive figure: its mean exactly, its median to 0.5 %, and a histogram."""
 
     edges: Sequence[float]
     number: int = 0
     sum: float = 0.0
-    histogram: Counter[int] = field(default_factory=Counter)
+    counts: Counter[int] = field(default_factory=Counter)
     bins: Counter[int] = field(default_factory=Counter)
 
     def add(self, value: float) -> None:
         self.number += 1
         self.sum += value
-        self.histogram[bisect_right(self.edges, value) - 1] += 1
+        self.counts[bisect_right(self.edges, value) - 1] += 1
         self.bins[round(math.log(max(value, 1e-9)) / _BIN)] += 1
 
     def quantile(self, share: float) -> float | None:
         """The value that this share of the values does not exceed; None where there are none."""
         reached = 0
-        for place in sorted(self.bins):
-            reached += self.bins[place]
+        for number in sorted(self.bins):
+            reached += self.bins[number]
             if reached >= share * self.number:
-                return math.exp(place * _BIN)
+                return math.exp(number * _BIN)
         return None
 
     def to_dict(self) -> dict[str, Any]:
         """Number, mean, median, and how many values each bucket `[from, to)` holds."""
         names = [f"{low:g}-{high:g}" for low, high in pairwise(self.edges)] + [f"{self.edges[-1]:g}-"]
-        below = {f"-{self.edges[0]:g}": self.histogram[-1]} if self.histogram[-1] else {}
+        below = {f"-{self.edges[0]:g}": self.counts[-1]} if self.counts[-1] else {}
         return {
             "number": self.number,
             "mean": rounded(self.sum / self.number if self.number else None),
             "median": rounded(self.quantile(0.5)),
-            "histogram": {**below, **{name: self.histogram[k] for k, name in enumerate(names)}},
+            "histogram": {**below, **{name: self.counts[k] for k, name in enumerate(names)}},
         }
 
 
 @dataclass(slots=True)
-class Figures:
+class Totals:
     """Sums over a set of answers, in tokens, steps, and tokens x steps."""
 
     answers: int = 0
@@ -71,20 +71,20 @@ class Figures:
     kv_forked: int = 0
     kv_sequential: int = 0
     rules: Counter[str] = field(default_factory=Counter)
-    speedups: Spread = field(default_factory=lambda: Spread(SPEEDUP_EDGES))
+    speedups: Histogram = field(default_factory=lambda: Histogram(SPEEDUP_EDGES))
 
-    def add(self, one: Summary) -> None:
+    def add(self, summary: Summary) -> None:
         self.answers += 1
-        self.structured += one.reason is None
-        self.rules[one.rule] += 1
-        self.threads += len(one.details) + 1
-        self.tokens += one.tokens
-        self.critical_path += one.critical_path
-        self.attended_forked += one.attended_forked
-        self.attended_sequential += one.attended_sequential
-        self.kv_forked += one.kv_forked
-        self.kv_sequential += one.kv_sequential
-        self.speedups.add(one.speedup)
+        self.structured += summary.reason is None
+        self.rules[summary.rule] += 1
+        self.threads += len(summary.details) + 1
+        self.tokens += summary.tokens
+        self.critical_path += summary.critical_path
+        self.attended_forked += summary.attended_forked
+        self.attended_sequential += summary.attended_sequential
+        self.kv_forked += summary.kv_forked
+        self.kv_sequential += summary.kv_sequential
+        self.speedups.add(summary.speedup)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures; ratios are None where there is nothing to divide.
@@ -109,13 +109,13 @@ class Figures:
 
 
 def sides(forked: int, sequential: int) -> dict[str, Any]:
-    """A cost forked and sequentially, and the one over the other."""
+    """A cost forked and sequentially, and the first over the second."""
     return {"forked": forked, "sequential": sequential, "ratio": ratio(forked, sequential)}
 
 
-def ratio(one: float, other: float) -> float | None:
+def ratio(dividend: float, divisor: float) -> float | None:
     """A quotient to four places; None where there is nothing to divide by."""
-    return rounded(one / other) if other else None
+    return rounded(dividend / divisor) if divisor else None
 
 
 def rounded(value: float | None) -> float | None:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from apar.data.mix import Example
-from apar.data.tokenizer import train_tokenizer
 from apar.errors import ConfigError, ModelError
 from apar.tokens import CHILD, FORK, add_control_tokens
 from apar.train.recipe import Recipe
+from apar.train.tokenizer import train_tokenizer
 
 
 @dataclass(frozen=True, slots=True)

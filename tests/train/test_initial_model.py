@@ -8,7 +8,7 @@ import pytest
 from transformers import Gemma2Config, LlamaConfig, MistralConfig, Qwen2Config
 
 from apar.errors import ModelError
-from apar.train.start import check_window
+from apar.train.initial_model import check_window
 
 
 @pytest.mark.parametrize("config", [MistralConfig(sliding_window=512), Gemma2Config(sliding_window=512)])

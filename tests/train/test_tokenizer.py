@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.data.tokenizer import END, train_tokenizer
 from apar.tokens import add_control_tokens, encode_prompt, encode_text
+from apar.train.tokenizer import END, train_tokenizer
 
 TOKENIZER: Any = train_tokenizer(["The cat sat on 12 mats.\n\n1. A mat: soft.\n2. A cat: warm."] * 3, vocab_size=300)
 add_control_tokens(TOKENIZER)

@@ -18,7 +18,7 @@ from apar.data.files import atomic_path, atomic_write
 from apar.errors import UserError
 
 
-class Work:
+class ChunkStore:
     """The parts of a run in `folder`."""
 
     def __init__(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apar.data.counters import load_counter, word_counter
+from apar.data.token_counter import load_counter, word_counter
 from apar.errors import UserError
 
 

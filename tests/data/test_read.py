@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from apar.data import arrays, lines
-from apar.data.lines import BrokenRecord, Record, detect_container, read_records
+from apar.data import json_array, jsonl
+from apar.data.raw import BrokenRecord, Record
+from apar.data.read import detect_container, read_records
 from apar.errors import UserError
 
 
 def read(path: Path) -> list[tuple[int, object]]:
     """Line and data, or line and problem, of each record."""
     records = read_records(path)
-    return [(one.place.line, one.data if isinstance(one, Record) else one.problem) for one in records]
+    return [(one.location.line, one.data if isinstance(one, Record) else one.problem) for one in records]
 
 
 def test_json_lines_with_blank_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_an_array_is_read_alike_through_any_window(tmp_path: Path, monkeypatch: 
     values = [{"a": "é😀" * 20, "b": [1, {"c": None}]}, 12345, {"a": "]"}, {}]
     path.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
     whole = read(path)
-    monkeypatch.setattr(arrays, "_WINDOW", window)
+    monkeypatch.setattr(json_array, "_WINDOW", window)
     assert read(path) == whole
     assert [data for _, data in whole if isinstance(data, dict)] == [values[0], values[2], values[3]]
 
@@ -176,7 +177,7 @@ def test_a_pipe_is_read(tmp_path: Path) -> None:
 
 
 def test_a_line_beyond_any_use_is_told_and_the_rest_is_read(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(lines, "LONGEST_RECORD", 2**20)
+    monkeypatch.setattr(jsonl, "LONGEST_RECORD", 2**20)
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * (5 << 20) + b'"}\n{"a": 2}\n')
     assert read(path) == [(1, "the line is longer than 1 MiB"), (2, {"a": 2})]

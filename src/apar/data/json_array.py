@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from apar.data.lines import BYTE_ORDER_MARK, LONGEST_RECORD, BrokenRecord, Place, Raw, json_problem
-from apar.data.streams import DAMAGES, damage
+from apar.data.compression import DAMAGES, damage
+from apar.data.raw import BYTE_ORDER_MARK, LONGEST_RECORD, BrokenRecord, Raw, SourceLocation, json_problem
 
 _WINDOW = 2**20
 _SEPARATOR = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
@@ -33,8 +33,8 @@ class _Values:
         self.line = 1
         self.number = 0
         self.ended = False
-        self.trouble: str | None = None  # why there is no more to read, but that the file ends
-        self.told = False  # whether a broken record reached to the end of the file
+        self.damage: str | None = None  # why there is no more to read, but that the file ends
+        self.broken_to_end = False  # whether a broken record reached to the end of the file
         self.decode = codecs.getincrementaldecoder("utf-8")().decode
         self.decoder = json.JSONDecoder()
 
@@ -53,9 +53,9 @@ class _Values:
 
     def _rest(self, in_array: bool) -> Iterator[Raw]:
         """What is wrong at the end, if anything is."""
-        if self.told:
+        if self.broken_to_end:
             return
-        problem = self.trouble
+        problem = self.damage
         if problem is None and in_array and self.at >= len(self.text):
             problem = "the array has no end: the file is cut off"
         elif problem is None and in_array:
@@ -66,7 +66,7 @@ class _Values:
             yield self._broken(problem)
 
     def _broken(self, problem: str) -> Raw:
-        return Raw(self.line, self.number + 1, BrokenRecord(Place(self.path, self.line), problem))
+        return Raw(self.line, self.number + 1, BrokenRecord(SourceLocation(self.path, self.line), problem))
 
     def _value(self) -> Raw:
         """The value at the place reached; what is broken goes on to the next line that begins an object."""
@@ -76,7 +76,7 @@ class _Values:
             except (ValueError, RecursionError) as error:
                 if isinstance(error, RecursionError) or not self._may_go_on(error):
                     # Where the file itself is damaged, what it broke is not to blame.
-                    return self._skip_broken(self.trouble or json_problem(error))
+                    return self._skip_broken(self.damage or json_problem(error))
                 continue
             # A number may go on behind the window's end.
             if end == len(self.text) and not self.ended and not isinstance(value, dict | list | str):
@@ -101,7 +101,7 @@ class _Values:
         while (found := _NEXT_OBJECT.search(self.text, at)) is None:
             if self.ended:
                 self._advance(len(self.text))
-                self.told = True
+                self.broken_to_end = True
                 return broken
             at = max(len(self.text) - 64, at)
             self._more()
@@ -129,9 +129,9 @@ class _Values:
             text = self.decode(data, final=not data)
         except UnicodeDecodeError as error:
             text, data = error.object[: error.start].decode(), b""
-            self.trouble = "the text is not UTF-8 from here on"
+            self.damage = "the text is not UTF-8 from here on"
         except DAMAGES as error:
-            text, self.trouble = "", damage(error)
+            text, self.damage = "", damage(error)
         self.ended = not data
         self.text = self.text[self.at :] + text
         self.at = 0

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import yaml
 
-from apar.corpus.card import card_text
 from apar.corpus.chunks import Source
 from apar.corpus.config import ExtractConfig
-from apar.corpus.run import Run
+from apar.corpus.dataset_card import card_text
+from apar.corpus.run import ExtractionRun
 from tests.corpus.chats import write_chats
 
 
 def test_the_card_tells_of_a_run(tmp_path: Path) -> None:
     path = write_chats(tmp_path / "chats.jsonl", 60)
-    report = Run([Source(path)], tmp_path / "out", ExtractConfig()).run()
+    report = ExtractionRun([Source(path)], tmp_path / "out", ExtractConfig()).run()
     text = (tmp_path / "out" / "card.md").read_text()
     _, head, body = text.split("---\n", 2)
     known = yaml.safe_load(head)
@@ -32,7 +32,7 @@ def test_the_card_tells_of_a_run(tmp_path: Path) -> None:
 
 def test_a_licence_that_the_hub_does_not_know_is_another(tmp_path: Path) -> None:
     path = write_chats(tmp_path / "chats.jsonl", 20)
-    report = Run([Source(path)], tmp_path / "out", ExtractConfig()).run()
+    report = ExtractionRun([Source(path)], tmp_path / "out", ExtractConfig()).run()
     report = {**report, "by_licence": {"Apache-2.0": 2, "MIT (repo)": 1, "a|b<c": 1}}
     text = card_text(json.loads(json.dumps(report)), ExtractConfig())
     assert yaml.safe_load(text.split("---\n", 2)[1])["license"] == ["apache-2.0", "other"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apar.data.lines import Raw
+from apar.data.raw import Raw
 from apar.errors import UserError
 from apar.extras import require
 

@@ -15,7 +15,7 @@ from apar.corpus.config import ExtractConfig
 from apar.corpus.filters import drop_reason
 from apar.corpus.worker import tree_record
 from apar.data.formats import COPIED_KEYS, Chat, ChatReader
-from apar.data.lines import Raw
+from apar.data.raw import Raw
 from apar.data.records import TreeRecord
 
 _NO_FILE = Path("rows")

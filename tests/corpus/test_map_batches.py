@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from apar.corpus.batches import extract_rows
 from apar.corpus.chunks import Source
 from apar.corpus.config import ExtractConfig
-from apar.corpus.run import Run
+from apar.corpus.map_batches import extract_rows
+from apar.corpus.run import ExtractionRun
 from apar.data.records import TreeRecord, read_trees
 from tests.corpus.chats import answer, write_chats
 
@@ -43,6 +43,6 @@ def test_two_workers_give_the_trees_of_a_run(tmp_path: Path) -> None:
     command = [sys.executable, str(RECIPE), str(tmp_path / "chats.parquet"), str(tmp_path / "trees.parquet")]
     subprocess.run([*command, "--workers", "2"], check=True, capture_output=True)
     config = ExtractConfig.model_validate({"duplicates": {"exact": False, "near": None}})
-    run = Run([Source(source)], tmp_path / "out", config)
+    run = ExtractionRun([Source(source)], tmp_path / "out", config)
     run.run()
     assert list(read_trees(tmp_path / "trees.parquet")) == list(read_trees(run.trees))
