@@ -24,7 +24,7 @@ def words(number: int, seed: int, names: str = "") -> list[str]:
 def verdict(*chats: object, config: DuplicateConfig = CONFIG) -> str | None:
     """What is said of the last of some chats."""
     seen = Seen(config)
-    return [seen.is_duplicate(signature(one, config)) for one in chats][-1]  # type: ignore[arg-type]
+    return [seen.drop_reason(signature(one, config)) for one in chats][-1]  # type: ignore[arg-type]
 
 
 def test_case_and_white_space_make_no_difference() -> None:
@@ -38,6 +38,19 @@ def test_the_same_long_question_answered_otherwise_is_no_duplicate() -> None:
     question = " ".join(words(2000, 1))
     first, second = (" ".join(words(60, seed)) for seed in (2, 3))
     assert verdict(chat(first, question), chat(second, question)) is None
+
+
+def test_a_prompt_has_so_many_answers_at_most_and_duplicates_do_not_count() -> None:
+    two = DuplicateConfig(answers_per_prompt=2)
+    answers = [chat(text, "Why?") for text in ("A.", "a.", "B.")]
+    assert verdict(*answers, config=two) is None
+    assert verdict(*answers, chat("C.", "why? "), config=two) == "answers_per_prompt"
+    assert verdict(*answers, chat("a.", "Why?"), config=two) == "duplicate"
+    assert verdict(*answers, chat("C.", "Where?"), config=two) is None
+    assert verdict(*answers, chat("C.", "Why?")) is None
+    # What was left out for it is not what a near duplicate is near to.
+    one, long = DuplicateConfig(answers_per_prompt=1), " ".join(words(300, 1))
+    assert verdict(chat("A.", "Why?"), chat(long, "Why?"), chat(long + " so", "Where?"), config=one) is None
 
 
 @pytest.mark.parametrize("changed", [1, 3])

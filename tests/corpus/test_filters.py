@@ -85,6 +85,8 @@ def test_each_limit_has_a_name() -> None:
     assert drop_reason(chat("Yes."), FilterConfig(max_chars=3)) == "too_long"
     assert drop_reason(chat("So it is \ufffd."), DEFAULT) == "garbled"
     assert drop_reason(chat("So it is \ufffd."), FilterConfig(garbled=False)) is None
+    assert drop_reason(chat("Yes."), FilterConfig(skip_sources=("r", "s"))) == "source"
+    assert drop_reason(chat("Yes."), FilterConfig(skip_sources=("S",))) is None
 
 
 def test_the_language_of_the_record_counts_before_the_text() -> None:

@@ -137,6 +137,38 @@ def test_held_out_prompts_are_apart_and_the_mix_is_drawn(source: Source, tmp_pat
     assert report["dropped"]["by_reason"]["mix"] > 0
 
 
+def test_all_turns_of_a_chat_are_on_one_side_of_the_split(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    with path.open("w") as file:
+        for k in range(60):
+            said = (f"Question {k}?", f"Answer {k}.", "Why?", f"So {k}.")
+            messages = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+            system = [{"role": "system", "content": "Be short."}] if k % 2 else []
+            file.write(json.dumps({"id": k, "messages": system + messages}) + "\n")
+    config = ExtractConfig.model_validate({"split": {"held_out": 0.4}})
+    ExtractionRun([Source(path)], tmp_path / "out", config).run()
+    sides = [list(read_trees(tmp_path / "out" / f"{name}.jsonl")) for name in ("trees", "heldout")]
+    chats = [{record.id.split("#")[0] for record in side} for side in sides]
+    assert not chats[0] & chats[1]
+    assert [len(side) for side in sides] == [2 * len(side) for side in chats]
+    assert 10 < len(chats[1]) < 40
+
+
+def test_answers_are_left_out_by_source_reason_and_prompt(source: Source, tmp_path: Path) -> None:
+    changes = {"filters": {"skip_reasons": ["too_few_parts"]}, "duplicates": {"near": None, "answers_per_prompt": 1}}
+    again = tmp_path / "again.jsonl"
+    again.write_text(source.path.read_text().replace("1. Making", "1. Baking"))
+    report = ExtractionRun([source, Source(again)], tmp_path / "out", ExtractConfig.model_validate(changes)).run()
+    assert report["by_reason"].keys() <= {"short_details"}
+    assert report["dropped"]["by_reason"]["reason_too_few_parts"] > 10
+    assert report["dropped"]["by_reason"]["answers_per_prompt"] > 10
+    records = list(read_trees(tmp_path / "out" / "trees.jsonl"))
+    assert len({record.messages[0]["content"] for record in records}) == len(records) == report["answers"]
+    nothing = ExtractConfig.model_validate({"filters": {"skip_sources": ["towns"]}})
+    report = ExtractionRun([source], tmp_path / "none", nothing).run()
+    assert (report["answers"], set(report["dropped"]["by_reason"])) == (0, {"source"})
+
+
 def test_memory_is_bounded_by_chunks(source: Source) -> None:
     sizes = [len(chunk.raws) for chunk in chunks([source], "every")]
     assert max(sizes) == 16

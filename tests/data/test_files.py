@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apar.data import files
-from apar.data.files import atomic_write
+from apar.data.files import atomic_folder, atomic_write
 from apar.errors import RunError, UserError
 
 
@@ -100,3 +100,44 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def fill(folder: Path, text: str, error: BaseException | None = None) -> None:
+    with atomic_folder(folder) as temporary:
+        (temporary / "file").write_text(text)
+        if error is not None:
+            raise error
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        fill(tmp_path / "in" / "folder", text)
+    assert (tmp_path / "in" / "folder" / "file").read_text() == "new"
+    assert os.listdir(tmp_path / "in") == ["folder"]
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_an_exception_leaves_the_folder_before(tmp_path: Path, error: BaseException) -> None:
+    fill(tmp_path / "folder", "old")
+    with pytest.raises(RunError if isinstance(error, OSError) else type(error)):
+        fill(tmp_path / "folder", "new", error)
+    assert (tmp_path / "folder" / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "folder", "old")
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(RunError, match="Input/output error"):
+        fill(tmp_path / "folder", "new")
+    assert (tmp_path / "folder" / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from apar.cli.evaluate import command
 from apar.config import load_config
-from apar.data.mix import Example, read_all, select
+from apar.data.examples import Example, read_examples
 from apar.decoding.answer import Answer
 from apar.errors import UserError
 from apar.eval.plan import Plan
@@ -123,7 +123,7 @@ def test_an_answer_whose_tree_is_too_long_for_a_pack_counts_for_neither_model(co
     with (config.parent / "trees.jsonl").open("a") as file:
         file.write(json.dumps({**record, "reason": None, "forks": tree.forks()}) + "\n")
     plan = load_config(config, Plan)
-    examples = select(read_all(plan.trees), plan.mix).train
+    examples = read_examples(plan.trees)
     _, tokenizer = load(plan.model, dtype="auto", device="auto")
     longest = max(len(Encoder(tokenizer, forked=True, max_length=999).sample(example)) for example in examples)
     result = compare_losses(plan.model_copy(update={"max_length": longest - 1}), examples)
@@ -139,5 +139,5 @@ def test_the_command_prints_a_table_for_people(config: Path) -> None:
 
 def test_prompts_that_do_not_fit_the_plan_are_an_error(config: Path) -> None:
     plan = Plan(model="demo", trees=(config.parent / "trees.jsonl",), max_prompt_chars=2)
-    with pytest.raises(UserError, match="fits mix and max_prompt_chars"):
+    with pytest.raises(UserError, match="one question of at most max_prompt_chars"):
         evaluate(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,24 +14,31 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from apar.errors import ModelError, RunError, UserError
 from apar.tokens import ControlTokens
 from apar.train import sft
-from apar.train.checkpoint import replace_folder
+from apar.train.batches import Encoder
+from apar.train.initial_model import InitialModel
 from apar.train.recipe import Recipe
 from apar.tree import Node, ParagraphTree
 
 TOPICS = ("tea", "rain", "bread", "chess", "maps", "bees", "wool", "salt", "ink", "tin")
+HELD_OUT = ("soap", "jam")
 
 
 @pytest.fixture
 def trees(tmp_path: Path) -> Path:
     path = tmp_path / "trees.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records()))
+    write(path, records(TOPICS))
+    write(tmp_path / "heldout.jsonl", records(HELD_OUT))
     return path
 
 
-def records() -> list[dict[str, object]]:
+def write(path: Path, found: list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in found))
+
+
+def records(topics: tuple[str, ...]) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
-    for k, topic in enumerate(TOPICS * 2):
-        forks = k < len(TOPICS)
+    for k, topic in enumerate(topics * 2):
+        forks = k < len(topics)
         tree = listing(topic) if forks else ParagraphTree.leaf(f"{topic} is just {topic}.")
         question = f"List facts about {topic}." if forks else f"What is {topic}?"
         rule = "ordered_list" if forks else "unstructured"
@@ -73,7 +81,7 @@ def recipe(tmp_path: Path, trees: Path, **changes: object) -> Recipe:
         "precision": "float32",
         "evaluate_every": 10,
         "checkpoint_every": 10,
-        "mix": {"held_out": 0.2},
+        "held_out": [tmp_path / "heldout.jsonl"],
     }
     return Recipe.model_validate({**base, **changes})
 
@@ -96,23 +104,132 @@ def test_training_lowers_the_loss_and_writes_a_model_that_transformers_loads(tmp
     assert last["held_out"]["text_tokens"] > 0
 
 
-def test_a_resumed_training_ends_in_the_same_weights(
-    tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = sft.train(recipe(tmp_path, trees, output=tmp_path / "whole"))
-    chosen = recipe(tmp_path, trees, output=tmp_path / "broken")
+def interrupted(chosen: Recipe, at: int) -> Path:
+    """The output folder of a training that was interrupted after a step."""
 
     def stop(line: dict[str, object]) -> None:
-        if line["step"] == 23:
+        if line["step"] == at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         sft.train(chosen, report=stop)
-    assert not (chosen.output / "model").exists()
-    resumed = sft.train(chosen, resume=True)
-    first, second = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (whole, resumed))
+    return chosen.output
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (one, other))
     for name, weight in first.items():
         assert torch.equal(weight, second[name]), name
+
+
+@pytest.mark.parametrize("mix", [{"structured": 0.5}, {"structured": None}])
+def test_a_resumed_training_ends_in_the_same_weights(tmp_path: Path, trees: Path, mix: dict[str, object]) -> None:
+    whole = sft.train(recipe(tmp_path, trees, mix=mix, output=tmp_path / "whole"))
+    chosen = recipe(tmp_path, trees, mix=mix, output=tmp_path / "broken")
+    output = interrupted(chosen, 23)
+    assert not (output / "model").exists()
+    assert_same_weights(whole, sft.train(chosen, resume=True))
+    lines = [
+        json.loads(line)
+        for folder in (tmp_path / "whole", output)
+        for line in (folder / "log.jsonl").read_text().splitlines()
+    ]
+    by_step: dict[int, set[float]] = {}
+    for line in lines:
+        by_step.setdefault(line["step"], set()).add(line["loss"])
+    assert all(len(found) == 1 for found in by_step.values())
+
+
+def test_resuming_encodes_nothing_that_was_drawn_before(
+    tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn() -> int:
+        return int(torch.load(chosen.output / "checkpoint.pt", weights_only=True)["batches"]["drawn"])
+
+    chosen = recipe(tmp_path, trees, held_out=())
+    interrupted(chosen, 23)
+    before = drawn()
+    encoded = []
+    sample = Encoder.sample
+    monkeypatch.setattr(Encoder, "sample", lambda self, example: (encoded.append(1), sample(self, example))[1])
+    sft.train(chosen, resume=True)
+    assert len(encoded) == 2 + drawn() - before  # one of each pool, to see that it fits
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"mix": {"structured": 0.7}}, "mix"),
+        ({"optimizer": {"name": "adamw"}}, "optimizer"),
+        ({"steps": 40, "max_length": 120}, "max_length, steps"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
+    tmp_path: Path, trees: Path, changes: dict[str, object], named: str
+) -> None:
+    output = interrupted(recipe(tmp_path, trees), 12)
+    files = {path.name: path.read_bytes() for path in output.iterdir()}
+    with pytest.raises(UserError, match=rf"checkpoint.pt is of a training that differs in {named}; give the recipe"):
+        sft.train(recipe(tmp_path, trees, **changes), resume=True)
+    assert files == {path.name: path.read_bytes() for path in output.iterdir()}
+
+
+def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path, trees: Path) -> None:
+    interrupted(recipe(tmp_path, trees), 12)
+    whole = trees.read_text()
+    write(trees, records(TOPICS[:-1]))
+    with pytest.raises(UserError, match="differs in the content of trees"):
+        sft.train(recipe(tmp_path, trees), resume=True)
+    moved = trees.with_name("moved.jsonl")
+    moved.write_text(whole)
+    sft.train(recipe(tmp_path, moved), resume=True)
+
+
+def test_what_does_not_decide_the_weights_may_differ(tmp_path: Path, trees: Path) -> None:
+    output = interrupted(recipe(tmp_path, trees), 12)
+    changes = {"held_out": (), "checkpoint_every": 7, "micro_batch_tokens": 128, "output": tmp_path / "elsewhere"}
+    shutil.copytree(output, tmp_path / "elsewhere")
+    sft.train(recipe(tmp_path, trees, optimizer={"name": "muon", "learning_rate": 0.001}, **changes), resume=True)
+
+
+def test_a_checkpoint_of_an_older_version_is_one_line(tmp_path: Path, trees: Path) -> None:
+    output = interrupted(recipe(tmp_path, trees), 12)
+    torch.save({"step": 10, "model": {}, "optimizers": []}, output / "checkpoint.pt")
+    with pytest.raises(UserError, match="written by an older version"):
+        sft.train(recipe(tmp_path, trees), resume=True)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("[enforce fail] file write failed"), SystemExit()]
+)
+def test_a_checkpoint_that_is_not_finished_leaves_the_one_before(
+    tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    chosen = recipe(tmp_path, trees)
+    save = torch.save
+
+    def fail(state: dict[str, object], path: Path) -> None:
+        if state["step"] == 20:
+            path.write_bytes(b"half")
+            raise error
+        save(state, path)
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises((RunError, SystemExit)) as caught:
+        sft.train(chosen)
+    monkeypatch.undo()
+    assert caught.type is SystemExit or "cannot write" in str(caught.value)
+    assert not list(chosen.output.glob(".*"))
+    (chosen.output / ".checkpoint.pt.x.part").write_bytes(b"left by a kill")
+    whole = sft.train(recipe(tmp_path, trees, output=tmp_path / "whole"))
+    assert_same_weights(whole, sft.train(chosen, resume=True))
+    assert sorted(path.name for path in chosen.output.iterdir()) == [
+        "checkpoint.pt",
+        "log.jsonl",
+        "model",
+        "training.json",
+    ]
 
 
 def test_a_model_trained_without_control_tokens_is_given_them(tmp_path: Path, trees: Path) -> None:
@@ -125,19 +242,19 @@ def test_a_model_trained_without_control_tokens_is_given_them(tmp_path: Path, tr
 
 
 def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees: Path) -> None:
-    from apar.data.mix import read_all, select
-    from apar.train.batches import Encoder, batches
+    from apar.data.examples import read_examples
+    from apar.train.batches import TrainingBatches
     from apar.train.initial_model import prepare
 
     seen = []
     for mode in ("forked", "sequential"):
         chosen = recipe(tmp_path, trees, mode=mode)
-        examples = select(read_all(chosen.trees), chosen.mix).train
+        examples = read_examples(chosen.trees)
         encoder = Encoder(prepare(chosen, examples).tokenizer, forked=mode == "forked", max_length=chosen.max_length)
         order: list[str] = []
         monitored = encoder.sample
         encoder.sample = lambda example, m=monitored, o=order: (o.append(example.tree.text), m(example))[1]  # type: ignore[method-assign]
-        stream = batches(examples, encoder, chosen)
+        stream = iter(TrainingBatches(examples, encoder, chosen))
         for _ in range(5):
             next(stream)
         seen.append(order[:60])
@@ -150,9 +267,18 @@ def test_examples_of_which_none_fits_into_a_pack_are_an_error(tmp_path: Path, tr
         sft.train(recipe(tmp_path, trees, max_length=4, batch_tokens=8, micro_batch_tokens=None))
 
 
-def test_a_mix_that_leaves_nothing_is_an_error_that_says_why(tmp_path: Path, trees: Path) -> None:
-    with pytest.raises(UserError, match=r"no record of .* passes the mix; left out: .*too short"):
-        sft.train(recipe(tmp_path, trees, mix={"min_response_chars": 10_000}))
+def test_trees_without_answers_are_an_error_that_says_where_to_look(tmp_path: Path, trees: Path) -> None:
+    trees.write_text("")
+    with pytest.raises(UserError, match=r"trees\.jsonl has no answers; report\.json"):
+        sft.train(recipe(tmp_path, trees))
+
+
+def test_what_is_trained_on_cannot_be_held_out(tmp_path: Path, trees: Path) -> None:
+    question, answer = {"role": "user", "content": "what  is TEA?"}, {"role": "assistant", "content": "A drink."}
+    later = {**records(("tea",))[0], "messages": [question, answer, {"role": "user", "content": "And?"}]}
+    write(tmp_path / "other.jsonl", [later])
+    with pytest.raises(UserError, match=r"1 answers of held_out are to prompts that .*trees\.jsonl has too"):
+        sft.train(recipe(tmp_path, trees, held_out=[tmp_path / "other.jsonl"]))
 
 
 def test_resuming_without_a_checkpoint_is_an_error(tmp_path: Path, trees: Path) -> None:
@@ -171,18 +297,22 @@ def test_trees_that_do_not_exist_are_named_with_the_command_that_makes_them(tmp_
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])
-def test_a_model_folder_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, error: Exception) -> None:
-    folder = tmp_path / "model"
-    replace_folder(folder, lambda place: (place / "weights").write_text("old") and None)
+def test_a_model_folder_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    folder = sft.train(recipe(tmp_path, trees, steps=1))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
     def fail(place: Path) -> None:
         (place / "weights").write_text("ne")
         raise error
 
+    monkeypatch.setattr(tokenizer, "save_pretrained", fail)
     with pytest.raises(RunError, match="cannot write"):
-        replace_folder(folder, fail)
-    assert [item.name for item in tmp_path.iterdir()] == ["model"]
-    assert (folder / "weights").read_text() == "old"
+        InitialModel(model, tokenizer).save(folder)
+    assert not list(folder.parent.glob(".*"))
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_device_that_is_not_there_is_one_line(tmp_path: Path, trees: Path) -> None:

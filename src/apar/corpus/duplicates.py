@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -36,11 +37,15 @@ class DuplicateConfig(Section):
     """The share of common shingles (three words, or five CJK characters) from which on two answers are the same,
     whatever was asked, estimated by MinHash; null looks for none. Answers of fewer than 20 shingles are not
     compared. It takes about 2.3 KB of memory an answer."""
+    answers_per_prompt: int | None = Field(default=None, ge=1)
+    """How many answers to the same messages are kept at most, the first ones; null keeps all."""
 
 
 class Signature(NamedTuple):
     """What is compared of an answer."""
 
+    prompt: int
+    """A hash of the messages."""
     whole: int
     """A hash of the messages and the answer."""
     sketch: bytes
@@ -49,10 +54,17 @@ class Signature(NamedTuple):
 
 def signature(chat: Chat, config: DuplicateConfig) -> Signature:
     """The signature of an answer and of what was asked."""
-    texts = [message["content"] for message in chat.messages] + [chat.response]
-    whole = "\0".join(" ".join(text.lower().split()) for text in texts)
-    digest = hashlib.blake2b(whole.encode("utf-8", "replace"), digest_size=8).digest()
-    return Signature(int.from_bytes(digest, "big"), b"" if config.near is None else _sketch(chat.response.lower()))
+    prompt = "\0".join(_normal(message["content"]) for message in chat.messages)
+    sketch = b"" if config.near is None else _sketch(chat.response.lower())
+    return Signature(_digest(prompt), _digest(f"{prompt}\0{_normal(chat.response)}"), sketch)
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
 def _sketch(text: str) -> bytes:
@@ -72,31 +84,39 @@ def _shingles(text: str, words: list[str]) -> Iterator[str]:
     return map(" ".join, zip(*(islice(words, k, None) for k in range(_WORDS_A_SHINGLE)), strict=False))
 
 
+DropAsSeen = Literal["duplicate", "near_duplicate", "answers_per_prompt"]
+"""Why an answer is left out for those before it."""
+
+
 class Seen:
     """The answers so far, by signature."""
 
     def __init__(self, config: DuplicateConfig) -> None:
         self._config = config
         self._wholes: set[int] = set()
+        self._answers: Counter[int] = Counter()
         self._bands: dict[int, int] = {}
         self._sketches: list[bytes] = []
 
-    def is_duplicate(self, signature: Signature) -> Literal["duplicate", "near_duplicate"] | None:
-        """Whether an answer like this came before; if not, it is remembered."""
+    def drop_reason(self, signature: Signature) -> DropAsSeen | None:
+        """Whether an answer like this came before, or enough to its prompt; if not, it is remembered."""
         if self._config.exact:
             if signature.whole in self._wholes:
                 return "duplicate"
             self._wholes.add(signature.whole)
-        if self._config.near is None or not signature.sketch:
-            return None
-        values = _SKETCH.unpack(signature.sketch)
-        bands = [hash((k, values[k : k + _ROWS])) for k in range(0, _PERMUTATIONS, _ROWS)]
+        values = _SKETCH.unpack(signature.sketch) if self._config.near is not None and signature.sketch else ()
+        bands = [hash((k, values[k : k + _ROWS])) for k in range(0, len(values), _ROWS)]
         candidates = {self._bands[band] for band in bands if band in self._bands}
-        if any(_similarity(values, self._sketches[other]) >= self._config.near for other in candidates):
+        if any(_similarity(values, self._sketches[other]) >= (self._config.near or 1) for other in candidates):
             return "near_duplicate"
+        if self._config.answers_per_prompt is not None:
+            if self._answers[signature.prompt] >= self._config.answers_per_prompt:
+                return "answers_per_prompt"
+            self._answers[signature.prompt] += 1
         for band in bands:
             self._bands.setdefault(band, len(self._sketches))
-        self._sketches.append(signature.sketch)
+        if values:
+            self._sketches.append(signature.sketch)
         return None
 
 

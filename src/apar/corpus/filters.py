@@ -11,6 +11,7 @@ from apar.config import Section
 from apar.corpus.language import UNKNOWN, language_of
 from apar.data.formats import Chat
 from apar.structure.cjk import is_cjk
+from apar.structure.labels import Reason
 
 Drop = Literal[
     "empty",  # no text
@@ -21,8 +22,9 @@ Drop = Literal[
     "truncated",  # ends in the middle
     "broken_markdown",  # a fence does not close
     "garbled",  # characters that no text has
+    "source",  # a source that is not wanted
 ]
-"""Why an answer is left out."""
+"""Why an answer is left out, before its structure is read."""
 
 # A fence, on a line of its own or after the markers of quotations and list items.
 _FENCE = re.compile(r"^(?:[ \t>]|[-*+] |\d{1,3}[.)] )*(`{3,}|~{3,})([^\n]*)$", re.M)
@@ -67,6 +69,10 @@ class FilterConfig(Section):
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes; none means all. A record's own `lang` counts before what the text looks like; a text whose
     language nothing tells, such as code, stays."""
+    skip_sources: tuple[str, ...] = ()
+    """Leave out answers of these sources."""
+    skip_reasons: tuple[Reason, ...] = ()
+    """Leave out answers that do not fork for one of these reasons."""
     refusals: bool = False
     """Leave out answers that are nothing but a refusal."""
     truncated: bool = True
@@ -79,6 +85,8 @@ def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
     text = chat.response.strip()
     if not text:
         return "empty"
+    if chat.source in config.skip_sources:
+        return "source"
     if len(text) < config.min_chars:
         return "too_short"
     if config.max_chars is not None and len(text) > config.max_chars:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from apar.corpus.config import ExtractConfig
-from apar.corpus.filters import drop_reason
 from apar.corpus.worker import tree_record
 from apar.data.formats import COPIED_KEYS, Chat, ChatReader
 from apar.data.raw import Raw
@@ -27,16 +26,14 @@ def extract_rows(batch: Mapping[str, Sequence[Any]], config: ExtractConfig | Non
     It can be given to `datasets.Dataset.map`, or to any engine that hands over columns. The rows have the columns
     of a format that `apar extract` reads; the result has those of its Parquet files. What a row gives depends
     on that row alone. Answers that the filters leave out and rows that hold no chat give nothing; duplicates
-    are not looked for, as that would need all rows.
+    are not looked for, as that would need all rows, and what is held out is not parted:
+    `apar.corpus.split.is_held_out` says it of a record's messages.
     """
     config = config or ExtractConfig()
-    records = [record.to_dict() for chat in _chats(batch, config) if (record := _record(chat, config))]
+    found = (tree_record(chat, config) for chat in _chats(batch, config))
+    records = [record.to_dict() for record in found if isinstance(record, TreeRecord)]
     keys = ("id", "source", *COPIED_KEYS, "messages", "response", "rule", "reason", "forks", "refusals")
     return {key: [record.get(key) for record in records] for key in keys}
-
-
-def _record(chat: Chat, config: ExtractConfig) -> TreeRecord | None:
-    return None if drop_reason(chat, config.filters) else tree_record(chat, config)
 
 
 def _chats(batch: Mapping[str, Sequence[Any]], config: ExtractConfig) -> Iterator[Chat]:

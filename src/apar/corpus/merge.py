@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 from apar.corpus.chunk_store import ChunkStore
 from apar.corpus.config import ExtractConfig
-from apar.corpus.duplicates import Seen
+from apar.corpus.duplicates import DropAsSeen, Seen
 from apar.corpus.report import Report
 from apar.corpus.split import Kind, is_kept, shares
 from apar.corpus.worker import Dropped, Kept, Row
@@ -17,7 +18,7 @@ from apar.data.raw import BrokenRecord
 from apar.data.writers import TreesFormat, tree_writer
 
 # What the whole data set says of an answer, a byte each.
-_VERDICTS = (None, "duplicate", "near_duplicate", "mix")
+_VERDICTS = (None, *get_args(DropAsSeen), "mix")
 
 
 def merge(
@@ -56,7 +57,7 @@ def _verdicts(store: ChunkStore, chunks: int, config: ExtractConfig) -> bytearra
     counts: Counter[Kind] = Counter()
     verdicts = bytearray()
     for row in _kept(store, chunks):
-        verdicts.append(_VERDICTS.index(seen.is_duplicate(row.signature)))
+        verdicts.append(_VERDICTS.index(seen.drop_reason(row.signature)))
         if not verdicts[-1] and not row.held_out:
             counts[row.summary.kind] += 1
     keep = shares(counts, config.split)

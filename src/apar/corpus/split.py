@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from apar.config import Section
+from apar.data.examples import first_question
 from apar.structure.labels import Reason
 from apar.tokens import Message
 
@@ -51,10 +52,8 @@ def kind_of(reason: Reason | None, chars: int) -> Kind:
 
 
 def is_held_out(messages: Sequence[Message], config: SplitConfig) -> bool:
-    """Whether the answers to a prompt are held out, by its first question."""
-    first = next((message["content"] for message in messages if message["role"] == "user"), "")
-    prompt = " ".join(first.lower().split())
-    return config.held_out > 0 and _chance(f"{config.seed} held out {prompt}") < config.held_out
+    """Whether the answers to a prompt are held out, by its first question, so that no chat is on both sides."""
+    return config.held_out > 0 and _chance(f"{config.seed} held out {first_question(messages)}") < config.held_out
 
 
 def shares(counts: Counter[Kind], config: SplitConfig) -> dict[Kind, float]:

@@ -55,10 +55,9 @@ class Worker:
 
     def row(self, chat: Chat) -> Kept | Dropped:
         """What comes of one answer."""
-        dropped = drop_reason(chat, self.config.filters)
-        if dropped is not None:
-            return Dropped(dropped, chat.source)
         record = tree_record(chat, self.config)
+        if isinstance(record, str):
+            return Dropped(record, chat.source)
         return Kept(
             record.to_json(),
             record.id,
@@ -68,9 +67,14 @@ class Worker:
         )
 
 
-def tree_record(chat: Chat, config: ExtractConfig) -> TreeRecord:
-    """The record of an answer, with its language if the data does not tell it."""
+def tree_record(chat: Chat, config: ExtractConfig) -> TreeRecord | str:
+    """The record of an answer, with its language if the data does not state it, or why the filters leave it out."""
+    dropped = drop_reason(chat, config.filters)
+    if dropped is not None:
+        return dropped
     record = TreeRecord.of(chat, extract(chat.response, config.structure))
+    if record.reason in config.filters.skip_reasons:
+        return f"reason_{record.reason}"
     if "lang" in record.extra:
         return record
     return record.with_extra(lang=language_of(chat.response))

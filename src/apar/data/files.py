@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise RunError(f"cannot write {path}: {error.strerror or error}; nothing was left of it") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of `folder` only when the block ends without an exception.
+
+    On any exception it is removed, and an earlier `folder` stays as it was. Raises as `atomic_path` does.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write into the folder {folder.parent}: {error.strerror or error}") from error
+    new, old = temporary / "new", temporary / "old"
+    try:
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}; nothing was left of it") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _temporary_beside(path: Path) -> Path:

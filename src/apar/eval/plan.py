@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from apar.config import Section
-from apar.train.recipe import Mix, Positive
+from apar.train.recipe import Positive
 
 
 class Plan(Section):
@@ -18,8 +18,6 @@ class Plan(Section):
     twin: str | None = None
     """The sequential twin, whose held-out loss the model's is compared with."""
     trees: tuple[Path, ...] = Field(min_length=1)
-    mix: Mix = Mix(structured=None)
-    """Which records count; `structured` and `held_out` are not used here."""
     prompts: Positive = 200
     """How many prompts are answered, forked and sequentially."""
     max_prompt_chars: Positive = 300

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from apar.data.examples import read_examples
 from apar.data.files import atomic_write
-from apar.data.mix import read_all, select
 from apar.engine.llm import LLM
 from apar.errors import UserError
 from apar.eval.plan import Plan
@@ -22,11 +22,11 @@ def evaluate(plan: Plan, report: Callable[[int, int, Pair], None] = lambda done,
     """Measure speed and held-out loss; write everything to `plan.output` and return it without the single answers."""
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    examples = select(read_all(plan.trees), plan.mix).train
+    examples = read_examples(plan.trees)
     prompts = choose_prompts(examples, plan)
     if not prompts:
         raise UserError(
-            f"no record of {', '.join(map(str, plan.trees))} fits mix and max_prompt_chars of the evaluation"
+            f"no record of {', '.join(map(str, plan.trees))} is one question of at most max_prompt_chars characters"
         )
     # The losses first: a twin that does not fit is told before the long part.
     loss = compare_losses(plan, examples)

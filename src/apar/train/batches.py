@@ -1,17 +1,17 @@
-"""From chosen examples to batches of tensors, endlessly and in an order that only the recipe decides."""
+"""From examples to batches of tensors, endlessly and in an order that only the recipe decides."""
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from apar.data.mix import Example, endless
+from apar.data.examples import Example
 from apar.errors import UserError
 from apar.tokens import ControlTokens, encode_prompt, encode_text
 from apar.train.recipe import Recipe
@@ -19,7 +19,7 @@ from apar.train.samples import IGNORE, Sample, pack, sequential_sample, tree_sam
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PackedBatch:
     """Packs of one length: every tensor is [packs, length]."""
 
     ids: Tensor
@@ -28,8 +28,8 @@ class Batch:
     subtree_end: Tensor
     is_text: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, item.name).to(device) for item in fields(self)))
+    def to(self, device: torch.device) -> PackedBatch:
+        return PackedBatch(*(getattr(self, item.name).to(device) for item in fields(self)))
 
 
 class Encoder:
@@ -40,7 +40,6 @@ class Encoder:
         self.control = ControlTokens.of(tokenizer) if forked else None
         self.max_length = max_length
         self.loss_on_prompt = loss_on_prompt
-        self.left_out: Counter[str] = Counter()
 
     def sample(self, example: Example) -> Sample:
         """Encode node by node, so that forked and sequential training see the same tokens of the text."""
@@ -52,49 +51,93 @@ class Encoder:
         return tree_sample(prompt, tree, self.control, eos, loss_on_prompt=self.loss_on_prompt)
 
     def samples(self, examples: Iterable[Example]) -> Iterator[Sample]:
-        """The samples that fit into a pack; the others are counted."""
-        for example in examples:
-            sample = self.sample(example)
-            if len(sample) <= self.max_length:
-                yield sample
-            else:
-                self.left_out["longer than max_length"] += 1
+        """The samples that fit into a pack; the others are left out."""
+        return (sample for sample in map(self.sample, examples) if len(sample) <= self.max_length)
 
-    def fixed_batches(self, examples: Iterable[Example], rows: int) -> Iterator[Batch]:
+    def fixed_batches(self, examples: Iterable[Example], rows: int) -> Iterator[PackedBatch]:
         """The examples once, in batches of `rows` packs: what a held-out loss is measured on."""
         packs = pack(self.samples(examples), self.max_length)
         while group := list(itertools.islice(packs, rows)):
             yield collate(group, self.max_length)
 
 
-def batches(examples: Sequence[Example], encoder: Encoder, recipe: Recipe) -> Iterator[Batch]:
-    """Training batches without end, each of `batch_tokens` tokens.
+class TrainingBatches:
+    """Batches of `batch_tokens` tokens without end; their order depends on the examples and the recipe alone.
 
-    Raises UserError if no example fits into a pack: none at all, or none of the structured or of the others
-    where the mix draws from both.
+    Where the order stands after a batch is `state_dict`; from there another object goes on without encoding what
+    was drawn before.
     """
-    for kind, pool in _pools(examples, recipe.mix.structured).items():
-        if pool and not any(encoder.samples(pool)):
-            raise UserError(f"none of the {len(pool)} {kind} has at most max_length = {recipe.max_length} tokens")
-    encoder.left_out.clear()
-    order = endless(examples, recipe.mix.structured, recipe.seed)
-    packs = pack(encoder.samples(order), recipe.max_length)
+
+    def __init__(self, examples: Sequence[Example], encoder: Encoder, recipe: Recipe) -> None:
+        """Raises UserError if no example fits into a pack, or none of the structured or of the other ones where
+        both are drawn from.
+        """
+        self.examples = examples
+        self._encoder = encoder
+        self._recipe = recipe
+        self._drawn = 0
+        self._open_packs: list[Sample] = []
+        for kind, pool in _pools(examples, recipe.mix.structured).items():
+            if pool and not any(encoder.samples(pool)):
+                raise UserError(f"none of the {len(pool)} {kind} has at most max_length = {recipe.max_length} tokens")
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many examples were drawn, and the packs that may still take a sample: plain data."""
+        return {"drawn": self._drawn, "open_packs": [asdict(pack) for pack in self._open_packs]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where a `state_dict` was taken; to be called before the first batch."""
+        self._drawn = state["drawn"]
+        self._open_packs = [Sample(**pack) for pack in state["open_packs"]]
+
+    def __iter__(self) -> Iterator[PackedBatch]:
+        length = self._recipe.max_length
+        packs = pack(self._encoder.samples(self._draw()), length, self._open_packs)
+        while True:
+            yield collate(list(itertools.islice(packs, self._recipe.batch_tokens // length)), length)
+
+    def _draw(self) -> Iterator[Example]:
+        order = endless(self.examples, self._recipe.mix.structured, self._recipe.seed)
+        for example in itertools.islice(order, self._drawn, None):
+            self._drawn += 1
+            yield example
+
+
+def endless(examples: Sequence[Example], structured: float | None, seed: int) -> Iterator[Example]:
+    """The examples for ever, reshuffled each round; `structured` is the share of forking answers, None: as they are."""
+    pools = list(_pools(examples, structured).values())
+    if structured is None:
+        yield from _rounds(pools[0], seed)
+        return
+    if (not pools[0] and structured) or (not pools[1] and structured != 1):
+        raise UserError(
+            f"the mix asks for a share of {structured} structured answers, but of the {len(examples)} answers "
+            f"{len(pools[0])} are structured; set mix.structured to null or extract other trees"
+        )
+    chooser = random.Random(seed)
+    forking, plain = _rounds(pools[0], seed + 1), _rounds(pools[1], seed + 2)
     while True:
-        yield collate(list(itertools.islice(packs, recipe.batch_tokens // recipe.max_length)), recipe.max_length)
+        yield next(forking if chooser.random() < structured else plain)
+
+
+def _rounds(examples: Sequence[Example], seed: int) -> Iterator[Example]:
+    shuffler = random.Random(seed)
+    while examples:
+        yield from shuffler.sample(examples, len(examples))
 
 
 def _pools(examples: Sequence[Example], structured: float | None) -> dict[str, list[Example]]:
     """What the mix draws from."""
     if structured is None:
         return {"examples": list(examples)}
-    forking = [example for example in examples if example.structured]
-    plain = [example for example in examples if not example.structured]
-    return {"structured examples": forking if structured else [], "other examples": plain if structured < 1 else []}
+    forking = [example for example in examples if example.structured and structured]
+    plain = [example for example in examples if not example.structured and structured < 1]
+    return {"structured examples": forking, "other examples": plain}
 
 
-def collate(packs: Sequence[Sample], length: int) -> Batch:
+def collate(packs: Sequence[Sample], length: int) -> PackedBatch:
     """Stack packs, filled up to `length` with tokens that see only themselves and predict nothing."""
-    rows = {item.name: [] for item in fields(Batch)}  # type: dict[str, list[list[int]]]
+    rows = {item.name: [] for item in fields(PackedBatch)}  # type: dict[str, list[list[int]]]
     for sample in packs:
         missing = range(len(sample), length)
         rows["ids"].append(sample.ids + [0] * len(missing))
@@ -102,4 +145,4 @@ def collate(packs: Sequence[Sample], length: int) -> Batch:
         rows["labels"].append(sample.labels + [IGNORE] * len(missing))
         rows["subtree_end"].append(sample.subtree_end + [index + 1 for index in missing])
         rows["is_text"].append([int(flag) for flag in sample.is_text] + [0] * len(missing))
-    return Batch(**{name: torch.tensor(values) for name, values in rows.items()})
+    return PackedBatch(**{name: torch.tensor(values) for name, values in rows.items()})

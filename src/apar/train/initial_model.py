@@ -9,49 +9,58 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from apar.data.mix import Example
-from apar.errors import ConfigError, ModelError
+from apar.data.examples import Example
+from apar.data.files import atomic_folder
+from apar.errors import ConfigError, ModelError, RunError
 from apar.tokens import CHILD, FORK, add_control_tokens
 from apar.train.recipe import Recipe
 from apar.train.tokenizer import train_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class InitialModel:
     """A causal language model in float32 and its tokenizer."""
 
     model: Any
     tokenizer: Any
 
     def save(self, folder: Path) -> None:
-        """Write model and tokenizer as Hugging Face files; weights in bfloat16, which halves the files."""
+        """Write model and tokenizer as Hugging Face files; weights in bfloat16, which halves the files.
+
+        The folder is whole or as it was before. Raises RunError where it cannot be written.
+        """
         half = copy.deepcopy(self.model).to(torch.bfloat16)
-        half.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        try:
+            with atomic_folder(folder) as temporary:
+                half.save_pretrained(temporary)
+                self.tokenizer.save_pretrained(temporary)
+        except SafetensorError as error:
+            raise RunError(f"cannot write {folder}: {error}; go on with --resume") from error
 
 
-def prepare(recipe: Recipe, examples: Sequence[Example]) -> Start:
+def prepare(recipe: Recipe, examples: Sequence[Example]) -> InitialModel:
     """Load or make the model; for forked training, see that it has control tokens."""
     torch.manual_seed(recipe.seed)
-    start = (
+    initial = (
         _from_scratch(recipe, examples)
         if recipe.start.model is None
         else _from_model(recipe.start.model, recipe.max_length)
     )
     if recipe.mode == "forked":
-        add_control_rows(start.model, start.tokenizer)
-    return start
+        add_control_rows(initial.model, initial.tokenizer)
+    return initial
 
 
-def _from_model(name: str, length: int) -> Start:
+def _from_model(name: str, length: int) -> InitialModel:
     from apar.models.load import load
 
     model, tokenizer = load(name, dtype="float32", device="cpu")
     check_window(model.config, name, length)
     if tokenizer.chat_template is None:
         raise ModelError(f"the tokenizer of {name} has no chat template; train from a chat model, or set chat_template")
-    return Start(model, tokenizer)
+    return InitialModel(model, tokenizer)
 
 
 def check_window(config: Any, name: str, length: int) -> None:
@@ -65,7 +74,7 @@ def check_window(config: Any, name: str, length: int) -> None:
         )
 
 
-def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> Start:
+def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> InitialModel:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = train_tokenizer(_texts(examples), recipe.start.vocab_size)
@@ -79,7 +88,7 @@ def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> Start:
         model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
         raise ConfigError(f"start.shape does not make a Llama model: {error}") from error
-    return Start(model, tokenizer)
+    return InitialModel(model, tokenizer)
 
 
 def _texts(examples: Sequence[Example]) -> Iterable[str]:

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apar.train.batches import Batch
+from apar.train.batches import PackedBatch
 from apar.train.mask import additive_mask, dense_mask
 from apar.train.samples import IGNORE
 
 
-def token_losses(model: Any, batch: Batch) -> Tensor:
+def token_losses(model: Any, batch: PackedBatch) -> Tensor:
     """Cross entropy of every label, [packs, length] in float32 nats; 0 where there is no label."""
     logits = model(
         input_ids=batch.ids,
@@ -50,7 +50,7 @@ class HeldOutLoss:
 
 
 @torch.inference_mode()
-def held_out_loss(model: Any, batches: Iterable[Batch], precision: torch.dtype = torch.float32) -> HeldOutLoss:
+def held_out_loss(model: Any, batches: Iterable[PackedBatch], precision: torch.dtype = torch.float32) -> HeldOutLoss:
     """Measure a model on batches; the text part can be compared between forked and sequential models."""
     device = next(model.parameters()).device
     sums = {True: 0.0, False: 0.0}

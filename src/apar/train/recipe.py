@@ -31,23 +31,10 @@ class Start(Section):
 
 
 class Mix(Section):
-    """Which records of the trees file are trained on, and in what proportion."""
+    """In what proportion the answers are drawn; which there are, `apar extract` has decided."""
 
     structured: Share | None = 0.5
     """Share of structured answers (the paper: 1:1, so that the model learns when not to fork); null: as they come."""
-    max_answers_per_prompt: Positive | None = None
-    min_response_chars: int = 1
-    max_response_chars: Positive | None = None
-    languages: tuple[str, ...] = ()
-    """Only records whose `lang` is one of these; empty: all."""
-    fork_rules: tuple[str, ...] = ()
-    """Only trees found by these rules fork (`ordered_list`, `bullet_list`, `paragraphs`); other answers are
-    trained on as plain text. Empty: all."""
-    skip_reasons: tuple[str, ...] = ()
-    """Leave out answers that extraction found unstructured for one of these reasons."""
-    skip_sources: tuple[str, ...] = ()
-    held_out: Share = 0.0
-    """Share of prompts kept for the held-out loss; the split is by prompt and depends on nothing else."""
 
 
 class Optimizer(Section):
@@ -69,11 +56,13 @@ class Recipe(Section):
     start: Start
     trees: tuple[Path, ...] = Field(min_length=1)
     """Files written by `apar extract`; the patterns `*` and `?` are expanded."""
+    held_out: tuple[Path, ...] = ()
+    """Files of answers that extraction held out (`apar extract --set split.held_out=0.01`), for the held-out loss."""
     mode: Literal["forked", "sequential"] = "forked"
     """sequential: the same answers as plain text, in the same order, without control tokens (the twin)."""
     mix: Mix = Mix()
     max_length: Positive = 2048
-    """Tokens of a pack; longer samples are left out and counted."""
+    """Tokens of a pack; longer samples are left out."""
     batch_tokens: Positive = 65536
     """Tokens of an optimizer step, in packs of `max_length`."""
     micro_batch_tokens: Positive | None = None

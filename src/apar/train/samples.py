@@ -132,12 +132,13 @@ def _follow(sample: Sample, before: int, control: int) -> int:
     return sample._put(control, sample.positions[before] + 1)
 
 
-def pack(samples: Iterable[Sample], length: int) -> Iterator[Sample]:
+def pack(samples: Iterable[Sample], length: int, open_packs: list[Sample] | None = None) -> Iterator[Sample]:
     """Join samples, in order, into packs of at most `length` tokens, keeping a few packs open.
 
-    A sample longer than `length` raises ValueError: the caller decides what to do with it.
+    `open_packs` is the list to keep them in: between two packs, with what is left of `samples`, it decides all
+    that follows. A sample longer than `length` raises ValueError: the caller decides what to do with it.
     """
-    open_packs: list[Sample] = []
+    open_packs = [] if open_packs is None else open_packs
     for sample in samples:
         if len(sample) > length:
             raise ValueError(f"a sample of {len(sample)} tokens does not fit into a pack of {length}")
