@@ -36,6 +36,11 @@ def test_files_that_are_not_there_are_named_with_the_command_that_makes_them(tmp
         read_examples([tmp_path / name])
 
 
+def test_the_command_that_makes_held_out_answers_holds_them_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"-o .* --set split\.held_out=0\.01`"):
+        read_examples([tmp_path / "heldout.jsonl"])
+
+
 def test_a_chat_is_known_by_its_first_question() -> None:
     system, question = {"role": "system", "content": "Be short."}, {"role": "user", "content": " What\nis IT? "}
     later = [{"role": "assistant", "content": "That."}, {"role": "user", "content": "And?"}]

@@ -39,7 +39,10 @@ def expand(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if "*" not in str(path) and "?" not in str(path):
             if not path.is_file():
-                raise UserError(f"{path} does not exist; make it with `apar extract FILE... -o {path.parent}`")
+                held_out = " --set split.held_out=0.01" if path.stem == "heldout" else ""
+                raise UserError(
+                    f"{path} does not exist; make it with `apar extract FILE... -o {path.parent}{held_out}`"
+                )
             yield path
         elif found := sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))):
             yield from found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from apar.config import Section
 from apar.train.recipe import Positive
@@ -29,3 +30,10 @@ class Plan(Section):
     seed: int = 0
     output: Path | None = None
     """Where the whole result is written as JSON, every answer's figures included."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_mix(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "mix" in data:
+            raise ValueError("mix is no key any more: all answers of `trees` count; choose them with `apar extract`")
+        return data
