@@ -44,6 +44,7 @@ _MOVED = {
     "apar.corpus.figures": "apar.corpus.totals",
     "apar.corpus.page_data": "apar.corpus.page",
     "apar.corpus.sample": "apar.corpus.page",
+    "apar.corpus.summary": "apar.corpus.totals",
     "apar.corpus.work": "apar.corpus.chunk_store",
     "apar.data.arrays": "apar.data.json_array",
     "apar.data.counters": "apar.data.token_counter",

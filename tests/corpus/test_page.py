@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from apar.corpus.page import answer_data, figures_data, write_page
 from apar.corpus.report import Report
-from apar.corpus.summary import summarize
+from apar.corpus.totals import summarize
 from apar.data.records import TreeRecord
 from apar.data.token_counter import TokenCounter, word_counter
 from apar.stats import tree_stats

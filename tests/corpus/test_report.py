@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from apar.corpus import report as report_module
 from apar.corpus.report import Report
-from apar.corpus.summary import Summary, summarize
-from apar.corpus.totals import LENGTH_EDGES, Histogram
+from apar.corpus.totals import LENGTH_EDGES, Histogram, Summary, summarize
 from apar.data.raw import BrokenRecord, SourceLocation
 from apar.data.records import TreeRecord
 from apar.data.token_counter import word_counter

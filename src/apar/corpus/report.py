@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apar.corpus.split import KINDS
-from apar.corpus.summary import Summary
-from apar.corpus.totals import COUNT_EDGES, LENGTH_EDGES, Histogram, Totals
+from apar.corpus.totals import COUNT_EDGES, LENGTH_EDGES, Histogram, Summary, Totals
 from apar.data.raw import BrokenRecord
 from apar.structure.labels import REASONS, RULES
 

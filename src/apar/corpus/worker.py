@@ -11,7 +11,7 @@ from apar.corpus.duplicates import Signature, signature
 from apar.corpus.filters import drop_reason
 from apar.corpus.language import language_of
 from apar.corpus.split import is_held_out
-from apar.corpus.summary import Summary, summarize
+from apar.corpus.totals import Summary, summarize
 from apar.data.formats import Chat, ChatReader
 from apar.data.raw import BrokenRecord
 from apar.data.records import TreeRecord
