@@ -50,7 +50,7 @@ _MOVED = {
     "apar.data.counters": "apar.data.token_counter",
     "apar.data.hub": "apar.data.hf_datasets",
     "apar.data.lines": "apar.data.read",
-    "apar.data.mix": "apar.data.examples",
+    "apar.data.mix": "apar.data.records",
     "apar.data.streams": "apar.data.compression",
     "apar.data.tokenizer": "apar.train.tokenizer",
     "apar.engine.adapters": "apar.models.adapters",

@@ -9,10 +9,11 @@ import pytest
 
 from apar.data.formats import Chat
 from apar.data.raw import SourceLocation
-from apar.data.records import TreeRecord, read_tree, read_trees
+from apar.data.records import TreeRecord, first_question, read_examples, read_tree, read_trees
 from apar.errors import UserError
 from apar.structure.extract import extract
 from apar.tokens import Message
+from apar.tree import Node, ParagraphTree
 
 ANSWER = "1. One: the first of them all\n2. Two: the second\u2028one of all\n3. Three: the third one of all\n"
 
@@ -95,3 +96,39 @@ def test_a_file_that_is_no_text_or_is_missing_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\n")
     with pytest.raises(UserError, match="not UTF-8"):
         read_tree(path, 0)
+
+
+LISTING = ParagraphTree(Node("a:", Node(" b"), Node("")))
+
+
+def write_trees(path: Path, *trees: ParagraphTree) -> Path:
+    shared = {"id": "1", "source": "s", "prompt": "Q?", "rule": "ordered_list", "reason": None}
+    lines = [json.dumps({**shared, "response": tree.text, "forks": tree.forks()}) + "\n" for tree in trees]
+    path.write_text("".join(lines))
+    return path
+
+
+def test_all_answers_of_all_files_are_read_in_order(tmp_path: Path) -> None:
+    write_trees(tmp_path / "b.jsonl", LISTING, LISTING)
+    write_trees(tmp_path / "a.jsonl", ParagraphTree.leaf("x"))
+    write_trees(tmp_path / "c.jsonl")
+    examples = read_examples([tmp_path / "*.jsonl", tmp_path / "a.jsonl"])
+    assert [example.tree.text for example in examples] == ["x", "a: b", "a: b", "x"]
+    assert [example.structured for example in examples] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "*.jsonl"])
+def test_files_that_are_not_there_are_named_with_the_command_that_makes_them(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"apar extract FILE\.\.\. -o"):
+        read_examples([tmp_path / name])
+
+
+def test_the_command_that_makes_held_out_answers_holds_them_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"-o .* --set split\.held_out=0\.01`"):
+        read_examples([tmp_path / "heldout.jsonl"])
+
+
+def test_a_chat_is_known_by_its_first_question() -> None:
+    system, question = {"role": "system", "content": "Be short."}, {"role": "user", "content": " What\nis IT? "}
+    later = [{"role": "assistant", "content": "That."}, {"role": "user", "content": "And?"}]
+    assert first_question([system, question]) == first_question([question, *later]) == "what is it?"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from apar.cli.evaluate import command
 from apar.config import load_config
-from apar.data.examples import Example, read_examples
+from apar.data.records import Example, read_examples
 from apar.decoding.answer import Answer
 from apar.errors import UserError
 from apar.eval.plan import Plan

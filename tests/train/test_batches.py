@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from apar.data.examples import Example
+from apar.data.records import Example
 from apar.errors import UserError
 from apar.train.batches import endless
 from apar.tree import Node, ParagraphTree

@@ -242,7 +242,7 @@ def test_a_model_trained_without_control_tokens_is_given_them(tmp_path: Path, tr
 
 
 def test_the_twin_sees_the_same_examples_in_the_same_order(tmp_path: Path, trees: Path) -> None:
-    from apar.data.examples import read_examples
+    from apar.data.records import read_examples
     from apar.train.batches import TrainingBatches
     from apar.train.initial_model import prepare
 

@@ -81,25 +81,18 @@ class ExtractionRun(NamedTuple):
 
     def _extract(self, store: ChunkStore, resumed: int, on_progress: Callable[[Progress], None]) -> int:
         """Do the chunks that are not done; how many there are in all."""
-        made = _Counted(chunks(self.sources, self.config.turns))
-        left = (chunk for chunk in made if not store.has(chunk.number))
-        records = done = 0
+        count = records = done = 0
+
+        def left() -> Iterator[Chunk]:
+            nonlocal count
+            for chunk in chunks(self.sources, self.config.turns):
+                count = chunk.number + 1
+                if not store.has(chunk.number):
+                    yield chunk
+
         if resumed:
             on_progress(Progress(resumed, 0, resumed))
-        for read in run_chunks(left, Job(self.config, self.tokenizer, store.folder), self.processes):
+        for read in run_chunks(left(), Job(self.config, self.tokenizer, store.folder), self.processes):
             records, done = records + read, done + 1
             on_progress(Progress(resumed + done, records, resumed))
-        return made.count
-
-
-class _Counted:
-    """Chunks, counted as they go by."""
-
-    def __init__(self, found: Iterator[Chunk]) -> None:
-        self._found = found
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Chunk]:
-        for chunk in self._found:
-            self.count += 1
-            yield chunk
+        return count

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from apar.config import Section
-from apar.data.examples import first_question
+from apar.data.records import first_question
 from apar.structure.labels import Reason
 from apar.tokens import Message
 

@@ -1,9 +1,13 @@
-"""`trees.jsonl`: one answer a line, with what was asked, its paragraph tree, and the rule that found it."""
+"""`trees.jsonl`: one answer a line, with what was asked, its paragraph tree, and the rule that found it.
+
+Training and evaluation read such files whole (`read_examples`): what is left out, and what is held out, was decided
+by `apar extract`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,17 +43,8 @@ class TreeRecord:
 
     @classmethod
     def of(cls, chat: Chat, found: Extraction) -> TreeRecord:
-        return cls(
-            chat.id,
-            chat.source,
-            chat.messages,
-            chat.response,
-            found.rule,
-            found.reason,
-            found.tree,
-            chat.extra,
-            found.refusals,
-        )
+        said = (chat.id, chat.source, chat.messages, chat.response)
+        return cls(*said, found.rule, found.reason, found.tree, chat.extra, found.refusals)
 
     def with_extra(self, **more: Any) -> TreeRecord:
         """The same record with more extra keys."""
@@ -146,3 +141,44 @@ def _record(path: Path, raw: Raw) -> TreeRecord:
     except (ValueError, KeyError, TypeError, AttributeError, TreeError) as error:
         problem = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:160]
         raise UserError(f"{path}, line {raw.line} is not a tree written by `apar extract`: {problem}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A chat up to the answer, and the answer as a paragraph tree, found by `rule`."""
+
+    messages: tuple[Message, ...]
+    tree: ParagraphTree
+    rule: str
+
+    @property
+    def structured(self) -> bool:
+        """Whether the answer forks."""
+        return self.tree.root.forks
+
+
+def read_examples(paths: Iterable[Path]) -> list[Example]:
+    """The answers of all files, in order. Raises UserError where a file is missing or was not written by extraction."""
+    return [Example(record.messages, record.tree, record.rule) for path in expand(paths) for record in read_trees(path)]
+
+
+def expand(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files that the paths name; the patterns `*` and `?` are expanded. Raises UserError where there is none."""
+    for path in paths:
+        if "*" not in str(path) and "?" not in str(path):
+            if not path.is_file():
+                held_out = " --set split.held_out=0.01" if path.stem == "heldout" else ""
+                raise UserError(
+                    f"{path} does not exist; make it with `apar extract FILE... -o {path.parent}{held_out}`"
+                )
+            yield path
+        elif found := sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))):
+            yield from found
+        else:
+            raise UserError(f"no file matches {path}; make them with `apar extract FILE... -o DIR`")
+
+
+def first_question(messages: Sequence[Message]) -> str:
+    """By what a chat is held out or not, with all its turns: its first question; case and white space do not count."""
+    first = next((message["content"] for message in messages if message["role"] == "user"), "")
+    return " ".join(first.lower().split())

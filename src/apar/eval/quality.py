@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from apar.data.examples import Example
+from apar.data.records import Example
 from apar.errors import UserError
 from apar.eval.plan import Plan
 from apar.models.load import load

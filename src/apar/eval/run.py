@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from apar.data.examples import read_examples
 from apar.data.files import atomic_write
+from apar.data.records import read_examples
 from apar.engine.llm import LLM
 from apar.errors import UserError
 from apar.eval.plan import Plan

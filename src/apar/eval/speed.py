@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from apar.data.examples import Example
+from apar.data.records import Example
 from apar.decoding.params import SamplingParams
 from apar.engine.llm import LLM, Answer
 from apar.eval.plan import Plan

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apar.data.examples import Example
+from apar.data.records import Example
 from apar.errors import UserError
 from apar.tokens import ControlTokens, encode_prompt, encode_text
 from apar.train.recipe import Recipe

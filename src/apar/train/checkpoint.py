@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
-from apar.data.examples import expand
 from apar.data.files import atomic_path
+from apar.data.records import expand
 from apar.errors import RunError, UserError
 from apar.train.recipe import Recipe
 

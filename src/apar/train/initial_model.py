@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from apar.data.examples import Example
 from apar.data.files import atomic_folder
+from apar.data.records import Example
 from apar.errors import ConfigError, ModelError, RunError
 from apar.tokens import CHILD, FORK, add_control_tokens
 from apar.train.recipe import Recipe

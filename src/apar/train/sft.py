@@ -18,8 +18,8 @@ from typing import Any, TextIO
 
 import torch
 
-from apar.data.examples import Example, first_question, read_examples
 from apar.data.files import atomic_write
+from apar.data.records import Example, first_question, read_examples
 from apar.errors import RunError, UserError
 from apar.models.device import choose_device
 from apar.train.batches import Encoder, PackedBatch, TrainingBatches
