@@ -9,11 +9,12 @@ Everything is iterative and costs time in proportion to the events and the text,
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from apar.errors import TreeError, UserError
-from apar.events import Delta, Event, Finished, Forked, Started
+from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.tree import ROOT, Node, ParagraphTree, Path
 
 
@@ -172,6 +173,14 @@ class Reader:
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedLogprob:
+    """A token's log probability, and the character of the answer where the token begins."""
+
+    start: int
+    token: TokenLogprob
+
+
 class Assembler:
     """Events in, text in reading order out.
 
@@ -186,7 +195,9 @@ class Assembler:
         self._stop = _StopText(stop)
         self._shown: list[str] = []
         self._shown_length = 0
+        self._read_length = 0  # of what has been read, the text that is held back included
         self._length = 0
+        self._logprobs: deque[PlacedLogprob] = deque()  # of what has been read and not been taken
 
     @property
     def text(self) -> str:
@@ -234,6 +245,17 @@ class Assembler:
         """
         return "" if self.finished else self._show(self._reader.read(ended=True))
 
+    def take_logprobs(self) -> list[PlacedLogprob]:
+        """The log probabilities of tokens that began to be shown since the last call, in reading order.
+
+        At the end of an answer tokens without text are among them; never those behind a stop text.
+        """
+        taken: list[PlacedLogprob] = []
+        ended = self.finished and not self.stopped
+        while self._logprobs and (ended or self._logprobs[0].start < self._shown_length):
+            taken.append(self._logprobs.popleft())
+        return taken
+
     def tree(self) -> ParagraphTree:
         """The answer so far as a tree: threads as far as they came, a fork without detail text left out.
 
@@ -249,7 +271,12 @@ class Assembler:
         return [delta for deltas, _ in shown for delta in deltas]
 
     def _show(self, deltas: Iterator[Delta]) -> str:
-        text = self._stop.feed("".join(delta.text for delta in deltas))
+        texts = []
+        for delta in deltas:
+            self._logprobs += [PlacedLogprob(self._read_length, logprob) for logprob in delta.logprobs]
+            self._read_length += len(delta.text)
+            texts.append(delta.text)
+        text = self._stop.feed("".join(texts))
         if self._reader.finished:
             text += self._stop.rest()
         if text:

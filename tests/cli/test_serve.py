@@ -22,7 +22,7 @@ class Started:
         self.app: Any = None
         self.options: dict[str, Any] = {}
         monkeypatch.delenv("APAR_API_KEY", raising=False)
-        monkeypatch.setattr("apar.server.run.serve", self._serve)
+        monkeypatch.setattr("apar.server.http.server.serve", self._serve)
         monkeypatch.setattr("apar.cli.serve.backend_maker", lambda *given: self._make)
 
     def __call__(self, *words: str) -> Run:

@@ -27,12 +27,11 @@ from apar.engine.llm import LLM
 from apar.errors import UserError
 from apar.models.model_source import load_tokenizer
 from apar.server.app import guarded_app
-from apar.server.connection import Settings as ServerSettings
 from apar.server.health import Health
-from apar.server.limits import Limits
-from apar.server.listening import listen
-from apar.server.run import Server
-from apar.server.settings import Settings
+from apar.server.http.connection import HttpConfig
+from apar.server.http.server import HttpServer
+from apar.server.http.sockets import listen
+from apar.server.settings import Limits, ServerSettings
 
 NAME = "measured"
 WARM_UP = 4
@@ -223,9 +222,9 @@ async def measure(given: argparse.Namespace, llm: AsyncLLM) -> None:
     sockets = listen("127.0.0.1", 0)
     port = sockets[0].getsockname()[1]
     health, limits = Health(), Limits(drain_seconds=1)
-    app = guarded_app(Settings(NAME, "local"), lambda: llm, health, limits)
-    settings = ServerSettings(app, limits, ws="none", lifespan="on", log_config=None, access_log=False)
-    server = Server(settings, health, lambda line: None)
+    app = guarded_app(ServerSettings(NAME, "local"), lambda: llm, health, limits)
+    settings = HttpConfig(app, limits)
+    server = HttpServer(settings, health, lambda line: None)
     serving = asyncio.create_task(server.serve(sockets))
     while health.status == "loading":
         await asyncio.sleep(0.05)

@@ -14,12 +14,11 @@ import httpx
 
 from apar.backends.backend import Backend
 from apar.server.app import guarded_app
-from apar.server.connection import Settings as ConnectionSettings
 from apar.server.health import Health
-from apar.server.limits import Limits
-from apar.server.listening import listen
-from apar.server.run import Server
-from apar.server.settings import Settings
+from apar.server.http.connection import HttpConfig
+from apar.server.http.server import HttpServer
+from apar.server.http.sockets import listen
+from apar.server.settings import Limits, ServerSettings
 from tests.engine.crowd import PATIENCE
 
 MODEL = "tiny"
@@ -88,7 +87,7 @@ class Site:
         return sum(map(float, values))
 
 
-class _InProcess(Server):
+class _InProcess(HttpServer):
     """Ends no process: it is that of the tests."""
 
     def _end_surely(self, seconds: float = 0.0) -> None:
@@ -106,10 +105,10 @@ def serving(
     """Serve what `load` makes as the model `tiny`; it is loaded when the `with` begins, if it can be at once."""
     health = Health()
     limits = limits or Limits(drain_seconds=5.0)
-    app = guarded_app(Settings(MODEL, backend, **settings), load, health, limits, key)
+    app = guarded_app(ServerSettings(MODEL, backend, **settings), load, health, limits, key)
     sockets = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-    configured = ConnectionSettings(app, limits, ws="none", lifespan="on", log_config=None, server_header=False)
+    configured = HttpConfig(app, limits)
     server = _InProcess(configured, health, lambda line: None)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets)), name="server")
     thread.start()

@@ -13,10 +13,10 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apar.errors import ModelError
-from apar.server.guard import guard
 from apar.server.health import Health
-from apar.server.limits import Limits
-from apar.server.run import serve
+from apar.server.http.server import serve
+from apar.server.middleware import guard
+from apar.server.settings import Limits
 
 KEY = "secret-1"
 PIECE = b"data: " + b"x" * 4096 + b"\n\n"
@@ -38,7 +38,7 @@ class Toy:
         match scope["path"]:
             case "/health":
                 status, report = self._health.report()
-                await reply(send, status, report)
+                await reply(send, status, report.to_dict())
             case "/counts":
                 await reply(send, 200, {"open": self.open, "cancelled": self.cancelled})
             case "/v1/echo":

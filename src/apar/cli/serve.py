@@ -97,7 +97,7 @@ def _check(model: str, backend: str, server: str) -> None:
 def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backend]) -> None:
     from apar.server.app import guarded_app
     from apar.server.health import Health
-    from apar.server.run import serve
+    from apar.server.http.server import serve
 
     if serving.is_open:
         click.echo(f"warning: whoever reaches {serving.host} may ask this server: it has no --api-key", err=True)

@@ -15,8 +15,7 @@ from apar.cli.sizes import SIZE
 from apar.errors import UserError
 
 if TYPE_CHECKING:
-    from apar.server.limits import Limits
-    from apar.server.settings import Settings
+    from apar.server.settings import Limits, ServerSettings
 
 _KEY = "APAR_API_KEY"
 OWN = (
@@ -51,29 +50,29 @@ class Serving:
 
     @property
     def limits(self) -> Limits:
-        from apar.server.limits import Limits
+        from apar.server.settings import Limits
 
         return Limits(body=self.max_body, drain_seconds=self.drain)
 
     @property
     def hosts(self) -> frozenset[str] | None:
         """By which it is asked, None for any; raises UserError for what is none."""
-        from apar.server.hosts import names_of
+        from apar.server.middleware.hosts import names_of
 
         return names_of(self.host, self.api_key is not None, self.allowed_hosts)
 
     @property
     def is_open(self) -> bool:
         """Whether others than the users of this machine may ask without a key."""
-        from apar.server.listening import is_loopback
+        from apar.server.http.sockets import is_loopback
 
         return self.api_key is None and not is_loopback(self.host)
 
-    def settings(self, model: str, backend: str) -> Settings:
+    def settings(self, model: str, backend: str) -> ServerSettings:
         """Raises UserError where they do not fit."""
-        from apar.server.settings import Settings
+        from apar.server.settings import ServerSettings
 
-        return Settings(model, backend, max_open=self.max_open, request_seconds=self.request_timeout)
+        return ServerSettings(model, backend, max_open=self.max_open, request_seconds=self.request_timeout)
 
 
 def serve_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,38 +15,37 @@ from starlette.types import ASGIApp
 
 from apar.backends.backend import Backend
 from apar.decoding.statistics import EngineStatistics
-from apar.server.api import api_routes
-from apar.server.counting import Counting
-from apar.server.desk import Desk
 from apar.server.errors import FAILED, ApiError
-from apar.server.guard import guard
 from apar.server.health import Health
-from apar.server.limits import Limits
 from apar.server.metrics import Metrics
-from apar.server.operation import operation_routes
-from apar.server.pages import page_routes
+from apar.server.middleware import guard
+from apar.server.middleware.request_metrics import RequestMetrics
 from apar.server.protocol.chunks import chunk_schemas
-from apar.server.protocol.invalid import of_validation
-from apar.server.settings import Settings
-from apar.server.state import Served
+from apar.server.protocol.validation_errors import validation_error
+from apar.server.routes.api import api_routes
+from apar.server.routes.operations import operation_routes
+from apar.server.routes.static import page_routes
+from apar.server.served_model import ServedModel
+from apar.server.service import CompletionService
+from apar.server.settings import Limits, ServerSettings
 
 
 def make_app(
-    settings: Settings, load: Callable[[], Backend], health: Health | None = None, keyed: bool = False
+    settings: ServerSettings, load: Callable[[], Backend], health: Health | None = None, keyed: bool = False
 ) -> FastAPI:
     """The application that answers by the backend that `load` makes.
 
     Loading begins with the application's lifespan, in a thread of its own; until it ends the API answers 503, and
-    `health` is told how it went. A `keyed` server says that its API wants a key.
+    `health` has how it went. A `keyed` server says that its API wants a key.
     """
     metrics = Metrics(settings.backend, settings.model, settings.version)
-    served = Served(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
-    desk = Desk(settings, served, metrics)
+    served = ServedModel(settings.model, load, health or Health(), lambda backend: _watch(metrics, backend))
+    service = CompletionService(settings, served, metrics)
     app = _Application(
         title="APAR",
         version=settings.version,
         description=(
-            "OpenAI's API. Answers are decoded in parallel threads where the model forks, and told in reading order. "
+            "OpenAI's API. Answers are decoded in parallel threads where the model forks, and given in reading order. "
             "What is asked for and not supported is an error."
         ),
         lifespan=lambda app: _lifespan(served),
@@ -54,13 +53,13 @@ def make_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for routes in (api_routes(desk, keyed), operation_routes(settings, served, metrics), page_routes()):
+    for routes in (api_routes(service, keyed), operation_routes(settings, served, metrics), page_routes()):
         app.include_router(routes)
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(Exception, _fail)
-    app.state.desk = desk
+    app.state.service = service
     app.served = settings.model
     return app
 
@@ -92,7 +91,7 @@ class _Application(FastAPI):
 
 
 def guarded_app(
-    settings: Settings,
+    settings: ServerSettings,
     load: Callable[[], Backend],
     health: Health,
     limits: Limits,
@@ -102,21 +101,21 @@ def guarded_app(
 ) -> ASGIApp:
     """The application behind its guards, every request counted; raises UserError for a key that nobody can send."""
     app = make_app(settings, load, health, keyed=key is not None)
-    return Counting(guard(app, limits, key, origins, hosts), app.state.desk.metrics)
+    return RequestMetrics(guard(app, limits, key, origins, hosts), app.state.service.metrics)
 
 
 def _watch(metrics: Metrics, backend: Backend) -> None:
     def statistics() -> EngineStatistics:
-        told = backend.statistics()
-        assert told is not None, "it told some before"
-        return told
+        now = backend.statistics()
+        assert now is not None, "it had some before"
+        return now
 
     if backend.statistics() is not None:
         metrics.watch(statistics)
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(served: Served) -> AsyncIterator[None]:
+async def _lifespan(served: ServedModel) -> AsyncIterator[None]:
     living = asyncio.create_task(served.live())
     try:
         yield
@@ -126,12 +125,12 @@ async def _lifespan(served: Served) -> AsyncIterator[None]:
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    told = _api_error(error, request)
-    return JSONResponse(told.body, told.status, told.headers)
+    refusal = _api_error(error, request)
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:
-    """What the log tells of is raised again behind this answer."""
+    """The error is raised again behind this answer, and logged."""
     return JSONResponse(FAILED.body, FAILED.status)
 
 
@@ -139,7 +138,7 @@ def _api_error(error: Exception, request: Request) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestValidationError):
-        return of_validation(error.errors())
+        return validation_error(error.errors())
     assert isinstance(error, HTTPException)
     headers = error.headers or {}
     match error.status_code:

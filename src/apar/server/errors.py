@@ -1,4 +1,4 @@
-"""Errors as OpenAI's API tells them: an HTTP status and `{"error": {message, type, param, code}}`."""
+"""Errors in the form of OpenAI's API: an HTTP status and `{"error": {message, type, param, code}}`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError
+from apar.server.protocol.answers import Error, ErrorDetail
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
@@ -29,7 +30,8 @@ class ApiError(Exception):
     @property
     def body(self) -> dict[str, Any]:
         """What the client reads."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        detail = ErrorDetail(message=self.message, type=self.type, param=self.param, code=self.code)
+        return Error(error=detail).to_dict()
 
 
 FAILED = ApiError(500, "the server has failed at this request; its log says why", SERVER, code="internal_error")
@@ -57,7 +59,7 @@ def too_many(count: int, most: int) -> ApiError:
     return ApiError(400, message, param="n", code="invalid_value")
 
 
-def behind(error: AparError) -> ApiError:
+def upstream_error(error: AparError) -> ApiError:
     """What went wrong at the server that decodes for this one, which is no fault of the client."""
     if isinstance(error, BusyError):
         return unavailable("the server behind this one is busy; try again later")
@@ -70,7 +72,7 @@ def timed_out(seconds: float) -> ApiError:
 
 
 def of_apar(error: AparError) -> ApiError:
-    """What an engine raises, for a client. What went wrong inside is told by the server's log alone."""
+    """What an engine raises, for a client. What went wrong inside only the server's log says."""
     if isinstance(error, BusyError):
         return busy(str(error), 1)
     if isinstance(error, RequestError):

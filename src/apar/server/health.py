@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from apar.server.protocol.answers import HealthReport
+
 Status = Literal["loading", "ok", "failed", "stopping"]
 
 
@@ -31,8 +33,8 @@ class Health:
         if self.status != "failed":
             self.status, self.reason = "stopping", "the server is stopping"
 
-    def report(self) -> tuple[int, dict[str, str]]:
+    def report(self) -> tuple[int, HealthReport]:
         """The answer of /health: its status code and body."""
         if self.status == "ok":
-            return 200, {"status": "ok"}
-        return 503, {"status": self.status, "reason": self.reason}
+            return 200, HealthReport(status="ok")
+        return 503, HealthReport(status=self.status, reason=self.reason)

@@ -130,6 +130,29 @@ class Metrics:
                 metric.labels(mode)
 
 
+class RequestOutcome:
+    """Counts what becomes of the `answers` of one request: each is answered, or else it failed or was cancelled."""
+
+    def __init__(self, metrics: Metrics, answers: int) -> None:
+        self._metrics = metrics
+        self._num_open = answers
+
+    def answered(self, answer: Answer) -> None:
+        """One of them is complete."""
+        self._num_open -= 1
+        self._metrics.answered(answer)
+
+    def failed(self) -> None:
+        """The others ended by an error."""
+        self._metrics.failed(self._num_open)
+        self._num_open = 0
+
+    def cancelled(self) -> None:
+        """The client was gone before the others were complete."""
+        self._metrics.cancelled(self._num_open)
+        self._num_open = 0
+
+
 def _endpoint(path: str) -> str:
     """The endpoint that a path belongs to: itself, or the folder that it is a file of."""
     for known in (path, *(f"/{folder}" for folder in _FOLDERS if path.startswith(f"/{folder}/"))):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from apar.decoding.answer import Answer
+from apar.server.protocol.answers import AnswerMetrics, CompletionDetails, ParallelMetrics, PromptDetails, Usage
 
 
-def usage(answers: Sequence[Answer]) -> dict[str, Any]:
+def usage(answers: Sequence[Answer]) -> Usage:
     """The usage of a request. Its prompts are counted once each, however many answers they have.
 
     Completion tokens are the visible ones; those that steer, and those decoded behind a stop text, are details.
@@ -16,37 +16,38 @@ def usage(answers: Sequence[Answer]) -> dict[str, Any]:
     prompts = [answer for answer in answers if answer.choice == 0]
     prompt = sum(answer.prompt_tokens for answer in prompts)
     visible = sum(answer.tokens for answer in answers)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": visible,
-        "total_tokens": prompt + visible,
-        "prompt_tokens_details": {"cached_tokens": sum(answer.cached_tokens for answer in prompts)},
-        "completion_tokens_details": {
-            "control_tokens": sum(answer.control_tokens for answer in answers),
-            "discarded_tokens": sum(answer.discarded_tokens for answer in answers),
-        },
-    }
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=visible,
+        total_tokens=prompt + visible,
+        prompt_tokens_details=PromptDetails(cached_tokens=sum(answer.cached_tokens for answer in prompts)),
+        completion_tokens_details=CompletionDetails(
+            control_tokens=sum(answer.control_tokens for answer in answers),
+            discarded_tokens=sum(answer.discarded_tokens for answer in answers),
+        ),
+    )
 
 
-def parallel(answers: Sequence[Answer]) -> dict[str, Any]:
-    """`metrics.parallel` of a request, whose answers are decoded side by side.
+def answer_metrics(answers: Sequence[Answer]) -> AnswerMetrics:
+    """The `metrics` of a request, whose answers are decoded side by side.
 
     Of several answers threads, forks, tokens, blocks and preemptions are summed; steps and times are the longest.
-    Blocks and preemptions are None where the engine does not tell.
+    Blocks and preemptions are None where the engine does not report them.
     """
     blocks = sum(answer.kv_blocks_peak for answer in answers)  # every answer holds some
     steps = max(answer.steps for answer in answers)
     firsts = [answer.first_token_seconds for answer in answers if answer.first_token_seconds is not None]
-    return {
-        "mode": answers[0].mode,
-        "threads": sum(answer.threads for answer in answers),
-        "forks": sum(answer.forks for answer in answers),
-        "steps": steps,
-        "critical_path": max(answer.critical_path for answer in answers),
-        "tokens_per_step": sum(answer.tokens for answer in answers) / steps if steps else 0.0,
-        "kv_blocks_peak": blocks or None,
-        "preemptions": sum(answer.preemptions for answer in answers) if blocks else None,
-        "seconds": max(answer.seconds for answer in answers),
-        "queue_seconds": max(answer.queue_seconds for answer in answers),
-        "first_token_seconds": min(firsts, default=None),
-    }
+    parallel = ParallelMetrics(
+        mode=answers[0].mode,
+        threads=sum(answer.threads for answer in answers),
+        forks=sum(answer.forks for answer in answers),
+        steps=steps,
+        critical_path=max(answer.critical_path for answer in answers),
+        tokens_per_step=sum(answer.tokens for answer in answers) / steps if steps else 0.0,
+        kv_blocks_peak=blocks or None,
+        preemptions=sum(answer.preemptions for answer in answers) if blocks else None,
+        seconds=max(answer.seconds for answer in answers),
+        queue_seconds=max(answer.queue_seconds for answer in answers),
+        first_token_seconds=min(firsts, default=None),
+    )
+    return AnswerMetrics(parallel=parallel)

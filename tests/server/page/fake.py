@@ -13,7 +13,7 @@ from typing import Any, Self
 import apar.server
 from apar.assemble import Assembler
 from apar.events import Event
-from apar.server.telling import as_thread_event
+from apar.server.chunk_builder import as_thread_event
 
 PAGE = Path(apar.server.__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -1,19 +1,34 @@
-"""What the server answers, for its OpenAPI description; tests hold answers against it."""
+"""What the server answers: responses are built of these models, and its OpenAPI description too."""
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MIN_LOGPROB = -9999.0
+"""Stands for minus infinity, which JSON does not have."""
+
+Logprob = Annotated[float, AfterValidator(lambda value: max(value, MIN_LOGPROB))]
 
 
-class Told(BaseModel):
-    """A part of an answer, with just these fields."""
+class ResponseModel(BaseModel):
+    """A part of a response, with just these fields; those that were not given are left out of it."""
 
     model_config = ConfigDict(extra="forbid")
 
+    def to_dict(self) -> dict[str, Any]:
+        """The model as plain data."""
+        return self.model_dump(exclude_unset=True)
 
-class ErrorDetail(Told):
+    def json_bytes(self) -> bytes:
+        """The model as JSON in ASCII: clients may take other characters for the end of a stream's line."""
+        return json.dumps(self.to_dict(), allow_nan=False).encode()
+
+
+class ErrorDetail(ResponseModel):
     """What is wrong, where, and what to do."""
 
     message: str
@@ -22,22 +37,22 @@ class ErrorDetail(Told):
     code: str | None
 
 
-class Error(Told):
+class Error(ResponseModel):
     """A request that was refused or failed."""
 
     error: ErrorDetail
 
 
-class PromptDetails(Told):
+class PromptDetails(ResponseModel):
     cached_tokens: int = Field(ge=0, description="Found in the cache.")
 
 
-class CompletionDetails(Told):
+class CompletionDetails(ResponseModel):
     control_tokens: int = Field(ge=0, description="[Fork] and [Child]: two for each fork.")
     discarded_tokens: int = Field(ge=0, description="Decoded behind a stop text.")
 
 
-class Usage(Told):
+class Usage(ResponseModel):
     """Prompts are counted once, completion tokens are the visible ones."""
 
     prompt_tokens: int = Field(ge=1)
@@ -47,7 +62,7 @@ class Usage(Told):
     completion_tokens_details: CompletionDetails
 
 
-class ParallelFigures(Told):
+class ParallelMetrics(ResponseModel):
     """How the answer was decoded; of several answers steps and times are the longest, the rest is summed."""
 
     mode: Literal["forked", "sequential"]
@@ -63,13 +78,13 @@ class ParallelFigures(Told):
     first_token_seconds: float | None
 
 
-class Figures(Told):
-    parallel: ParallelFigures
+class AnswerMetrics(ResponseModel):
+    parallel: ParallelMetrics
 
 
-class TokenLogprob(Told):
+class TokenLogprob(ResponseModel):
     token: str
-    logprob: float
+    logprob: Logprob
     bytes: list[int] | None
 
 
@@ -77,62 +92,69 @@ class ChatTokenLogprob(TokenLogprob):
     top_logprobs: list[TokenLogprob]
 
 
-class ChatLogprobs(Told):
+class ChatLogprobs(ResponseModel):
     content: list[ChatTokenLogprob]
     refusal: None
 
 
-class AssistantMessage(Told):
+class AssistantMessage(ResponseModel):
     role: Literal["assistant"]
     content: str
     refusal: None
 
 
-class ChatChoice(Told):
+class ChatChoice(ResponseModel):
     index: int
     message: AssistantMessage
     logprobs: ChatLogprobs | None
     finish_reason: Literal["stop", "length"]
 
 
-class Envelope(Told):
+class Envelope(ResponseModel):
+    """What whole answers and chunks have in common."""
+
     id: str
+    object: str
     created: int
     model: str
     system_fingerprint: None
+    choices: Sequence[ResponseModel]
+
+
+class WholeAnswers(Envelope):
     usage: Usage
-    metrics: Figures | None = Field(None, description="If `apar.metrics` is true.")
+    metrics: AnswerMetrics | None = Field(None, description="If `apar.metrics` is true.")
 
 
-class ChatCompletion(Envelope):
+class ChatCompletion(WholeAnswers):
     """The answers to a chat. As a stream: chunks of the type `chat.completion.chunk`."""
 
     object: Literal["chat.completion"]
     choices: list[ChatChoice]
 
 
-class CompletionLogprobs(Told):
+class CompletionLogprobs(ResponseModel):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[Logprob]
+    top_logprobs: list[dict[str, Logprob]]
     text_offset: list[int]
 
 
-class CompletionChoice(Told):
+class CompletionChoice(ResponseModel):
     index: int
     text: str
     logprobs: CompletionLogprobs | None
     finish_reason: Literal["stop", "length"]
 
 
-class Completion(Envelope):
+class Completion(WholeAnswers):
     """The texts that prompts were gone on with. As a stream: chunks of the same type."""
 
     object: Literal["text_completion"]
     choices: list[CompletionChoice]
 
 
-class Model(Told):
+class Model(ResponseModel):
     id: str
     object: Literal["model"]
     created: int
@@ -140,17 +162,17 @@ class Model(Told):
     max_model_len: int = Field(description="Tokens that a path may have, the prompt included.")
 
 
-class Models(Told):
+class Models(ResponseModel):
     object: Literal["list"]
     data: list[Model]
 
 
-class HealthReport(Told):
+class HealthReport(ResponseModel):
     status: Literal["ok", "loading", "failed", "stopping"]
     reason: str | None = None
 
 
-class Version(Told):
+class Version(ResponseModel):
     version: str
     backend: str
     model: str

@@ -1,4 +1,4 @@
-"""The events of a stream, for the server's OpenAPI description; tests hold streams against it."""
+"""The events of a stream: its chunks are built of these models, and the OpenAPI description too."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
 from apar.events import FinishReason
-from apar.server.protocol.answers import ChatLogprobs, CompletionLogprobs, Error, Figures, Told, Usage
+from apar.server.protocol.answers import (
+    AnswerMetrics,
+    ChatLogprobs,
+    CompletionLogprobs,
+    Envelope,
+    Error,
+    Logprob,
+    ResponseModel,
+    Usage,
+)
 
 ThreadPath = list[int]
 
 
-class Happening(Told):
+class ThreadEvent(ResponseModel):
     """What happened to a thread. A thread is named by its path, its `parent` is null for the first one."""
 
+    event: str
     thread: ThreadPath
     parent: ThreadPath | None
     step: int = Field(ge=0, description="Logical; in each of them every live thread samples one token.")
 
 
-class StartedEvent(Happening):
+class StartedEvent(ThreadEvent):
     """The thread exists."""
 
     event: Literal["started"]
 
 
-class EventLogprob(Told):
+class EventLogprob(ResponseModel):
     token_id: int
-    logprob: float
-    top: list[tuple[int, float]]
+    logprob: Logprob
+    top: list[tuple[int, Logprob]]
 
 
-class DeltaEvent(Happening):
+class DeltaEvent(ThreadEvent):
     """The thread sampled visible tokens."""
 
     event: Literal["delta"]
@@ -42,46 +52,42 @@ class DeltaEvent(Happening):
     logprobs: list[EventLogprob] = Field([], description="If they were asked for.")
 
 
-class ForkedEvent(Happening):
+class ForkedEvent(ThreadEvent):
     """The thread forked: `child` gives the detail."""
 
     event: Literal["forked"]
     child: ThreadPath
 
 
-class FinishedEvent(Happening):
+class FinishedEvent(ThreadEvent):
     """The thread ended."""
 
     event: Literal["finished"]
     reason: FinishReason
 
 
-class ThreadEvents(Told):
+class ThreadEvents(ResponseModel):
     """What happened to the threads of the chunk's answer."""
 
     events: list[StartedEvent | DeltaEvent | ForkedEvent | FinishedEvent]
 
 
-class Chunk(Told):
+class Chunk(Envelope):
     """A piece of the answers, or where `choices` is empty their usage."""
 
-    id: str
-    created: int
-    model: str
-    system_fingerprint: None
     usage: Usage | None = Field(None, description="In the last chunk, if `stream_options.include_usage` is true.")
-    metrics: Figures | None = Field(
+    metrics: AnswerMetrics | None = Field(
         None, description="If `apar.metrics` is true: with the usage, else in an answer's last chunk."
     )
     apar: ThreadEvents | None = Field(None, description="If `apar.stream` is `threads`.")
 
 
-class ChatDelta(Told):
+class ChatDelta(ResponseModel):
     role: Literal["assistant"] | None = Field(None, description="In an answer's first chunk.")
     content: str | None = Field(None, description="The next text in reading order.")
 
 
-class ChatChunkChoice(Told):
+class ChatChunkChoice(ResponseModel):
     index: int
     delta: ChatDelta
     logprobs: ChatLogprobs | None
@@ -95,7 +101,7 @@ class ChatChunk(Chunk):
     choices: list[ChatChunkChoice]
 
 
-class CompletionChunkChoice(Told):
+class CompletionChunkChoice(ResponseModel):
     index: int
     text: str
     logprobs: CompletionLogprobs | None
@@ -114,11 +120,11 @@ _REFERENCE = "#/components/schemas/{model}"
 
 def stream_of(chunk: type[Chunk]) -> dict[str, Any]:
     """The media type of a stream of such chunks. OpenAPI 3.1 has `schema` describe one event of it."""
-    told = {"anyOf": [{"$ref": _REFERENCE.format(model=model.__name__)} for model in (chunk, Error)]}
+    event = {"anyOf": [{"$ref": _REFERENCE.format(model=model.__name__)} for model in (chunk, Error)]}
     data = {
         "type": "string",
         "description": "A chunk; an error, after which nothing comes; or at the end [DONE].",
-        "anyOf": [{"const": "[DONE]"}, {"contentMediaType": "application/json", "contentSchema": told}],
+        "anyOf": [{"const": "[DONE]"}, {"contentMediaType": "application/json", "contentSchema": event}],
     }
     return {"text/event-stream": {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}}
 

@@ -1,0 +1,1 @@
+"""HTTP connections: uvicorn with bounds, its sockets, signals and shutdown."""

@@ -1,0 +1,1 @@
+"""The routes: OpenAI's API, operations, and the static files."""
