@@ -39,6 +39,7 @@ class ParsedRequest:
         params = request.params(backend.context, backend.forks)
         threads = request.apar.stream == "threads"
         prompts: tuple[Prompt, ...]
+        response_format: ResponseFormat
         if isinstance(request, ChatRequest):
             prompts, response_format = ([turn.message() for turn in request.messages],), ChatFormat(texts)
         else:

@@ -123,7 +123,7 @@ class Envelope(ResponseModel):
 
 class WholeAnswers(Envelope):
     usage: Usage
-    metrics: AnswerMetrics | None = Field(None, description="If `apar.metrics` is true.")
+    metrics: AnswerMetrics | None = Field(default=None, description="If `apar.metrics` is true.")
 
 
 class ChatCompletion(WholeAnswers):

@@ -22,7 +22,7 @@ from apar.server.protocol.answers import (
 ThreadPath = list[int]
 
 
-class ThreadEvent(ResponseModel):
+class ThreadEventBase(ResponseModel):
     """What happened to a thread. A thread is named by its path, its `parent` is null for the first one."""
 
     event: str
@@ -31,7 +31,7 @@ class ThreadEvent(ResponseModel):
     step: int = Field(ge=0, description="Logical; in each of them every live thread samples one token.")
 
 
-class StartedEvent(ThreadEvent):
+class StartedEvent(ThreadEventBase):
     """The thread exists."""
 
     event: Literal["started"]
@@ -43,48 +43,53 @@ class EventLogprob(ResponseModel):
     top: list[tuple[int, Logprob]]
 
 
-class DeltaEvent(ThreadEvent):
+class DeltaEvent(ThreadEventBase):
     """The thread sampled visible tokens."""
 
     event: Literal["delta"]
     token_ids: list[int]
     text: str = Field(description="Empty where a character is not complete.")
-    logprobs: list[EventLogprob] = Field([], description="If they were asked for.")
+    logprobs: list[EventLogprob] = Field(default=[], description="If they were asked for.")
 
 
-class ForkedEvent(ThreadEvent):
+class ForkedEvent(ThreadEventBase):
     """The thread forked: `child` gives the detail."""
 
     event: Literal["forked"]
     child: ThreadPath
 
 
-class FinishedEvent(ThreadEvent):
+class FinishedEvent(ThreadEventBase):
     """The thread ended."""
 
     event: Literal["finished"]
     reason: FinishReason
 
 
+ThreadEvent = StartedEvent | DeltaEvent | ForkedEvent | FinishedEvent
+
+
 class ThreadEvents(ResponseModel):
     """What happened to the threads of the chunk's answer."""
 
-    events: list[StartedEvent | DeltaEvent | ForkedEvent | FinishedEvent]
+    events: list[ThreadEvent]
 
 
 class Chunk(Envelope):
     """A piece of the answers, or where `choices` is empty their usage."""
 
-    usage: Usage | None = Field(None, description="In the last chunk, if `stream_options.include_usage` is true.")
-    metrics: AnswerMetrics | None = Field(
-        None, description="If `apar.metrics` is true: with the usage, else in an answer's last chunk."
+    usage: Usage | None = Field(
+        default=None, description="In the last chunk, if `stream_options.include_usage` is true."
     )
-    apar: ThreadEvents | None = Field(None, description="If `apar.stream` is `threads`.")
+    metrics: AnswerMetrics | None = Field(
+        default=None, description="If `apar.metrics` is true: with the usage, else in an answer's last chunk."
+    )
+    apar: ThreadEvents | None = Field(default=None, description="If `apar.stream` is `threads`.")
 
 
 class ChatDelta(ResponseModel):
-    role: Literal["assistant"] | None = Field(None, description="In an answer's first chunk.")
-    content: str | None = Field(None, description="The next text in reading order.")
+    role: Literal["assistant"] | None = Field(default=None, description="In an answer's first chunk.")
+    content: str | None = Field(default=None, description="The next text in reading order.")
 
 
 class ChatChunkChoice(ResponseModel):
