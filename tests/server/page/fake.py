@@ -13,7 +13,7 @@ from typing import Any, Self
 import apar.server
 from apar.assemble import Assembler
 from apar.events import Event
-from apar.server.chunk_builder import as_thread_event
+from apar.server.chunk_builder import thread_event
 
 PAGE = Path(apar.server.__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -36,7 +36,7 @@ def chunks(events: Iterable[Event], finish: str = "stop", metrics: Mapping[str, 
     for event in events:
         delta = {"content": assembler.feed(event)}
         choice = {"index": 0, "delta": delta, "finish_reason": None}
-        pieces.append(piece({"choices": [choice], "apar": {"events": [as_thread_event(event)]}}))
+        pieces.append(piece({"choices": [choice], "apar": {"events": [thread_event(event).to_dict()]}}))
     pieces.append(piece({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}))
     figures = {"kv_blocks_peak": 17, "queue_seconds": 0.0, **(metrics or {})}
     pieces.append(piece({"choices": [], "usage": {"total_tokens": 1}, "metrics": {"parallel": figures}}))

@@ -93,7 +93,7 @@ def judged(view: View, runs: list[tuple[float, int, int, int]], queued: float = 
         """async ([runs, queued]) => {
           const { verdict } = await import("/page/figures.js");
           const made = runs.map(([seconds, steps, tokens, forks]) =>
-            ({ seconds, recording: { steps, tokens, forks }, metrics: { queue_seconds: queued } }));
+            ({ seconds, answer: { steps, tokens, forks }, metrics: { queue_seconds: queued } }));
           return verdict(...made);
         }""",
         [runs, queued],

@@ -27,7 +27,7 @@ ELEMENTS = _Elements().found
 def test_every_file_that_is_named_is_there_and_every_script_is_used() -> None:
     named = {str(attrs.get("src") or attrs.get("href")) for tag, attrs in ELEMENTS if tag in ("script", "link")}
     assert all(name.startswith("page/") and (PAGE / name.removeprefix("page/")).is_file() for name in named)
-    imported = {name for text in SCRIPTS.values() for name in re.findall(r'from "\./([\w.]+)"', text)}
+    imported = {name for text in SCRIPTS.values() for name in re.findall(r'from "\./([\w.-]+)"', text)}
     assert imported | {"page.js", "docs.js"} == set(SCRIPTS), "docs.js is of the API's description"
 
 

@@ -37,7 +37,7 @@ def test_events_come_out_of_a_stream_however_it_is_cut(module: Any) -> None:
         ': ping\n\ndata: {"a": 1}\n\nevent: x\r\ndata:one\r\ndata: two\r\n\r\n\n\ndata\n\nid: 7\rdata:  é\r\r: end\n\n'
     )
     cuts = """async (stream) => {
-      const { EventParser } = await import("/page/sse.js");
+      const { EventParser } = await import("/page/client.js");
       const told = new Set();
       for (let one = 0; one <= stream.length; one += 1) for (let other = one; other <= stream.length; other += 1) {
         const parser = new EventParser();
@@ -50,11 +50,11 @@ def test_events_come_out_of_a_stream_however_it_is_cut(module: Any) -> None:
 
 
 FOLD = """async (lines) => {
-  const { Recording } = await import("/page/recording.js");
+  const { AnswerState } = await import("/page/answer-state.js");
   const { readTrace, inStepOrder } = await import("/page/trace.js");
   const { AnswerDocument } = await import("/page/document.js");
   const document = new AnswerDocument("");
-  const recording = new Recording();
+  const recording = new AnswerState();
   const news = new Set();
   for (const event of readTrace(lines, "trace")) {
     news.add(recording.add(event));
@@ -64,7 +64,7 @@ FOLD = """async (lines) => {
     }
   }
   document.draw(news);
-  const again = new Recording();
+  const again = new AnswerState();
   for (const event of inStepOrder(recording.events)) again.add(event);
   return { text: document.element.textContent, tokens: recording.tokens, steps: recording.steps,
     forks: recording.forks, alive: recording.alive, again: again.steps,
@@ -124,7 +124,7 @@ def first_illegal(events: list[Event]) -> int:
 def test_the_axis_has_few_round_marks_and_room_for_what_comes(module: Any) -> None:
     told = module(
         """async () => {
-          const { extent, tick } = await import("/page/layout.js");
+          const { extent, tick } = await import("/page/timeline.js");
           const steps = Array.from({ length: 5000 }, (_, k) => k + 1);
           return { rooms: steps.map(extent), ticks: steps.map((one) => tick(one, 8)) };
         }"""
@@ -139,8 +139,8 @@ def test_the_axis_has_few_round_marks_and_room_for_what_comes(module: Any) -> No
 def test_a_player_counts_steps_by_time_and_stops_at_the_end(module: Any) -> None:
     told = module(
         """async () => {
-          const { Player } = await import("/page/player.js");
-          const player = new Player(10);
+          const { Playback } = await import("/page/playback.js");
+          const player = new Playback(10);
           const steps = [player.step];
           player.play();
           player.speed = 4;

@@ -1,7 +1,28 @@
-/** Asking the server: a request's body, and the chunks of its answer as they come. */
+/** Asking the server: the API key, a request's body, and the chunks of its answer as they come. */
 
-import { broken, failedMidway, Failure, garbled, refusal, unreachable } from "./failures.js";
-import { EventParser } from "./sse.js";
+import { broken, failedMidway, Failure, garbled, refusal, unreachable } from "./network-errors.js";
+
+// The API key, kept as long as the tab is open.
+const KEY = "apar-key";
+let heldKey = ""; // where the browser keeps nothing
+
+export function readKey() {
+  try {
+    return sessionStorage.getItem(KEY) ?? heldKey;
+  } catch {
+    return heldKey;
+  }
+}
+
+export function keepKey(key) {
+  heldKey = key;
+  try {
+    if (key) sessionStorage.setItem(KEY, key);
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // it is held above
+  }
+}
 
 /** The body of a request. Settings that are not given are left to the server. */
 export function bodyOf(question, settings, model, fork) {
@@ -32,8 +53,8 @@ export async function* ask(body, key, signal) {
   throw broken();
 }
 
-/** What the server tells of itself at `path`, which needs no key: `[status, data]`. */
-export async function told(path) {
+/** The JSON that the server has at `path`, which needs no key: `[status, data]`. */
+export async function getJson(path) {
   const response = await reach(path, { cache: "no-store" });
   return [response.status, parsed(await response.text())];
 }
@@ -74,9 +95,31 @@ function parsed(text) {
     const data = JSON.parse(text);
     if (data !== null && typeof data === "object") return data;
   } catch {
-    // told below
+    // reported below
   }
   throw garbled();
+}
+
+/** Server-sent events: text in, as it arrives, and the data of each complete event out. */
+export class EventParser {
+  #rest = ""; // the line that is not complete yet
+  #data = []; // the data lines of the event that is not complete yet
+
+  /** The data of the events that `text` completes, in order. Comments and fields other than `data` are left out. */
+  push(text) {
+    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
+    this.#rest = lines.pop();
+    const complete = [];
+    for (const line of lines) {
+      if (line === "") {
+        if (this.#data.length) complete.push(this.#data.join("\n"));
+        this.#data = [];
+      } else if (line === "data" || line.startsWith("data:")) {
+        this.#data.push(line.slice(5).replace(/^ /, ""));
+      }
+    }
+    return complete;
+  }
 }
 
 export { Failure };

@@ -1,7 +1,7 @@
 /** The answer as a document: each thread's text in its own element, and that at the place of its fork. */
 
 import { make } from "./dom.js";
-import { hueOf } from "./layout.js";
+import { hueOf } from "./timeline.js";
 
 export class AnswerDocument {
   #places = new Map(); // by thread: its element, and how far it has been written

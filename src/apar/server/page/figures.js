@@ -10,32 +10,32 @@ const times = (one, other) => (one / other).toFixed(2);
 
 /** Name, value and explanation of each counter. `run` is a run of `panel.js`; `open` if more of it comes. */
 export function counters(run, open) {
-  const { recording, metrics } = run;
-  const rate = recording.steps ? (recording.tokens / recording.steps).toFixed(2) : "–";
+  const { answer, metrics } = run;
+  const rate = answer.steps ? (answer.tokens / answer.steps).toFixed(2) : "–";
   return [
     ["time", seconds(run.seconds), "since the question was sent"],
     ["first text", seconds(run.firstText), "until the first text that is in its final place"],
-    ["steps", whole(recording.steps), "every live thread gives a token in a step"],
-    ["tokens", whole(recording.tokens), "visible tokens"],
+    ["steps", whole(answer.steps), "every live thread gives a token in a step"],
+    ["tokens", whole(answer.tokens), "visible tokens"],
     ["tokens/step", rate, "what a step gives on average"],
-    ["threads", (open ? `${recording.alive} / ` : "") + recording.threads.size, "being decoded now / in all"],
-    ["forks", whole(recording.forks), "places where a detail began beside what follows it"],
+    ["threads", (open ? `${answer.alive} / ` : "") + answer.threads.size, "being decoded now / in all"],
+    ["forks", whole(answer.forks), "places where a detail began beside what follows it"],
     ["KV blocks", metrics ? whole(metrics.kv_blocks_peak) : "–", "the most blocks of the cache held at a time"],
   ];
 }
 
 /** One answer in a sentence. */
 export function summary(run) {
-  const { tokens, steps, threads } = run.recording;
-  const told = [count(tokens, "token"), count(steps, "step"), count(threads.size, "thread")];
-  if (run.seconds !== null) told.push(seconds(run.seconds));
-  return told.join(", ");
+  const { tokens, steps, threads } = run.answer;
+  const parts = [count(tokens, "token"), count(steps, "step"), count(threads.size, "thread")];
+  if (run.seconds !== null) parts.push(seconds(run.seconds));
+  return parts.join(", ");
 }
 
 /** What the comparison of two complete answers says, and `who` was faster: parallel, sequential, or "" for neither. */
 export function verdict(parallel, sequential) {
   const [fast, slow] = [parallel.seconds, sequential.seconds];
-  const [few, many] = [parallel.recording.steps, sequential.recording.steps];
+  const [few, many] = [parallel.answer.steps, sequential.answer.steps];
   if (![fast, slow, few, many].every((value) => value > 0)) return { who: "", text: "There is nothing to compare." };
   const ratio = Math.max(slow / fast, fast / slow);
   const who = ratio < 1.02 ? "" : fast < slow ? "parallel" : "sequential";
@@ -72,8 +72,8 @@ function cuts(parallel, sequential) {
 
 /** What has to be known to judge the clock: whether the model forked, and whether the answers are as long. */
 function lengths(parallel, sequential) {
-  if (!parallel.recording.forks) return ["The model did not fork here, so both did the same work."];
-  const [ours, theirs] = [parallel.recording.tokens, sequential.recording.tokens];
+  if (!parallel.answer.forks) return ["The model did not fork here, so both did the same work."];
+  const [ours, theirs] = [parallel.answer.tokens, sequential.answer.tokens];
   if (Math.abs(ours - theirs) < 0.05 * Math.max(ours, theirs) || !ours || !theirs) return [];
   const [one, other] = [parallel.seconds / ours, sequential.seconds / theirs];
   const each = one <= other ? `parallel was ${times(other, one)}` : `sequential was ${times(one, other)}`;

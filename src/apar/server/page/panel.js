@@ -1,17 +1,16 @@
 /** One answer: its figures, its threads' timeline and its document. */
 
-import { linkChoices } from "./choice.js";
+import { AnswerState } from "./answer-state.js";
 import { AnswerDocument } from "./document.js";
 import { make } from "./dom.js";
 import { counters } from "./figures.js";
-import { extent } from "./layout.js";
-import { Recording } from "./recording.js";
-import { Timeline } from "./timeline.js";
+import { linkSelection } from "./selection.js";
+import { extent, Timeline } from "./timeline.js";
 import { inStepOrder, writeTrace } from "./trace.js";
 
 /** What is known of one answer. `state`: waiting, decoding, complete, cut, stopped, failed or trace. */
 export const makeRun = (title, state = "waiting") =>
-  ({ title, state, recording: new Recording(), metrics: null, seconds: null, firstText: null });
+  ({ title, state, answer: new AnswerState(), metrics: null, seconds: null, firstText: null });
 
 const STATES = {
   waiting: "waiting", decoding: "decoding", complete: "complete", cut: "cut by max. tokens", stopped: "stopped",
@@ -22,7 +21,7 @@ export const isOpen = (run) => run.state === "waiting" || run.state === "decodin
 
 export class Panel {
   #run;
-  #shown = new Recording(); // what is drawn: in a replay less than the run has
+  #shown = new AnswerState(); // what is drawn: in a replay less than the run has
   #events = []; // of the run, those that are drawn first
   #news = new Set(); // threads to be drawn
   #cells = new Map();
@@ -32,7 +31,7 @@ export class Panel {
     this.#run = run;
     this.document = new AnswerDocument(`Answer, ${run.title}`);
     this.timeline = new Timeline(`Threads over steps, ${run.title}`, changed);
-    linkChoices([this.document, this.timeline], () => this.#shown.inReadingOrder().map((thread) => thread.key));
+    linkSelection([this.document, this.timeline], () => this.#shown.inReadingOrder().map((thread) => thread.key));
     this.state = make("span", { class: "state" });
     this.figures = make("dl", { class: "figures" });
     const save = make("button", { type: "button", class: "quiet", onclick: () => this.#save() }, "Save trace");
@@ -48,32 +47,32 @@ export class Panel {
 
   /** The steps that the axis needs. While an answer grows they are round, so that the axis seldom changes. */
   get steps() {
-    return isOpen(this.#run) ? extent(this.#run.recording.steps) : this.#run.recording.steps;
+    return isOpen(this.#run) ? extent(this.#run.answer.steps) : this.#run.answer.steps;
   }
 
   /** Take in an event of the answer that is being decoded. */
   add(event) {
-    this.#news.add(this.#run.recording.add(event));
+    this.#news.add(this.#run.answer.add(event));
   }
 
   /** Show all there is of the run. */
   showAll() {
     this.#clear();
-    this.#shown = this.#run.recording;
+    this.#shown = this.#run.answer;
     this.#news = new Set(this.#shown.inReadingOrder());
   }
 
   /** Show the run as it was after `step`; the run must have ended. */
   showUpTo(step) {
-    if (step >= this.#run.recording.steps - 1) {
-      if (this.#shown !== this.#run.recording) this.showAll();
+    if (step >= this.#run.answer.steps - 1) {
+      if (this.#shown !== this.#run.answer) this.showAll();
       return;
     }
-    const { events } = this.#run.recording;
-    if (this.#shown === this.#run.recording || step < this.#shown.steps - 1) {
+    const { events } = this.#run.answer;
+    if (this.#shown === this.#run.answer || step < this.#shown.steps - 1) {
       if (this.#events.length !== events.length) this.#events = inStepOrder(events);
       this.#clear();
-      this.#shown = new Recording();
+      this.#shown = new AnswerState();
     }
     for (let next = this.#shown.events.length; this.#events[next].step <= step; next += 1) {
       this.#news.add(this.#shown.add(this.#events[next]));
@@ -83,11 +82,11 @@ export class Panel {
   draw(steps) {
     this.document.draw(this.#news);
     this.#news.clear();
-    const whole = this.#shown === this.#run.recording;
+    const whole = this.#shown === this.#run.answer;
     const open = isOpen(this.#run) || !whole;
     this.timeline.draw(this.#shown, steps, open);
-    this.#count(whole ? this.#run : { ...makeRun(""), recording: this.#shown }, open);
-    const none = this.#run.state === "failed" && this.#run.recording.events.length === 0;
+    this.#count(whole ? this.#run : { ...makeRun(""), answer: this.#shown }, open);
+    const none = this.#run.state === "failed" && this.#run.answer.events.length === 0;
     this.element.dataset.none = none;
     this.state.textContent = none ? "no answer" : STATES[this.#run.state];
     this.element.dataset.state = this.#run.state;
@@ -112,7 +111,7 @@ export class Panel {
   }
 
   #save() {
-    const file = new Blob([writeTrace(this.#run.recording.events)], { type: "application/jsonl" });
+    const file = new Blob([writeTrace(this.#run.answer.events)], { type: "application/jsonl" });
     const address = URL.createObjectURL(file);
     make("a", { href: address, download: `${this.#run.title.toLowerCase()}.jsonl` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);

@@ -1,11 +1,11 @@
-/** What the server is and whether it is ready, told at the top; asked again until it is. */
+/** What the server is and whether it is ready, shown at the top; asked again until it is. */
 
-import { told } from "./client.js";
+import { getJson } from "./client.js";
 import { byId } from "./dom.js";
 
 const PAUSE = 2000; // milliseconds
 
-/** Tell of the server in `#server`, for as long as it is not ready. */
+/** Show the server's state in `#server`, for as long as it is not ready. */
 export async function watchServer() {
   const place = byId("server");
   for (;;) {
@@ -19,15 +19,15 @@ export async function watchServer() {
 
 /** The name of the model that is served; throws a Failure. */
 export async function modelName() {
-  const [, about] = await told("version");
+  const [, about] = await getJson("version");
   return String(about.model);
 }
 
 async function look() {
   try {
-    const [status, health] = await told("health");
+    const [status, health] = await getJson("health");
     if (status !== 200) return { state: "wait", text: [health.status, health.reason].filter(Boolean).join(": ") };
-    const [, about] = await told("version");
+    const [, about] = await getJson("version");
     return { state: "ok", text: `${about.model} · ${about.backend} · version ${about.version}` };
   } catch (failure) {
     return { state: "wait", text: failure.message };

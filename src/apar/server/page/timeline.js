@@ -2,8 +2,11 @@
 
 import { draw, make } from "./dom.js";
 import { count, whole } from "./figures.js";
-import { BAR, hueOf, layout, ROW, TOP } from "./layout.js";
 
+const ROW = 26;
+const BAR = 14;
+const TOP = 22; // room for the axis
+const ROOM = 4; // at the right of the last step
 const MOST_ROWS = 200;
 const LABEL = 36; // width of the axis' longest labels, in pixels
 
@@ -35,13 +38,13 @@ export class Timeline {
     return this.#rows.get(key)?.button;
   }
 
-  /** Draw `recording` on an axis of `steps` steps; `open` if more of it comes. */
-  draw(recording, steps, open) {
-    const all = recording.inReadingOrder();
+  /** Draw `answer` on an axis of `steps` steps; `open` if more of it comes. */
+  draw(answer, steps, open) {
+    const all = answer.inReadingOrder();
     const threads = all.slice(0, MOST_ROWS);
     this.#more.hidden = all.length === threads.length;
     this.#more.textContent = `and ${count(all.length - threads.length, "more thread")}`;
-    threads.forEach((thread, index) => this.#row(thread, index, recording.tokensOf(thread), open));
+    threads.forEach((thread, index) => this.#row(thread, index, answer.tokensOf(thread), open));
     const height = TOP + ROW * threads.length;
     this.#picture.setAttribute("height", height);
     const width = this.#picture.clientWidth;
@@ -56,11 +59,11 @@ export class Timeline {
       this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
     }
     const ended = ENDS[thread.finished] ?? (open ? "being decoded" : "not ended");
-    const told = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}`;
-    if (told === row.told) return;
-    row.told = told;
-    row.button.setAttribute("aria-label", `thread ${thread.key}, ${thread.lead}: ${told}`);
-    row.button.title = `${thread.lead}\n${told}`;
+    const description = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}`;
+    if (description === row.description) return;
+    row.description = description;
+    row.button.setAttribute("aria-label", `thread ${thread.key}, ${thread.lead}: ${description}`);
+    row.button.title = `${thread.lead}\n${description}`;
     row.tokens.textContent = whole(tokens);
   }
 
@@ -93,7 +96,7 @@ function makeRow(thread, first) {
   const button = make("button", attributes, label, tokens);
   button.style.setProperty("--hue", hueOf(thread.number));
   if (depth === 0) button.classList.add("root");
-  return { item: make("li", {}, button), button, tokens, told: "" };
+  return { item: make("li", {}, button), button, tokens, description: "" };
 }
 
 function hued(thread, shape) {
@@ -103,3 +106,43 @@ function hued(thread, shape) {
 }
 
 const classOf = ({ finished }) => "bar" + (finished === null ? " live" : finished === "eos" ? "" : " cut");
+
+
+/** Neighbouring threads get hues far from each other. */
+export const hueOf = (number) => Math.round((212 + number * 137.5) % 360);
+
+/** Steps between two marks of the axis: 1, 2 or 5 times a power of ten, at most `most` marks. */
+export function tick(steps, most) {
+  for (let size = 1; ; size *= 10) {
+    for (const factor of [1, 2, 5]) if (steps <= most * factor * size) return factor * size;
+  }
+}
+
+/** A round number of steps that the axis shows while an answer grows, so that it seldom changes. */
+export function extent(steps) {
+  for (let size = 32; ; size *= 2) {
+    for (const factor of [1, 1.5]) if (steps <= factor * size) return factor * size;
+  }
+}
+
+/**
+ * The bars of `threads`, in reading order, on an axis of `steps` steps that is `width` pixels wide:
+ * `{ticks: [{x, label}], bars: [{thread, x, y, width}], forks: [{x, y, child}]}`.
+ */
+export function layout(threads, steps, width) {
+  const x = (step) => Math.round((10 * step * (width - ROOM)) / Math.max(steps, 1)) / 10;
+  const every = tick(steps, Math.max(2, Math.floor(width / 70)));
+  const ticks = [];
+  for (let step = 0; step <= steps; step += every) ticks.push({ x: x(step), label: String(step) });
+  const rows = new Map(threads.map((thread, row) => [thread.key, TOP + row * ROW]));
+  const bars = threads.map((thread) => {
+    const [from, to] = [x(thread.start), x(thread.last + 1)];
+    return { thread, x: from, y: rows.get(thread.key) + (ROW - BAR) / 2, width: Math.max(to - from, 2) };
+  });
+  const forks = threads.flatMap((thread) =>
+    thread.forks.map((fork) => ({
+      x: x(fork.step + 1), y: rows.get(thread.key) + (ROW - BAR) / 2, child: fork.child,
+    })),
+  );
+  return { ticks, bars, forks };
+}

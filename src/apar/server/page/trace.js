@@ -1,6 +1,6 @@
 /** Trace files: one event a line, as `apar generate --trace` writes them. */
 
-import { Recording } from "./recording.js";
+import { AnswerState } from "./answer-state.js";
 
 const MOST_STEPS = 10_000_000;
 
@@ -35,16 +35,16 @@ export function checked(event) {
 export function readTrace(text, name) {
   const lines = text.replace(/^\ufeff/, "").split("\n");
   if (lines.at(-1) === "") lines.pop();
-  const recording = new Recording();
+  const answer = new AnswerState();
   lines.forEach((line, index) => {
     try {
-      recording.add(checked(parsed(line)));
+      answer.add(checked(parsed(line)));
     } catch (error) {
       throw new Error(`${name}, line ${index + 1}: ${error.message}. A trace is what apar generate --trace writes.`);
     }
   });
-  if (!recording.events.length) throw new Error(`${name} is empty: a trace has an event on every line.`);
-  return recording.events;
+  if (!answer.events.length) throw new Error(`${name} is empty: a trace has an event on every line.`);
+  return answer.events;
 }
 
 function parsed(line) {

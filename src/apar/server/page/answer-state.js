@@ -1,6 +1,6 @@
 /**
- * The threads of one answer, folded from its events. Every rule is that of the server's own recording, so that a
- * broken trace is refused here as it is there.
+ * The threads of one answer, folded from its events. Every rule is that of `apar.assemble.Recording`, so that a broken
+ * trace is refused here as it is there.
  */
 
 const DEEPEST = 64; // levels of threads within threads that a page can show
@@ -8,7 +8,7 @@ const DEEPEST = 64; // levels of threads within threads that a page can show
 /** A thread's id as people read it, `0.2.1`; also its key. */
 export const keyOf = (path) => path.join(".");
 
-export class Recording {
+export class AnswerState {
   threads = new Map(); // by key, in the order in which they started
   events = [];
   forks = 0;

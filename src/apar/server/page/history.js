@@ -5,7 +5,7 @@ import { summary } from "./figures.js";
 
 const MOST = 30; // each holds all of its events
 
-export class Past {
+export class History {
   #entries = new WeakSet();
 
   /** `show` is called with the entry that is chosen. */
@@ -15,7 +15,7 @@ export class Past {
 
   /** Take in an entry that has been asked or opened. */
   add(entry) {
-    if (this.#entries.has(entry) || !entry.runs.some((run) => run.recording.events.length)) return;
+    if (this.#entries.has(entry) || !entry.runs.some((run) => run.answer.events.length)) return;
     this.#entries.add(entry);
     const about = make("small", {}, summary(entry.runs[0]));
     const attributes = { type: "button", onclick: () => this.show(entry) };

@@ -1,8 +1,8 @@
 /** Opening a trace file, chosen or dropped on the page. */
 
+import { AnswerState } from "./answer-state.js";
 import { byId } from "./dom.js";
 import { makeRun } from "./panel.js";
-import { Recording } from "./recording.js";
 import { readTrace } from "./trace.js";
 
 const LARGEST = 64; // MiB
@@ -11,8 +11,8 @@ const LARGEST = 64; // MiB
 export async function openTrace(file) {
   if (file.size > LARGEST * 2 ** 20) throw new Error(`${file.name} is larger than ${LARGEST} MiB: no trace is.`);
   const events = readTrace(await textOf(file), file.name);
-  const run = { ...makeRun("Trace", "trace"), recording: new Recording() };
-  for (const event of events) run.recording.add(event);
+  const run = { ...makeRun("Trace", "trace"), answer: new AnswerState() };
+  for (const event of events) run.answer.add(event);
   return { question: file.name, runs: [run] };
 }
 

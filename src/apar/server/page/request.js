@@ -1,18 +1,17 @@
 /** Asking a question, in parallel and then, if wanted, sequentially; never both at the same time. */
 
-import { ask, bodyOf, Failure } from "./client.js";
+import { ask, bodyOf, Failure, keepKey, readKey } from "./client.js";
 import { byId } from "./dom.js";
-import { garbled } from "./failures.js";
 import { summary, verdict } from "./figures.js";
-import { keepKey, readKey } from "./key.js";
+import { garbled } from "./network-errors.js";
 import { makeRun } from "./panel.js";
 import { checked } from "./trace.js";
 
-export class Asking {
+export class Requests {
   #stop = null; // the AbortController of what is being asked
 
-  constructor(stage, problem, speak) {
-    Object.assign(this, { stage, problem, speak });
+  constructor(view, errorPanel, speak) {
+    Object.assign(this, { view, errorPanel, speak });
   }
 
   /** Ask `question` of `model`, and again without forks if `compare`. */
@@ -21,8 +20,8 @@ export class Asking {
     const entry = { question, runs: [], body: (fork) => bodyOf(question, { seed, ...settings }, model, fork) };
     const again = () => this.ask(question, settings, model, compare);
     this.stop();
-    this.stage.show(entry);
-    if ((await this.#one(entry, "Parallel", true, again)) && compare) await this.compare(entry);
+    this.view.show(entry);
+    if ((await this.#askOnce(entry, "Parallel", true, again)) && compare) await this.compare(entry);
     return entry;
   }
 
@@ -31,10 +30,10 @@ export class Asking {
     this.stop();
     const again = () => {
       entry.runs.length = 1;
-      this.stage.show(entry);
+      this.view.show(entry);
       this.compare(entry);
     };
-    if (await this.#one(entry, "Sequential", false, again)) this.speak(verdict(...entry.runs).text);
+    if (await this.#askOnce(entry, "Sequential", false, again)) this.speak(verdict(...entry.runs).text);
   }
 
   /** Stop what is being asked; whether there was anything. */
@@ -42,39 +41,39 @@ export class Asking {
     const stopped = this.#stop !== null;
     this.#stop?.abort();
     this.#stop = null;
-    this.problem.hide();
+    this.errorPanel.hide();
     return stopped;
   }
 
   /** Ask once; whether there is a whole answer. What goes wrong is shown, and `again` offered. */
-  async #one(entry, title, fork, again) {
+  async #askOnce(entry, title, fork, again) {
     const run = makeRun(title);
-    const panel = this.stage.add(run);
+    const panel = this.view.add(run);
     const own = (this.#stop = new AbortController());
     this.speak(`${title}: asked`);
     busy(true);
     try {
-      await this.#patiently(panel, entry.body(fork), own.signal);
+      await this.#askUntilAccepted(panel, entry.body(fork), own.signal);
     } catch (error) {
       run.state = own.signal.aborted ? "stopped" : "failed";
-      if (!own.signal.aborted) this.#tell(error, again);
+      if (!own.signal.aborted) this.#report(error, again);
     }
     if (this.#stop === own) this.#stop = null;
     if (this.#stop === null) busy(false);
-    if (this.stage.entry === entry) this.stage.rewind();
+    if (this.view.entry === entry) this.view.rewind();
     this.speak(`${title}: ${run.state}. ${summary(run)}`);
     return run.state === "complete" || run.state === "cut";
   }
 
   /** Ask until the server takes the request, if it says when that may be. */
-  async #patiently(panel, body, signal) {
+  async #askUntilAccepted(panel, body, signal) {
     for (;;) {
       try {
         await this.#read(panel, body, signal);
         return;
       } catch (error) {
         if (!(error instanceof Failure) || error.wait === null) throw error;
-        await this.problem.wait(error, signal);
+        await this.errorPanel.wait(error, signal);
       }
     }
   }
@@ -87,19 +86,19 @@ export class Asking {
       for await (const chunk of ask(body, readKey(), signal)) {
         run.state = "decoding";
         takeIn(panel, chunk, start);
-        this.stage.changed();
+        this.view.changed();
       }
       run.state = run.reason === "length" ? "cut" : "complete";
     } finally {
       clearInterval(clock);
-      run.seconds = run.recording.events.length ? since(start) : null;
+      run.seconds = run.answer.events.length ? since(start) : null;
     }
   }
 
-  #tell(error, again) {
+  #report(error, again) {
     if (!(error instanceof Failure)) console.error(error);
-    if (error.key) this.problem.askForKey(error, (key) => (keepKey(key), again()));
-    else this.problem.show(error, again);
+    if (error.key) this.errorPanel.askForKey(error, (key) => (keepKey(key), again()));
+    else this.errorPanel.show(error, again);
   }
 }
 

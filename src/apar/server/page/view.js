@@ -3,12 +3,12 @@
 import { byId, perFrame } from "./dom.js";
 import { verdict } from "./figures.js";
 import { isOpen, Panel } from "./panel.js";
-import { Player } from "./player.js";
+import { Playback } from "./playback.js";
 
-export class Stage {
+export class View {
   #entry = null; // {question, runs, ...}
   #panels = [];
-  #player = new Player(0);
+  #playback = new Playback(0);
   #then = 0; // when the replay was last advanced
   /** Draw in the next frame. */
   changed = perFrame(() => this.#draw());
@@ -54,10 +54,10 @@ export class Stage {
 
   /** Show everything there is, from where a replay can start. */
   rewind() {
-    const last = Math.max(0, ...this.#entry.runs.map((run) => run.recording.steps - 1));
-    const { speed } = this.#player;
-    this.#player = new Player(last);
-    this.#player.speed = speed;
+    const last = Math.max(0, ...this.#entry.runs.map((run) => run.answer.steps - 1));
+    const { speed } = this.#playback;
+    this.#playback = new Playback(last);
+    this.#playback.speed = speed;
     byId("position").max = last;
     for (const panel of this.#panels) panel.showAll();
     this.changed();
@@ -65,14 +65,14 @@ export class Stage {
 
   /** Stop a replay where it is; whether there was one. */
   pause() {
-    const { playing } = this.#player;
-    this.#player.pause();
+    const { playing } = this.#playback;
+    this.#playback.pause();
     this.changed();
     return playing;
   }
 
   play() {
-    this.#player.play();
+    this.#playback.play();
     this.#then = performance.now();
     this.changed();
   }
@@ -82,14 +82,14 @@ export class Stage {
   }
 
   #seek(step) {
-    this.#player.seek(step);
+    this.#playback.seek(step);
     this.changed();
   }
 
   #setSpeed(speed) {
-    this.#player.speed = Math.round(speed);
-    byId("speed-told").textContent = `${this.#player.speed} steps/s`;
-    byId("speed").setAttribute("aria-valuetext", `${this.#player.speed} steps per second`);
+    this.#playback.speed = Math.round(speed);
+    byId("speed-told").textContent = `${this.#playback.speed} steps/s`;
+    byId("speed").setAttribute("aria-valuetext", `${this.#playback.speed} steps per second`);
   }
 
   #draw() {
@@ -99,30 +99,30 @@ export class Stage {
     const steps = Math.max(1, ...this.#panels.map((panel) => panel.steps));
     for (const panel of this.#panels) panel.draw(steps);
     this.#judge(open);
-    byId("replay").hidden = open || !this.#entry.runs.some((run) => run.recording.events.length);
+    byId("replay").hidden = open || !this.#entry.runs.some((run) => run.answer.events.length);
     byId("compare").hidden = open || !canCompare(this.#entry);
-    if (open || this.#player.playing) this.changed();
+    if (open || this.#playback.playing) this.changed();
   }
 
   #replay() {
     const now = performance.now();
-    this.#player.advance(now - this.#then);
+    this.#playback.advance(now - this.#then);
     this.#then = now;
-    for (const panel of this.#panels) panel.showUpTo(this.#player.step);
-    const step = Math.max(this.#player.step, -1);
+    for (const panel of this.#panels) panel.showUpTo(this.#playback.step);
+    const step = Math.max(this.#playback.step, -1);
     byId("position").value = step;
-    byId("position").setAttribute("aria-valuetext", `step ${step + 1} of ${this.#player.last + 1}`);
-    byId("position-told").textContent = `step ${step + 1} of ${this.#player.last + 1}`;
-    byId("play").textContent = this.#player.playing ? "Pause" : step < this.#player.last ? "Play" : "Replay";
+    byId("position").setAttribute("aria-valuetext", `step ${step + 1} of ${this.#playback.last + 1}`);
+    byId("position-told").textContent = `step ${step + 1} of ${this.#playback.last + 1}`;
+    byId("play").textContent = this.#playback.playing ? "Pause" : step < this.#playback.last ? "Play" : "Replay";
   }
 
   #judge(open) {
-    const [one, other] = this.#entry.runs;
+    const [first, second] = this.#entry.runs;
     const place = byId("verdict");
-    place.hidden = open || !isWhole(one) || !isWhole(other);
+    place.hidden = open || !isWhole(first) || !isWhole(second);
     if (place.hidden || place.entry === this.#entry) return;
     place.entry = this.#entry;
-    const { who, text } = verdict(one, other);
+    const { who, text } = verdict(first, second);
     place.dataset.who = who;
     place.textContent = text;
   }

@@ -6,7 +6,7 @@
 const FORWARD = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 
 /** `views`: two objects with `element` and `elementOf(key)`; `order()`: the keys of the threads in reading order. */
-export function linkChoices(views, order) {
+export function linkSelection(views, order) {
   const [text, timeline] = views;
   let marked = null;
   const mark = (key) => {

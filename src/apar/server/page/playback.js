@@ -1,5 +1,5 @@
 /** The clock of a replay: which steps are to be seen. */
-export class Player {
+export class Playback {
   playing = false;
   speed = 40; // steps per second
 
