@@ -44,7 +44,7 @@ class ChunkBuilder:
 
     def piece_of(self, text: str) -> ResponseModel:
         """The choice of a chunk with just a text; an empty one for a chunk that has thread events alone."""
-        return self._format.piece(self.index, text, None)
+        return self._format.piece(self.index, text)
 
     def _piece(self, text: str) -> ResponseModel | None:
         logprobs = self._assembler.take_logprobs() if self._logprobs else None

@@ -76,7 +76,7 @@ class Metrics:
         return encode(self._registry), media_type
 
     def watch(self, statistics: Callable[[], EngineStatistics]) -> None:
-        """Tell the figures of an engine too, which are asked for whenever all are rendered."""
+        """Render the figures of an engine too, which are read anew each time."""
         self._engine.statistics = statistics
 
     def request(self, path: str, status: int) -> None:
@@ -220,7 +220,7 @@ _HISTOGRAMS: tuple[tuple[str, str, tuple[float, ...], Callable[[Answer], float |
         "apar_answer_kv_blocks",
         "Most KV blocks that an answer held at a time.",
         BLOCKS,
-        lambda answer: answer.kv_blocks_peak or None,  # vLLM does not tell, and every answer holds some
+        lambda answer: answer.kv_blocks_peak or None,  # vLLM does not report them, and every answer holds some
     ),
 )
 """Name, meaning, bounds of the buckets, and the value of an answer (None: it has none)."""

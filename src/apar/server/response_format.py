@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from apar.assemble import Assembler, PlacedLogprob
 from apar.decoding.answer import Answer
@@ -16,14 +16,12 @@ from apar.server.protocol.answers import (
     Completion,
     CompletionChoice,
     CompletionLogprobs,
-    ResponseModel,
     TokenLogprob,
 )
 from apar.server.protocol.chunks import (
     ChatChunk,
     ChatChunkChoice,
     ChatDelta,
-    Chunk,
     CompletionChunk,
     CompletionChunkChoice,
 )
@@ -31,40 +29,11 @@ from apar.server.token_text import TokenTexts
 
 Logprobs = Sequence[PlacedLogprob] | None
 """Of the tokens of a text; None where they were not asked for."""
-
-
-class ResponseFormat(Protocol):
-    """Builds responses, chunks and their choices. `fields` are those of the model that is built."""
-
-    id_prefix: str
-
-    def completion(self, **fields: Any) -> ResponseModel:
-        """A whole response."""
-        ...
-
-    def choice(self, index: int, answer: Answer, logprobs: Logprobs) -> ResponseModel:
-        """The choice of a whole answer."""
-        ...
-
-    def chunk(self, **fields: Any) -> Chunk:
-        """A chunk of a stream."""
-        ...
-
-    def first(self, index: int) -> ResponseModel | None:
-        """The choice of the chunk that begins an answer, if there is such a one."""
-        ...
-
-    def piece(self, index: int, text: str, logprobs: Logprobs) -> ResponseModel:
-        """The choice of a chunk with a piece of an answer."""
-        ...
-
-    def last(self, index: int, reason: Any) -> ResponseModel:
-        """The choice of the chunk that ends an answer."""
-        ...
+Reason = Literal["stop", "length"]
 
 
 class ChatFormat:
-    """`chat.completion` and `chat.completion.chunk`."""
+    """`chat.completion` and `chat.completion.chunk`: builds them, of all their fields, and their choices."""
 
     id_prefix = "chatcmpl-"
 
@@ -84,15 +53,14 @@ class ChatFormat:
         return ChatChunk(object="chat.completion.chunk", **fields)
 
     def first(self, index: int) -> ChatChunkChoice | None:
+        """The choice of the chunk that begins an answer, if there is such a one."""
         delta = ChatDelta(role="assistant", content="")
         return ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=None)
 
-    def piece(self, index: int, text: str, logprobs: Logprobs) -> ChatChunkChoice:
-        delta = ChatDelta(content=text)
-        return ChatChunkChoice(index=index, delta=delta, logprobs=self._logprobs(logprobs), finish_reason=None)
-
-    def last(self, index: int, reason: Any) -> ChatChunkChoice:
-        return ChatChunkChoice(index=index, delta=ChatDelta(), logprobs=None, finish_reason=reason)
+    def piece(self, index: int, text: str, logprobs: Logprobs = None, reason: Reason | None = None) -> ChatChunkChoice:
+        """The choice of a chunk with a piece of an answer; that with the `reason` ends it, and has no text."""
+        delta = ChatDelta() if reason else ChatDelta(content=text)
+        return ChatChunkChoice(index=index, delta=delta, logprobs=self._logprobs(logprobs), finish_reason=reason)
 
     def _logprobs(self, logprobs: Logprobs) -> ChatLogprobs | None:
         if logprobs is None:
@@ -112,7 +80,7 @@ class ChatFormat:
 
 
 class CompletionFormat:
-    """`text_completion`, whole and in chunks."""
+    """The same for `text_completion`, whole and in chunks."""
 
     id_prefix = "cmpl-"
 
@@ -133,11 +101,10 @@ class CompletionFormat:
     def first(self, index: int) -> CompletionChunkChoice | None:
         return None
 
-    def piece(self, index: int, text: str, logprobs: Logprobs) -> CompletionChunkChoice:
-        return CompletionChunkChoice(index=index, text=text, logprobs=self._logprobs(logprobs), finish_reason=None)
-
-    def last(self, index: int, reason: Any) -> CompletionChunkChoice:
-        return CompletionChunkChoice(index=index, text="", logprobs=None, finish_reason=reason)
+    def piece(
+        self, index: int, text: str, logprobs: Logprobs = None, reason: Reason | None = None
+    ) -> CompletionChunkChoice:
+        return CompletionChunkChoice(index=index, text=text, logprobs=self._logprobs(logprobs), finish_reason=reason)
 
     def _logprobs(self, logprobs: Logprobs) -> CompletionLogprobs | None:
         if logprobs is None:
@@ -152,6 +119,9 @@ class CompletionFormat:
 
     def _text(self, token: int) -> str:
         return self._texts.of(token)[0]
+
+
+ResponseFormat = ChatFormat | CompletionFormat
 
 
 def placed_logprobs(answer: Answer) -> list[PlacedLogprob]:

@@ -26,7 +26,7 @@ class ServedModel:
     """The backend behind a server, made by `load` in a thread of its own. `name` is what clients call the model,
     `created` when it was begun to be served, in seconds since 1970.
 
-    `health` is told how it goes, and `on_ready` is called in the event loop once the model is loaded.
+    `health` follows how it goes, and `on_ready` is called in the event loop once the model is loaded.
     """
 
     def __init__(

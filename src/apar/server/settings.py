@@ -13,7 +13,7 @@ REMOTE = "remote"
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`model` is the name that clients use and `backend` the kind of engine, which /version tells.
+    """`model` is the name that clients use and `backend` the kind of engine, which /version reports.
 
     At most `max_open` answers are under way or wait to be. An answer may take `request_seconds`; a stream is
     silent for `ping_seconds` at most. Raises UserError for values that mean nothing.

@@ -119,7 +119,7 @@ class AnswerResponse(Response):
         await self._send_chunk(builder.rest())
         answer = stream.answer
         self._outcome.answered(answer)
-        last = request.format.last(index, answer.finish_reason)
+        last = request.format.piece(index, "", reason=answer.finish_reason)
         await self._send_chunk(last, **self._metrics([answer], last=False))
 
     async def _send_text(self, builder: ChunkBuilder, stream: AnswerStream, timer: StreamTimer) -> None:

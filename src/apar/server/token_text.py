@@ -32,7 +32,8 @@ class TokenTexts:
         if byte := _BYTE.fullmatch(name):
             return bytes([int(byte[1], 16)])
         if _UNKNOWN in text and self._byte_level:
-            return bytes(_BYTES[character] for character in name if character in _BYTES)
+            known = _byte_characters()
+            return bytes(known[character] for character in name if character in known)
         if name.startswith("▁") and not text.startswith(" "):  # SentencePiece leaves the space before a text out
             return (" " + text).encode("utf-8", "surrogatepass")
         return text.encode("utf-8", "surrogatepass")
@@ -44,15 +45,9 @@ def _is_byte_level(tokenizer: Any) -> bool:
     return backend is not None and backend.decoder is not None and b"ByteLevel" in backend.decoder.__getstate__()
 
 
+@lru_cache(maxsize=1)
 def _byte_characters() -> dict[str, int]:
-    """The characters that stand for bytes in the vocabulary of a byte-level tokenizer (GPT-2's).
+    """The characters that stand for bytes in the vocabulary of a byte-level tokenizer."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-    Bytes that are printable characters of Latin-1 are those; the others, in their order, begin at U+0100.
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(0x100) if byte not in printable]
-    shown = {chr(byte): byte for byte in printable}
-    return shown | {chr(0x100 + k): byte for k, byte in enumerate(others)}
-
-
-_BYTES = _byte_characters()
+    return {character: byte for byte, character in bytes_to_unicode().items()}  # type: ignore[no-untyped-call]

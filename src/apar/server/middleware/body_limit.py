@@ -96,7 +96,7 @@ class _Body:
 
 
 def _declared(scope: Scope) -> int:
-    """The length that the head tells, 0 without any. Whether it is a number the parser has seen to."""
+    """The length that the head declares, 0 without any. The parser has seen to it that it is a number."""
     return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
 
 

@@ -25,8 +25,8 @@ _STOPPING = ApiError(
 class Failures:
     """Answers an application's unexpected error by status 500 without details, or by an event in mid-stream.
 
-    The log has the details. Where the task is cancelled the client is told that the server stops. All responses
-    get headers that tell browsers to be careful with them.
+    The log has the details. Where the task is cancelled the client learns that the server stops. All responses
+    get headers that make browsers careful with them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -66,7 +66,7 @@ class _Response:
         await self._send(message)
 
     async def end(self, error: ApiError) -> None:
-        """Tell an error; what is half told and no stream of events is left so, and the server cuts it."""
+        """Send an error; a response that has begun and is no stream of events is left so, and the server cuts it."""
         if not self._started:
             await send_error(self.send, error)
         elif self._streams and not self._complete:

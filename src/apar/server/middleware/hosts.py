@@ -1,7 +1,7 @@
 """The names by which a server may be asked.
 
 A page of any site can give its own name the address of this machine, and its browser then takes what is served here for
-a part of the site. The request still tells the site's name as its host; no such page has a bare address for a name.
+a part of the site. The request still has the site's name as its host; no such page has a bare address for a name.
 """
 
 from __future__ import annotations

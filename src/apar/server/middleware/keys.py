@@ -53,5 +53,5 @@ def _needs_key(path: str) -> bool:
 
 
 def _digest(key: bytes) -> bytes:
-    """Of one length for all keys: comparing keys themselves would tell the length."""
+    """Of one length for all keys: comparing keys themselves would give away the length."""
     return hashlib.sha256(key).digest()

@@ -1,4 +1,4 @@
-"""RequestMetrics what becomes of requests, whoever answers them."""
+"""Counting what becomes of requests, whoever answers them."""
 
 from __future__ import annotations
 

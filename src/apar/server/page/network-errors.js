@@ -21,10 +21,10 @@ const TITLES = {
 
 /** The failure that a response other than 2xx stands for; reads its body. */
 export async function refusal(response) {
-  const message = await errorOf(response);
+  const given = await errorOf(response);
   const title = TITLES[response.status] ?? (response.status < 500 ? TITLES[400] : "The server failed");
   const wait = response.status === 429 || response.status === 503 ? waitOf(response) : null;
-  const message = message || `It answered with status ${response.status}.`;
+  const message = given || `It answered with status ${response.status}.`;
   return new Failure(title, message, { wait, key: response.status === 401 });
 }
 
@@ -39,9 +39,9 @@ async function errorOf(response) {
 
 /** Seconds until the server wants to be asked again, from 0 to an hour; null if it does not say. */
 function waitOf(response) {
-  const message = response.headers.get("Retry-After");
-  if (message === null || !/^\s*\d+\s*$/.test(message)) return null;
-  return Math.min(Number(message), 3600);
+  const value = response.headers.get("Retry-After");
+  if (value === null || !/^\s*\d+\s*$/.test(value)) return null;
+  return Math.min(Number(value), 3600);
 }
 
 export const broken = () =>

@@ -71,8 +71,8 @@ class ParallelMetrics(ResponseModel):
     steps: int = Field(ge=0, description="Forward passes.")
     critical_path: int = Field(ge=0, description="Logical steps.")
     tokens_per_step: float = Field(ge=0)
-    kv_blocks_peak: int | None = Field(description="None where the engine does not tell (vLLM).")
-    preemptions: int | None = Field(description="None where the engine does not tell (vLLM).")
+    kv_blocks_peak: int | None = Field(description="None where the engine does not report it (vLLM).")
+    preemptions: int | None = Field(description="None where the engine does not report it (vLLM).")
     seconds: float = Field(ge=0)
     queue_seconds: float = Field(ge=0)
     first_token_seconds: float | None

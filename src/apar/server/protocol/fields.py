@@ -29,7 +29,7 @@ MAX_BIASES = 1024
 MAX_THREADS = 1024
 MAX_DEPTH = 64
 _NAME = 100
-"""Characters of a field's name that are told again."""
+"""Characters of a field's name that are repeated."""
 _SEEDS = 2 * 10**19
 """Beyond all integers of 64 bits, with a sign or without. In the description bounds are decimals of few digits."""
 
@@ -111,7 +111,7 @@ class StreamOptions(Part):
 
 
 class Parallel(Part):
-    """How an answer is decoded in parallel, and what is told of it. Only this server knows these fields."""
+    """How an answer is decoded in parallel, and what is reported of it. Only this server knows these fields."""
 
     stream: Literal["text", "threads"] = Field(
         default="text",
@@ -197,8 +197,8 @@ class Request(Part):
 def supported(data: Mapping[str, Any], known: Container[str], refusal_of: RefusalOf) -> dict[str, Any]:
     """The fields of a part of a request, without those that ask for nothing.
 
-    `refusal_of` says of a field that is not `known` why it is refused: None if it asks for nothing. Raises what tells
-    the reason, if there is one.
+    `refusal_of` says of a field that is not `known` why it is refused: None if it asks for nothing. Raises the
+    reason, if there is one.
     """
     kept = {}
     for name, value in data.items():

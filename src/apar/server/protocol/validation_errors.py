@@ -14,8 +14,8 @@ _FORM = re.compile(r"str|constrained-str|function-.*|list\[.*|<.*>|\[key\]")
 
 
 def validation_error(errors: Sequence[Mapping[str, Any]]) -> ApiError:
-    """The first of pydantic's errors, with the place of the field; how many more there are is told."""
-    first = _telling(errors)
+    """The first of pydantic's errors, with the place of the field; and how many more there are."""
+    first = _most_precise(errors)
     place = [str(part) for part in first["loc"] if part != "body" and not _FORM.fullmatch(str(part))]
     field = ".".join([*place, *filter(None, [first.get("ctx", {}).get("field")])])
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -43,7 +43,7 @@ def validation_error(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     return ApiError(400, message, param=field or None, code="invalid_value")
 
 
-def _telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _most_precise(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Of the errors of the first wrong field the one that says most: a field of several forms has one for each."""
     field = errors[0]["loc"][:2]
     of_field = [error for error in errors if error["loc"][:2] == field]
