@@ -80,6 +80,7 @@ def test_answers_are_summed_by_mode() -> None:
             "apar_prompt_tokens_total": lambda answer: answer.prompt_tokens,
             "apar_control_tokens_total": lambda answer: 2 * answer.forks,
             "apar_steps_total": lambda answer: answer.steps,
+            "apar_forward_passes_total": lambda answer: answer.forward_passes or 0,
             "apar_answer_threads_sum": lambda answer: answer.threads,
             "apar_answer_threads_count": lambda _: 1,
             "apar_answer_kv_blocks_sum": lambda answer: answer.kv_blocks_peak,

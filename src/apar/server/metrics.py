@@ -189,8 +189,9 @@ _COUNTS: tuple[tuple[str, str, Callable[[Answer], int]], ...] = (
         lambda answer: answer.discarded_tokens,
     ),
     ("apar_forks", "Forks of answers.", lambda answer: answer.forks),
-    ("apar_steps", "Forward passes that answers took part in.", lambda answer: answer.steps),
-    ("apar_critical_path_steps", "Logical steps of answers.", lambda answer: answer.critical_path),
+    ("apar_steps", "Logical steps of answers.", lambda answer: answer.steps),
+    ("apar_forward_passes", "Forward passes that answers took part in.", lambda answer: answer.forward_passes or 0),
+    ("apar_critical_path_steps", "The same as apar_steps, by its other name.", lambda answer: answer.critical_path),
     ("apar_preemptions", "Times that an answer lost its KV blocks to others.", lambda answer: answer.preemptions),
 )
 """Name (to which `_total` is appended), meaning and amount of what is summed over all answers."""
@@ -212,7 +213,7 @@ _HISTOGRAMS: tuple[tuple[str, str, tuple[float, ...], Callable[[Answer], float |
     ("apar_answer_threads", "Threads of an answer.", THREADS, lambda answer: answer.threads),
     (
         "apar_answer_tokens_per_step",
-        "Visible tokens of an answer for each forward pass.",
+        "Visible tokens of an answer for each logical step.",
         TOKENS_PER_STEP,
         lambda answer: answer.tokens_per_step,
     ),

@@ -36,6 +36,7 @@ def answer_metrics(answers: Sequence[Answer]) -> AnswerMetrics:
     """
     blocks = sum(answer.kv_blocks_peak for answer in answers)  # every answer holds some
     steps = max(answer.steps for answer in answers)
+    passes = [answer.forward_passes for answer in answers if answer.forward_passes is not None]
     firsts = [answer.first_token_seconds for answer in answers if answer.first_token_seconds is not None]
     parallel = ParallelMetrics(
         mode=answers[0].mode,
@@ -43,6 +44,7 @@ def answer_metrics(answers: Sequence[Answer]) -> AnswerMetrics:
         forks=sum(answer.forks for answer in answers),
         steps=steps,
         critical_path=max(answer.critical_path for answer in answers),
+        forward_passes=max(passes) if passes else None,
         tokens_per_step=sum(answer.tokens for answer in answers) / steps if steps else 0.0,
         kv_blocks_peak=blocks or None,
         preemptions=sum(answer.preemptions for answer in answers) if blocks else None,

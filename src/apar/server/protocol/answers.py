@@ -68,8 +68,9 @@ class ParallelMetrics(ResponseModel):
     mode: Literal["forked", "sequential"]
     threads: int = Field(ge=1)
     forks: int = Field(ge=0)
-    steps: int = Field(ge=0, description="Forward passes.")
-    critical_path: int = Field(ge=0, description="Logical steps.")
+    steps: int = Field(ge=0, description="Logical steps: in each, every live thread gives one token.")
+    critical_path: int = Field(ge=0, description="The same number by its other name: the length of the longest path.")
+    forward_passes: int | None = Field(ge=0, description="Passes of the model; null where the engine does not say.")
     tokens_per_step: float = Field(ge=0)
     kv_blocks_peak: int | None = Field(description="None where the engine does not report it (vLLM).")
     preemptions: int | None = Field(description="None where the engine does not report it (vLLM).")
