@@ -291,7 +291,7 @@ def plan(schedule: Scheduler, groups: list[Group], draft: Draft) -> list[tuple[i
 def test_drafts_take_what_is_free_and_preempt_nobody() -> None:
     schedule = Scheduler(BlockPool(5, 2), 64, 1000)
     first, second = new_group(3), new_group(3, number=1)
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     assert plan(schedule, [first], TREE) == [(0, 3, 5)]
     assert first.blocks == 2
     first.threads[0].tokens.append(5)

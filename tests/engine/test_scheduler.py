@@ -155,7 +155,7 @@ def test_higher_priority_runs_first_and_takes_blocks_from_lower() -> None:
 
 def test_a_group_of_high_priority_enters_in_the_place_of_lower_ones() -> None:
     schedule = scheduler(blocks=8, block_size=4)
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     high = SamplingParams(priority=1)
     running, low, new = new_group(4, params=high), new_group(20, number=1), new_group(16, number=2, params=high)
     advance_all(schedule, [running, low])
@@ -167,7 +167,7 @@ def test_a_group_of_high_priority_enters_in_the_place_of_lower_ones() -> None:
 @pytest.mark.parametrize("priority", [0, 1])
 def test_a_group_takes_no_blocks_of_its_own_priority_to_enter(priority: int) -> None:
     schedule = scheduler(blocks=8, block_size=4)
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     params = SamplingParams(priority=priority)
     groups = [new_group(length, params=params, number=number) for number, length in enumerate((4, 16, 20))]
     advance_all(schedule, [groups[0], groups[2]])
@@ -177,7 +177,7 @@ def test_a_group_takes_no_blocks_of_its_own_priority_to_enter(priority: int) -> 
 
 def test_blocks_that_others_hold_too_are_none_that_a_lower_group_can_give() -> None:
     schedule = scheduler(blocks=8, block_size=4)
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     high = SamplingParams(priority=1)
     running, low, new = new_group(17, params=high), new_group(17), new_group(12, number=2, params=high)
     low.number = 1
@@ -204,9 +204,9 @@ def test_a_group_is_let_in_only_if_the_running_ones_keep_room_to_grow() -> None:
     schedule = scheduler(blocks=20, block_size=4)
     running, new = new_group(4, params=SamplingParams(max_tokens=40)), new_group(4, number=1)
     advance(schedule, running, A)
-    schedule.foresight.share = 1.0
+    schedule.growth.share = 1.0
     assert rows(run(schedule, [running, new])) == [(0, ROOT, 1)]
-    schedule.foresight.share = 0.1
+    schedule.growth.share = 0.1
     choose(running, [A])
     complete_step(running)
     assert [number for number, _, _ in rows(run(schedule, [running, new]))] == [0, 1]
@@ -214,7 +214,7 @@ def test_a_group_is_let_in_only_if_the_running_ones_keep_room_to_grow() -> None:
 
 def test_groups_that_are_in_go_on_behind_one_that_has_to_wait() -> None:
     schedule = scheduler(blocks=8, block_size=4)
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     first, large, late = new_group(4), new_group(24, number=1), new_group(4, number=2)
     run(schedule, [first, late])
     for group in (first, late):
@@ -228,10 +228,10 @@ def test_what_finished_groups_grew_by_is_learnt() -> None:
     group = new_group(4, params=SamplingParams(max_tokens=10, fork=False))
     for _ in range(5):
         advance(schedule, group, A)
-    before = schedule.foresight.share
-    schedule.foresight.learn(group, schedule.pool)
+    before = schedule.growth.share
+    schedule.growth.learn(group, schedule.pool)
     # Four of at most eleven blocks: the last token was never fed.
-    assert schedule.foresight.share == pytest.approx(before + 0.1 * (4 / 11 - before))
+    assert schedule.growth.share == pytest.approx(before + 0.1 * (4 / 11 - before))
 
 
 def test_a_fork_in_the_middle_of_a_block_copies_that_block_and_feeds_one_token() -> None:
@@ -306,7 +306,7 @@ def advance_all(schedule: Scheduler, groups: list[Group]) -> None:
 def test_short_of_blocks_the_latest_group_gives_its_own_back() -> None:
     schedule = scheduler(blocks=8, block_size=1)
     groups = [new_group(length, number=number) for number, length in enumerate((2, 2, 1))]
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     advance_all(schedule, groups)
     advance_all(schedule, groups)
     assert [group.blocks for group in groups] == [3, 3, 2]
@@ -318,7 +318,7 @@ def test_short_of_blocks_the_latest_group_gives_its_own_back() -> None:
 def test_a_group_comes_back_when_there_is_room_and_is_fed_what_is_no_longer_kept() -> None:
     schedule = scheduler(blocks=5, block_size=1)
     first, second = new_group(2, number=0), new_group(1, number=1)
-    schedule.foresight.share = 0.0
+    schedule.growth.share = 0.0
     advance_all(schedule, [first, second])
     advance_all(schedule, [first, second])
     assert rows(run(schedule, [first, second])) == [(0, ROOT, 1)]

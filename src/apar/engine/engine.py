@@ -155,7 +155,7 @@ class Engine:
         self._counters.decoded(group, group.visible_tokens - tokens, group.created - threads)
         if group.done:
             self._counters.answered(group)
-            self.scheduler.foresight.learn(group, self.pool)
+            self.scheduler.growth.learn(group, self.pool)
             self._close(group)
 
     def _complete_steps(self, group: Group) -> None:

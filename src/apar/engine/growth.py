@@ -32,7 +32,7 @@ class GrowthEstimator:
     share: float = 0.25
     weight: float = 0.1
 
-    def growth(self, group: Group, pool: BlockPool) -> int:
+    def estimate(self, group: Group, pool: BlockPool) -> int:
         """Blocks that the group will take on top of those it holds, by what others did."""
         return max(len(group.threads), round(self.share * _most(group, pool)) - _grown(group, pool))
 

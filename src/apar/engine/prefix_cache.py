@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-ROOT = 0
+EMPTY_PREFIX = 0
 """The node before the first token of every path."""
 
 _Key = tuple[int, tuple[int, ...]]
@@ -23,7 +23,7 @@ class PrefixCache:
         self.block_size = block_size
         self._found: dict[_Key, tuple[int, int]] = {}  # the block, and the node after it
         self._blocks: dict[int, _Key] = {}
-        self._num_nodes = ROOT
+        self._num_nodes = EMPTY_PREFIX
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -36,7 +36,7 @@ class PrefixCache:
 
         The last token is never found: it has to be fed for its logits.
         """
-        blocks, nodes, node = [], [], ROOT
+        blocks, nodes, node = [], [], EMPTY_PREFIX
         for begin in range(0, len(tokens) - self.block_size, self.block_size):
             entry = self._found.get((node, tuple(tokens[begin : begin + self.block_size])))
             if entry is None:

@@ -10,7 +10,7 @@ from apar.decoding.group import Group, Thread
 from apar.engine.blocks import BlockPool
 from apar.engine.drafts import Draft
 from apar.engine.growth import GrowthEstimator, blocks_needed
-from apar.engine.prefix_cache import ROOT
+from apar.engine.prefix_cache import EMPTY_PREFIX
 from apar.errors import RunError
 
 STARVATION_LIMIT = 256
@@ -113,7 +113,7 @@ class Scheduler:
     max_rows: int
     max_tokens: int
     preemptions: int = 0
-    foresight: GrowthEstimator = field(default_factory=GrowthEstimator)
+    growth: GrowthEstimator = field(default_factory=GrowthEstimator)
 
     def plan(self, groups: Sequence[Group], alone: bool = False, drafts: Mapping[Thread, Draft] | None = None) -> Pass:
         """The next pass; it has a row whenever a group is unfinished. `groups` are in order of arrival.
@@ -256,7 +256,7 @@ class Scheduler:
         """Let later requests find the thread's new full blocks. Accepted tokens may not be in its path yet."""
         size = self.pool.block_size
         for number in range(len(thread.prefix_nodes), min(thread.stored, len(thread.tokens)) // size):
-            node = thread.prefix_nodes[-1] if thread.prefix_nodes else ROOT
+            node = thread.prefix_nodes[-1] if thread.prefix_nodes else EMPTY_PREFIX
             tokens = thread.tokens[number * size : (number + 1) * size]
             thread.prefix_nodes.append(self.pool.prefixes.add(node, tokens, thread.blocks[number]))
 
@@ -268,7 +268,7 @@ class Scheduler:
         lower = {other for other in later if other.params.priority < group.params.priority}
         needed = blocks_needed(group, self.pool)
         staying = [other for other in groups if other.holders and other not in lower]
-        growing = sum(self.foresight.growth(other, self.pool) for other in staying)
+        growing = sum(self.growth.estimate(other, self.pool) for other in staying)
         return needed + max(growing, len(work.rows)) <= self.pool.num_free + self._reclaimable(lower, group)
 
     def _reclaimable(self, lower: Collection[Group], group: Group) -> int:
