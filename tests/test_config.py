@@ -83,6 +83,31 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yaml", Recipe)
 
 
+class Renamed(Section):
+    renamed = {"old": "limits.new", "gone": "`apar extract --set filters.gone`"}
+    new: int = 0
+
+
+class Outer(Section):
+    renamed = {"top": "inner.new"}
+    inner: Renamed = Renamed()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("top=1", "top is no longer a key; use inner.new"),
+        ("inner.old=1", "inner.old is no longer a key; use limits.new"),
+        ("inner.gone=1", "inner.gone is no longer a key; use `apar extract --set filters.gone`"),
+        ("inner.nev=1", "unknown key inner.nev; did you mean new?"),
+    ],
+)
+def test_a_renamed_key_is_answered_with_its_new_name(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, Outer, [override])
+    assert str(caught.value) == message
+
+
 def test_every_shipped_recipe_is_valid() -> None:
     recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
     assert recipes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,9 +14,13 @@ from apar.errors import ConfigError
 
 
 class Section(BaseModel):
-    """A part of a configuration: frozen, and an unknown key is an error."""
+    """A part of a configuration: frozen, and an unknown key is an error.
+
+    `renamed` maps each key that stood here before to what replaces it, for the error that names the new key.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -31,7 +35,7 @@ def load_config(
     """Read `path` as a `kind`; `overrides` are `key.subkey=value` with values in YAML.
 
     The file's keys go over those of `base`, section by section; without a file, `base` is all there is. Raises
-    ConfigError naming the file, the key, and for an unknown key the nearest known one.
+    ConfigError naming the file, the key, and for an unknown key its new name or the nearest known one.
     """
     data = _merged(base or {}, _read(path) if path is not None else {})
     for override in overrides:
@@ -81,20 +85,25 @@ def _override(data: dict[str, Any], override: str) -> None:
 
 
 def _explain(kind: type[Section], error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the config"
+    key = ".".join(str(part) for part in error["loc"]) or "the config"
     if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-    nearest = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(kind, error["loc"][:-1]), n=1, cutoff=0)
-    return f"unknown key {place}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    *parents, name = map(str, error["loc"])
+    section = _section(kind, parents)
+    if section is not None and name in section.renamed:
+        return f"{key} is no longer a key; use {section.renamed[name]}"
+    known = section.model_fields if section is not None else ()
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return f"unknown key {key}" + (f"; did you mean {nearest[0]}?" if nearest else "")
 
 
-def _known_keys(kind: type[Section], parents: Sequence[str | int]) -> list[str]:
+def _section(kind: type[Section], parents: Sequence[str]) -> type[Section] | None:
+    """The section of `kind` at these keys, where its type says that there is one."""
     for parent in parents:
-        below = kind.model_fields[str(parent)].annotation if str(parent) in kind.model_fields else None
-        sections = [
-            t for t in (below, *getattr(below, "__args__", ())) if isinstance(t, type) and issubclass(t, Section)
-        ]
+        annotation = kind.model_fields[parent].annotation if parent in kind.model_fields else None
+        types = (annotation, *getattr(annotation, "__args__", ()))
+        sections = [each for each in types if isinstance(each, type) and issubclass(each, Section)]
         if not sections:
-            return []
+            return None
         kind = sections[0]
-    return list(kind.model_fields)
+    return kind
