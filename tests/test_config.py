@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -84,12 +86,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 class Renamed(Section):
-    renamed = {"old": "limits.new", "gone": "`apar extract --set filters.gone`"}
+    renamed: ClassVar[Mapping[str, str]] = {"old": "limits.new", "gone": "`apar extract --set filters.gone`"}
     new: int = 0
 
 
 class Outer(Section):
-    renamed = {"top": "inner.new"}
+    renamed: ClassVar[Mapping[str, str]] = {"top": "inner.new"}
     inner: Renamed = Renamed()
 
 

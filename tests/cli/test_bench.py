@@ -63,7 +63,7 @@ def test_latency_replays_both_ways(apar: Callable[..., Run], trees: Path, tiny: 
 
 
 def test_throughput_keeps_to_concurrency_and_blocks(apar: Callable[..., Run], trees: Path, tiny: Path) -> None:
-    options = ("--concurrency", 2, "--kv-blocks", 24, "--rounds", 2)
+    options = ("--concurrency", 2, "--num-blocks", 24, "--rounds", 2)
     found = result(apar("bench", "throughput", tiny, "--replay", trees, *map(str, options)))
     assert found["all"]["forked"]["passes"] < found["all"]["sequential"]["passes"]
     assert found["all"]["sequential"]["kv_peak"] <= 24
@@ -104,7 +104,7 @@ VLLM = ("--backend", "vllm")
         (("throughput", "MODEL"), "give the answers to decode: --replay TREES"),
         (("latency", "MODEL", "--replay", "EMPTY"), "has no answer with text"),
         (("latency", "MODEL", "--replay", "TREES", "--only", "x"), "--only 'x' is not KEY=VALUE"),
-        (("latency", "MODEL", "--replay", "TREES", "--kv-blocks", "1"), "give more --kv-blocks"),
+        (("latency", "MODEL", "--replay", "TREES", "--num-blocks", "1"), "give more --num-blocks"),
         (("latency", "MODEL", "--tokenizer", "x"), "--tokenizer is for --shape"),
         (("latency", "--shape", "llama-25m", "--tokenizer", "/no/such"), "no tokenizer at /no/such"),
         (("latency", "--shape", "llama-25m", "--dtype", "int3"), "dtype is 'int3'"),

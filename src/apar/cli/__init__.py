@@ -8,6 +8,7 @@ import sys
 from io import TextIOWrapper
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from apar.errors import AparError
 
@@ -60,9 +61,11 @@ def main() -> None:
         cli(prog_name="apar", standalone_mode=False)
     except AparError as error:
         _fail(str(error), error.exit_code)
-    except click.ClickException as error:
+    except NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _fail(_usage(error), 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:
@@ -72,6 +75,13 @@ def main() -> None:
         where = f" {error.filename}" if error.filename else ""
         code = 1 if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT) else 2
         _fail(f"cannot read or write{where}: {error.strerror or error}", code)
+
+
+def _usage(error: click.ClickException) -> str:
+    """One line of what is wrong with the command line, and where its help is."""
+    message = " ".join(error.format_message().split()).rstrip(".").replace(". Did you", ", did you")
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "apar"
+    return f"{message[:1].lower()}{message[1:]} (see {path} --help)"
 
 
 def _fail(message: str, code: int) -> None:

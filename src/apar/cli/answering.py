@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Generator, Iterator
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import click
 from rich.console import Console
 
-from apar.cli.quiet import quiet_libraries
 from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
@@ -45,6 +45,16 @@ def spinner(model: str, console: Console) -> AbstractContextManager[object]:
     if model == "demo" or Path(model).is_dir():
         return console.status(f"loading {model}")
     return nullcontext()
+
+
+def quiet_libraries() -> None:
+    """Let Transformers and the hub client log nothing but errors; a download keeps its progress bar."""
+    from transformers.utils import logging as transformers_logging
+
+    quiet: Any = transformers_logging  # not all of it is typed
+    quiet.disable_progress_bar()  # of reading a file; downloads keep theirs
+    for name in ("transformers", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 class AnswerStream(Generic[AnyStats]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.model_options import model_options
+from apar.cli.options.model import model_options
 from apar.decoding.params import SamplingParams
 from apar.errors import UserError
 

@@ -34,7 +34,7 @@ def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from apar.cli.quiet import quiet_libraries
+    from apar.cli.answering import quiet_libraries
     from apar.config import load_config
     from apar.eval.plan import Plan
     from apar.eval.run import evaluate

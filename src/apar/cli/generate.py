@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from apar.cli.backend_options import BackendCommand, Choice, backend_options, open_engine
-from apar.cli.model_options import model_options
-from apar.cli.sampling_options import sampling_options
+from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options, open_engine
+from apar.cli.options.model import model_options
+from apar.cli.options.sampling import sampling_options
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 
@@ -46,7 +46,7 @@ def command(
     live: bool,
     trace: Path | None,
     as_json: bool,
-    choice: Choice,
+    choice: BackendChoice,
     loading: dict[str, Any],
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.

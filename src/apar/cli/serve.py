@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from apar.cli.backend_options import BackendCommand, Choice, backend_maker, vllm_config_option, vllm_words
-from apar.cli.model_options import model_options
-from apar.cli.serve_options import OWN, Serving, serve_options
+from apar.cli.options.backend import BackendChoice, BackendCommand, backend_maker, vllm_config_option, vllm_words
+from apar.cli.options.model import model_options
+from apar.cli.options.serve import OWN, Serving, serve_options
 from apar.errors import UserError
 from apar.extras import require
 from apar.models.model_source import model_source
@@ -79,7 +79,7 @@ def command(
     _check(model, backend, server)
     name = serving.served_model_name or _name_of(model)
     key = os.environ.get("VLLM_API_KEY") if url else None
-    choice = Choice(backend, url, remote_model, key, ranks, fork, config, vllm_words())
+    choice = BackendChoice(backend, url, remote_model, key, ranks, fork, config, vllm_words())
     if server == _VLLM_SERVER:
         _serve_by_vllm(model, name, choice, serving, loading)
     else:
@@ -94,7 +94,7 @@ def _check(model: str, backend: str, server: str) -> None:
     model_source(model)
 
 
-def _serve(name: str, choice: Choice, serving: Serving, make: Callable[[], Backend]) -> None:
+def _serve(name: str, choice: BackendChoice, serving: Serving, make: Callable[[], Backend]) -> None:
     from apar.server.app import guarded_app
     from apar.server.health import Health
     from apar.server.http.server import serve
@@ -136,7 +136,7 @@ def _with_threads(make: Callable[[], Backend], threads: int | None) -> Callable[
     return made
 
 
-def _serve_by_vllm(model: str, name: str, choice: Choice, serving: Serving, loading: dict[str, Any]) -> None:
+def _serve_by_vllm(model: str, name: str, choice: BackendChoice, serving: Serving, loading: dict[str, Any]) -> None:
     """Become vLLM's own server; raises UserError for options that it does not have."""
     if choice.backend != "vllm" or choice.url or choice.fork:
         raise UserError(

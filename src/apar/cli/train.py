@@ -33,7 +33,7 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from apar.cli.quiet import quiet_libraries
+    from apar.cli.answering import quiet_libraries
     from apar.train.sft import train
 
     quiet_libraries()

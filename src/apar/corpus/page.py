@@ -17,9 +17,9 @@ from string import Template
 from typing import Any, TextIO, TypeVar
 
 from apar.data.records import TreeRecord
-from apar.data.refused import RefusedPieces
 from apar.data.token_counter import TokenCounter
 from apar.stats import TreeStats, tree_stats
+from apar.view.refusal_spans import RefusedPieces
 
 Item = TypeVar("Item")
 

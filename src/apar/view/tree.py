@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from apar.data.refused import Piece, RefusedPieces
 from apar.structure.labels import Refusal
 from apar.tokens import FORK
 from apar.tree import ROOT, Node, ParagraphTree, Path
 from apar.view.labels import path_label, printable
+from apar.view.refusal_spans import Piece, RefusedPieces
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red")
 # Text is given this many cells or more; of deeper details only the innermost bars are drawn.

@@ -39,7 +39,7 @@ class EngineSetup:
         if int(self.options.get("data_parallel_size") or 1) > 1:
             raise UserError("one vLLM is measured: leave data_parallel_size out")
         if self.blocks is not None and any(name in self.options for name in _CACHE_SETTINGS):
-            raise UserError("the size of the cache is given twice: leave --kv-blocks out, or vLLM's own option")
+            raise UserError("the size of the cache is given twice: leave --num-blocks out, or vLLM's own option")
 
     @property
     def block_size(self) -> int:

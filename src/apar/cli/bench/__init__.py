@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.backend_options import BackendCommand, Choice, backend_options
-from apar.cli.bench_engine import VLLM, check_backend, loading_of, open_engine, read_trees
-from apar.cli.bench_options import (
+from apar.cli.bench.engine import VLLM, check_backend, loading_of, open_engine, read_trees
+from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options
+from apar.cli.options.bench import (
     PATH,
     json_option,
     model_options,
@@ -23,7 +23,6 @@ from apar.cli.bench_options import (
     tokenizer_option,
     tree_options,
 )
-from apar.cli.bench_progress import progress, status
 from apar.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def structure(
     rows: no engine that runs so many threads in a pass is faster. Prompts are not counted.
     """
     from apar.bench.structure import structure_by_category
-    from apar.cli.bench_tables import print_structure
+    from apar.cli.bench.output import print_structure
     from apar.data.token_counter import load_counter
     from apar.demo import model_folder
 
@@ -83,7 +82,7 @@ def structure(
 @peer_options
 @click.option("--batch", default="1", show_default=True, callback=numbers, help="Batch sizes for --peers.")
 @json_option
-def latency(choice: Choice, **options: Any) -> None:
+def latency(choice: BackendChoice, **options: Any) -> None:
     """Batch 1: every answer of TREES decoded sequentially and forked, in turn.
 
     MODEL is a folder, a hub id or `demo`; with --shape the weights are random. Without --replay, or with --peers,
@@ -98,10 +97,12 @@ def latency(choice: Choice, **options: Any) -> None:
     _finish(result, found, options["json_file"])
 
 
-def _latency(bench_model: BenchModel, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
+def _latency(
+    bench_model: BenchModel, options: dict[str, Any], choice: BackendChoice, result: dict[str, Any]
+) -> list[Any]:
     """Replay one answer at a time; add the figures to `result` and return those of each answer."""
     from apar.bench.latency import latency_by_category, replay_latency
-    from apar.cli.bench_tables import print_latency
+    from apar.cli.bench.output import print_latency, progress
 
     with open_engine(bench_model, choice, options) as engine:
         with progress(options["rounds"] * len(engine.answers)) as report:
@@ -120,8 +121,8 @@ def _latency(bench_model: BenchModel, options: dict[str, Any], choice: Choice, r
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all are decoded.")
 @peer_options
 @json_option
-def throughput(choice: Choice, **options: Any) -> None:
-    """Many answers at once, sequentially and forked, in turn: with so many --concurrency, or so many --kv-blocks.
+def throughput(choice: BackendChoice, **options: Any) -> None:
+    """Many answers at once, sequentially and forked, in turn: with so many --concurrency, or so many --num-blocks.
 
     With --peers, sequential decoding in batches of the concurrency is timed too, ours against other engines.
     """
@@ -134,10 +135,12 @@ def throughput(choice: Choice, **options: Any) -> None:
     _finish(result, found, options["json_file"])
 
 
-def _throughput(bench_model: BenchModel, options: dict[str, Any], choice: Choice, result: dict[str, Any]) -> list[Any]:
+def _throughput(
+    bench_model: BenchModel, options: dict[str, Any], choice: BackendChoice, result: dict[str, Any]
+) -> list[Any]:
     """Replay all answers at once; add the figures to `result` and return those of each round."""
     from apar.bench.throughput import latency_under_load, replay_throughput, throughput_figures
-    from apar.cli.bench_tables import print_throughput
+    from apar.cli.bench.output import print_throughput, progress
 
     forked = options["forked_concurrency"] or options["concurrency"]
     concurrency: dict[Mode, int | None] = {"sequential": options["concurrency"], "forked": forked}
@@ -157,13 +160,13 @@ def _throughput(bench_model: BenchModel, options: dict[str, Any], choice: Choice
 @click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @json_option
-def steps(choice: Choice, **options: Any) -> None:
+def steps(choice: BackendChoice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""
     if choice.backend == VLLM:
         _vllm_steps(choice, options)
         return
     from apar.bench.steps import measure_steps
-    from apar.cli.bench_tables import print_steps
+    from apar.cli.bench.output import print_steps, progress
 
     bench_model, result = _begin("steps", options, choice)
     with progress(options["rounds"] + 1) as report:
@@ -172,9 +175,9 @@ def steps(choice: Choice, **options: Any) -> None:
     _finish({**result, "steps": [asdict(one) for one in found]}, [], options["json_file"])
 
 
-def _vllm_steps(choice: Choice, options: dict[str, Any]) -> None:
+def _vllm_steps(choice: BackendChoice, options: dict[str, Any]) -> None:
     """What a fork costs in vLLM, and a pass with N threads."""
-    from apar.cli.bench_tables import print_forks, print_passes
+    from apar.cli.bench.output import print_forks, print_passes, progress
 
     bench_model, result = _begin("steps", options, choice)
     from apar.bench.vllm.engine_setup import EngineSetup
@@ -192,7 +195,7 @@ def _vllm_steps(choice: Choice, options: dict[str, Any]) -> None:
     _finish(result, [], options["json_file"])
 
 
-def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[BenchModel, dict[str, Any]]:
+def _begin(name: str, options: dict[str, Any], choice: BackendChoice) -> tuple[BenchModel, dict[str, Any]]:
     """The model of the options, and the result so far: what is measured, where and how."""
     from apar.bench.peers.process import parse_peers, parse_pythons
 
@@ -208,7 +211,7 @@ def _begin(name: str, options: dict[str, Any], choice: Choice) -> tuple[BenchMod
 
     from apar.bench.environment import command_line, environment_facts
     from apar.bench.model import load_bench_model
-    from apar.cli.quiet import quiet_libraries
+    from apar.cli.answering import quiet_libraries
 
     quiet_libraries()
     if options["cpu_threads"]:
@@ -223,7 +226,7 @@ def _decode(bench_model: BenchModel, options: dict[str, Any], batches: Sequence[
     """Time sequential decoding beside the peers, and print the table."""
     from apar.bench.decode import DecodePlan, compare_decoding
     from apar.bench.peers.process import parse_peers, parse_pythons
-    from apar.cli.bench_tables import print_decode
+    from apar.cli.bench.output import print_decode, status
 
     plan = DecodePlan(tuple(batches), options["prompt_tokens"], options["new_tokens"], options["peer_rounds"])
     peers, pythons = parse_peers(options["peers"]), parse_pythons(options["peer_python"])

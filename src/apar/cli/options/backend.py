@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.options import gather
 from apar.errors import UserError
 from apar.extras import require
 
@@ -26,7 +26,7 @@ _LOCAL, _VLLM = "local", "vllm"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """The engine that was chosen; `words` are vLLM's own options, `config` a file with more of them."""
 
     backend: str
@@ -91,43 +91,38 @@ def vllm_words() -> tuple[str, ...]:
     return tuple(click.get_current_context().meta.get(_WORDS, ()))
 
 
-def backend_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the choice of an engine; it is called with the `Choice` as `choice`.
-
-    The command's class must be `BackendCommand`.
-    """
-
-    @click.option(
+BACKEND_OPTIONS = (
+    click.option(
         "--backend",
         type=click.Choice((_LOCAL, _VLLM)),
         default=_LOCAL,
         show_default=True,
         help="Our engine in this process, or vLLM.",
-    )
-    @click.option("--url", metavar="URL", help="A vLLM server that decodes, with its --backend vllm.")
-    @click.option("--served-model", metavar="NAME", help="The server's name of the model.  [default: its only one]")
-    @click.option("--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]")
-    @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of the server.")
-    @click.option(
+    ),
+    click.option("--url", metavar="URL", help="A vLLM server that decodes, with its --backend vllm."),
+    click.option("--served-model", metavar="NAME", help="The server's name of the model.  [default: its only one]"),
+    click.option("--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]"),
+    click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of the server."),
+    click.option(
         "--fork",
         type=click.Choice(("core", "requests")),
         help="Forks inside vLLM's core, or by requests.  [default: core where this vLLM was tested with it]",
-    )
-    @vllm_config_option
-    @wraps(command)
-    def chosen(
-        *args: Any, backend: str, url: str | None, served_model: str | None, api_key: str | None, ranks: int | None,
-        fork: ForkWay | None, config: Path | None, **values: Any,
-    ) -> None:  # fmt: skip
-        choice = Choice(backend, url, served_model, api_key, ranks, fork, config, vllm_words())
-        command(*args, choice=choice, **values)
+    ),
+    vllm_config_option,
+)
 
-    decorated: Callable[..., None] = chosen
-    return decorated
+
+def backend_choice(**values: Any) -> BackendChoice:
+    """The choice of the command under way, a `BackendCommand`; raises UserError for options that do not go together."""
+    return BackendChoice(**values, words=vllm_words())
+
+
+backend_options = gather("choice", backend_choice, *BACKEND_OPTIONS)
+"""The command, whose class must be `BackendCommand`, is called with the `BackendChoice` as `choice`."""
 
 
 @contextmanager
-def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator[LLM | SyncBackend]:
+def open_engine(model: str, choice: BackendChoice, loading: dict[str, Any]) -> Iterator[LLM | SyncBackend]:
     """The chosen engine with a model, closed at the end; raises what loading raises."""
     from rich.console import Console
 
@@ -145,7 +140,7 @@ def open_engine(model: str, choice: Choice, loading: dict[str, Any]) -> Iterator
         yield engine
 
 
-def backend_maker(model: str, choice: Choice, loading: dict[str, Any]) -> Callable[[], Backend]:
+def backend_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) -> Callable[[], Backend]:
     """What makes the chosen engine for asyncio programs; raises UserError at once for what is missing or unfit."""
     if choice.backend == _LOCAL:
         return _local_maker(model, loading)
@@ -171,7 +166,7 @@ def _local_maker(model: str, loading: dict[str, Any]) -> Callable[[], Backend]:
     require("local", "torch", "transformers")
 
     def make() -> Backend:
-        from apar.cli.quiet import quiet_libraries
+        from apar.cli.answering import quiet_libraries
         from apar.engine.async_llm import AsyncLLM
 
         quiet_libraries()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apar.cli.origins import check_origin
+from apar.cli.options.origins import check_origin
 from apar.errors import UserError
 
 

@@ -1,13 +1,15 @@
-"""The results of `apar bench` as tables."""
+"""What `apar bench` shows: its progress on standard error, its results as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
 
 _WIDTH = 1000
 """More than any table needs: a column that is cut off says nothing, a line that wraps still does."""
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error; what is given is called after each of `total` parts."""
+    # Drawn between the parts and never beside one: a thread that draws takes time from what is timed.
+    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("measuring", total=total)
+        yield lambda: bar.update(task, advance=1, refresh=True)
+
+
+@contextmanager
+def status() -> Iterator[Callable[[str], None]]:
+    """One line on standard error that says what is going on, where that is a terminal."""
+    console = Console(stderr=True)
+    yield lambda line: console.print(f"[dim]{line}", highlight=False) if console.is_terminal else None
 
 
 def print_structure(by_category: Mapping[str, StructureFigures]) -> None:

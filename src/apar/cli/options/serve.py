@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.origins import check_origin
-from apar.cli.sizes import SIZE
+from apar.cli.options import gather
+from apar.cli.options.origins import check_origin
 from apar.errors import UserError
+from apar.sizes import parse_bytes
 
 if TYPE_CHECKING:
     from apar.server.settings import Limits, ServerSettings
@@ -75,65 +74,12 @@ class Serving:
         return ServerSettings(model, backend, max_open=self.max_open, request_seconds=self.request_timeout)
 
 
-def serve_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options; it is called with their `Serving` as `serving`."""
-
-    @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from elsewhere.")
-    @click.option(
-        "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free."
-    )
-    @click.option("--api-key", envvar=_KEY, metavar="KEY", help=f"Refuse requests without it.  [default: ${_KEY}]")
-    @click.option(
-        "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
-    )
-    @click.option(
-        "--allowed-hosts",
-        multiple=True,
-        metavar="NAME",
-        help="A name it is asked by (again for more); * is any.  [default: any with a key or beyond this machine]",
-    )
-    @click.option(
-        "--served-model-name",
-        metavar="NAME",
-        help="What clients call the model.  [default: MODEL, a folder's own name]",
-    )
-    @click.option(
-        "--max-open",
-        type=click.IntRange(min=1),
-        default=256,
-        show_default=True,
-        metavar="N",
-        help="Answers under way or waiting, at most; one more is refused with 429.",
-    )
-    @click.option("--max-body", type=SIZE, default="4MiB", show_default=True, metavar="SIZE", help="Of a request.")
-    @click.option(
-        "--request-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        default=600.0,
-        show_default=True,
-        metavar="S",
-        help="Seconds that an answer may take.",
-    )
-    @click.option(
-        "--drain",
-        type=click.FloatRange(min=0),
-        default=30.0,
-        show_default=True,
-        metavar="S",
-        help="Seconds that open answers may take on after the order to stop.",
-    )
-    @click.option("--log-requests", is_flag=True, help="A line for every request on standard error.")
-    @click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor.")
-    @wraps(command)
-    def gathered(*args: Any, **values: Any) -> None:
-        given = {name: values.pop(name) for name in Serving.__dataclass_fields__}
-        given["api_key"] = _key(given["api_key"])
-        given["cors_origins"] = tuple(map(check_origin, _listed("--cors-origins", given["cors_origins"])))
-        given["allowed_hosts"] = _listed("--allowed-hosts", given["allowed_hosts"])
-        command(*args, serving=Serving(**given), **values)
-
-    decorated: Callable[..., None] = gathered
-    return decorated
+def _serving(**values: Any) -> Serving:
+    values["api_key"] = _key(values["api_key"])
+    values["cors_origins"] = tuple(map(check_origin, _listed("--cors-origins", values["cors_origins"])))
+    values["allowed_hosts"] = _listed("--allowed-hosts", values["allowed_hosts"])
+    values["max_body"] = parse_bytes(values["max_body"], "--max-body")
+    return Serving(**values)
 
 
 def _key(given: str | None) -> str | None:
@@ -151,3 +97,56 @@ def _listed(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
     if given and not words:
         raise UserError(f"{option} is empty; leave it out for its default")
     return words
+
+
+serve_options = gather(
+    "serving",
+    _serving,
+    click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from elsewhere."),
+    click.option(
+        "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free."
+    ),
+    click.option("--api-key", envvar=_KEY, metavar="KEY", help=f"Refuse requests without it.  [default: ${_KEY}]"),
+    click.option(
+        "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
+    ),
+    click.option(
+        "--allowed-hosts",
+        multiple=True,
+        metavar="NAME",
+        help="A name it is asked by (again for more); * is any.  [default: any with a key or beyond this machine]",
+    ),
+    click.option(
+        "--served-model-name",
+        metavar="NAME",
+        help="What clients call the model.  [default: MODEL, a folder's own name]",
+    ),
+    click.option(
+        "--max-open",
+        type=click.IntRange(min=1),
+        default=256,
+        show_default=True,
+        metavar="N",
+        help="Answers under way or waiting, at most; one more is refused with 429.",
+    ),
+    click.option("--max-body", default="4MiB", show_default=True, metavar="SIZE", help="Of a request."),
+    click.option(
+        "--request-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds that an answer may take.",
+    ),
+    click.option(
+        "--drain",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds that open answers may take on after the order to stop.",
+    ),
+    click.option("--log-requests", is_flag=True, help="A line for every request on standard error."),
+    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
+)
+"""The command is called with their `Serving` as `serving`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from apar.chat.conversation import Conversation
 from apar.chat.session import Session, Turn, last_events
-from apar.cli.sampling_options import NUMBERS
+from apar.cli.options.sampling import NUMBERS
 from apar.data.files import atomic_write
 from apar.errors import UserError
 from apar.events import write_trace

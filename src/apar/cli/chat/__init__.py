@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.backend_options import BackendCommand, Choice, backend_options, open_engine
-from apar.cli.chat_options import Address, address_options
-from apar.cli.model_options import model_options
-from apar.cli.sampling_options import sampling_options
+from apar.cli.options.backend import BackendChoice, BackendCommand, open_engine
+from apar.cli.options.chat import Address, chat_options
+from apar.cli.options.model import model_options
+from apar.cli.options.sampling import sampling_options
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError, UserError
 
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     "--json-lines", is_flag=True, help="The same with JSON: lines of strings in, lines of answers with figures out."
 )
 @sampling_options
-@address_options
-@backend_options
+@chat_options
 @model_options
 def command(
     model: str | None,
@@ -46,9 +45,8 @@ def command(
     plain: bool,
     json_lines: bool,
     params: SamplingParams,
-    choice: Choice,
+    answerer: Address | BackendChoice,
     loading: dict[str, Any],
-    address: Address | None,
 ) -> None:
     """Talk with MODEL, or with a server, over many turns.
 
@@ -62,16 +60,16 @@ def command(
     if params.n > 1:
         raise RequestError("a chat has one answer a turn; leave -n out")
     conversation = _conversation(system, load)
-    with _session(model, address, choice, loading, params, conversation) as session:
+    with _session(model, answerer, loading, params, conversation) as session:
         if json_lines:
-            from apar.cli.chat_plain import answer_json_lines
+            from apar.cli.chat.plain import answer_json_lines
 
             sys.exit(answer_json_lines(session))
         if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            from apar.cli.chat_plain import answer_lines
+            from apar.cli.chat.plain import answer_lines
 
             sys.exit(answer_lines(session))
-        from apar.cli.chat_terminal import talk
+        from apar.cli.chat.terminal import talk
 
         talk(session, str(model or getattr(session.backend, "model", "")))
 
@@ -87,8 +85,7 @@ def _conversation(system: str | None, load: Path | None) -> Conversation:
 @contextmanager
 def _session(
     model: str | None,
-    address: Address | None,
-    choice: Choice,
+    answerer: Address | BackendChoice,
     loading: dict[str, Any],
     params: SamplingParams,
     conversation: Conversation,
@@ -96,21 +93,21 @@ def _session(
     """The chat with a server, or with an engine of this process."""
     from apar.chat.session import Session
 
-    if address is not None:
+    if isinstance(answerer, Address):
         if model is not None:
             raise UserError(f"with --url the server has the model: leave {model} out, or name it by --model")
         if loading:
             name = next(iter(loading)).replace("_", "-")
             raise UserError(f"--{name} is of a model that is loaded here; the server at --url has loaded its own")
-        with address.open() as server:
+        with answerer.open() as server:
             yield Session(server, params, conversation, at_once=True)
         return
     if model is None:
         raise UserError("nobody is there to answer: name a MODEL, or a server by --url")
-    with open_engine(model, choice, loading) as engine:
+    with open_engine(model, answerer, loading) as engine:
         _check_forks(engine, params)
         # Our own engine must end the step that it is in; another backend runs beside.
-        yield Session(engine, params, conversation, at_once=choice.backend != "local")
+        yield Session(engine, params, conversation, at_once=answerer.backend != "local")
 
 
 def _check_forks(engine: Any, params: SamplingParams) -> None:

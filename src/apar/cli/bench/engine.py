@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from apar.bench.answers import BenchAnswer
     from apar.bench.model import BenchModel
     from apar.bench.replay import ReplayEngine
-    from apar.cli.backend_options import Choice
+    from apar.cli.options.backend import BackendChoice
 
 VLLM = "vllm"
 
 
-def check_backend(choice: Choice, options: Mapping[str, Any]) -> None:
+def check_backend(choice: BackendChoice, options: Mapping[str, Any]) -> None:
     """Raise UserError for options that do not go with the engine that was chosen."""
     if choice.backend != VLLM:
         return
@@ -40,7 +40,7 @@ def check_backend(choice: Choice, options: Mapping[str, Any]) -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 
-def loading_of(choice: Choice, options: Mapping[str, Any]) -> tuple[str, str]:
+def loading_of(choice: BackendChoice, options: Mapping[str, Any]) -> tuple[str, str]:
     """The type and the device of the bench_model's weights: vLLM loads its own, and random ones it gets in 16 bits."""
     dtype, device = options["dtype"], options["device"]
     if choice.backend != VLLM:
@@ -49,7 +49,7 @@ def loading_of(choice: Choice, options: Mapping[str, Any]) -> tuple[str, str]:
 
 
 @contextmanager
-def open_engine(bench_model: BenchModel, choice: Choice, options: Mapping[str, Any]) -> Iterator[ReplayEngine]:
+def open_engine(bench_model: BenchModel, choice: BackendChoice, options: Mapping[str, Any]) -> Iterator[ReplayEngine]:
     """The chosen engine with the answers of the options; it is closed at the end."""
     answers = read_trees(options["replay"], options["questions"], options["only"], options["count"])
     make = _vllm if choice.backend == VLLM else _local
@@ -68,20 +68,20 @@ def read_trees(trees: Path, questions: Path | None, only: tuple[str, ...], count
 
 @contextmanager
 def _local(
-    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: Choice, options: Mapping[str, Any]
+    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
 ) -> Iterator[ReplayEngine]:
     from apar.bench.local_replay import LocalReplay
 
-    yield LocalReplay(bench_model, answers, options["kv_blocks"], options["max_rows"])
+    yield LocalReplay(bench_model, answers, options["num_blocks"], options["max_rows"])
 
 
 @contextmanager
 def _vllm(
-    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: Choice, options: Mapping[str, Any]
+    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
 ) -> Iterator[ReplayEngine]:
     from apar.bench.vllm.engine_setup import EngineSetup
     from apar.bench.vllm.replay import VllmReplay
 
-    setup = EngineSetup(options["model"], options["kv_blocks"], options["max_rows"], choice.fork, choice.arguments({}))
+    setup = EngineSetup(options["model"], options["num_blocks"], options["max_rows"], choice.fork, choice.arguments({}))
     with VllmReplay.of(bench_model, answers, setup) as engine:
         yield engine

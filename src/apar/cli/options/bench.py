@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from apar.cli.backend_options import backend_options
+from apar.cli.options import options, renamed_option
+from apar.cli.options.backend import backend_options
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
-def _options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """Several options as one decorator, in the order given."""
-
-    def decorate(function: Function) -> Function:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, help="Write the whole result as JSON.")
-tree_options = _options(
+tree_options = options(
     click.option("--questions", metavar="FILE", type=PATH, help="Questions with categories, as JSON lines."),
     click.option(
         "--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, category, …"
@@ -39,7 +26,7 @@ tokenizer_option = click.option(
     type=PATH,
     help="Folder, tokenizer.json or SentencePiece .model to count tokens by.  [default: the demo model's]",
 )
-model_options = _options(
+model_options = options(
     click.argument("model", required=False),
     click.option("--shape", metavar="NAME", help="Random weights: llama-25m, qwen-0.5b, llama-1b, llama-7b."),
     click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
@@ -47,19 +34,20 @@ model_options = _options(
     click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
     tokenizer_option,
 )
-replay_options = _options(
+replay_options = options(
     click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
     tree_options,
     backend_options,
     click.option(
-        "--kv-blocks",
+        "--num-blocks",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Blocks of the cache, of 16 tokens; of vLLM on the CPU 32.",
+        help="Size of the KV cache, in blocks of 16 tokens (vLLM on the CPU: 32).",
     ),
+    renamed_option("--kv-blocks", "--num-blocks"),
     click.option("--max-rows", type=click.IntRange(min=1), default=64, show_default=True, help="Threads in a pass."),
 )
-peer_options = _options(
+peer_options = options(
     click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
     click.option("--peer-python", multiple=True, metavar="NAME=PYTHON", help="The Python that has a peer."),
     click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N"),

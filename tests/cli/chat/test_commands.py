@@ -6,7 +6,7 @@ import pytest
 
 from apar.chat.conversation import Conversation
 from apar.chat.session import Session
-from apar.cli.chat_commands import Commands, QuitError
+from apar.cli.chat.commands import Commands, QuitError
 from apar.decoding.params import SamplingParams
 from apar.errors import AparError, RequestError, UserError
 from apar.events import read_trace, replay

@@ -1,0 +1,57 @@
+"""The options of a command that asks for an answer: how its tokens are chosen, and what ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from apar.cli.options import Decorator, gather
+from apar.decoding.params import SamplingParams
+from apar.errors import RequestError
+
+_DEFAULTS = SamplingParams()
+
+NUMBERS: dict[str, tuple[str, str]] = {
+    "max_tokens": ("N", "Most visible tokens of the answer, over all threads."),
+    "temperature": ("T", "Sampling temperature; 0 is greedy."),
+    "top_p": ("P", "Sample from the likeliest tokens whose probabilities add up to P."),
+    "top_k": ("K", "Sample from the K likeliest tokens; 0 is off."),
+    "min_p": ("P", "Sample from tokens with at least P times the probability of the likeliest."),
+    "repetition_penalty": ("R", "Divide the logits of tokens in the prompt or thread by R; 1 is off."),
+    "presence_penalty": ("X", "Subtract X from the logits of tokens in the thread; 0 is off."),
+    "frequency_penalty": ("X", "Subtract X for each occurrence of the token in the thread; 0 is off."),
+    "max_threads": ("N", "Most threads of the answer, the first included."),
+    "max_depth": ("N", "Most threads on a path from the first thread."),
+}
+
+
+def _params(sequential: bool, logit_bias: tuple[str, ...], **values: Any) -> SamplingParams:
+    return SamplingParams(**values, logit_bias=dict(map(_bias, logit_bias)), fork=not sequential)
+
+
+def _bias(option: str) -> tuple[int, float]:
+    token, _, bias = option.partition("=")
+    try:
+        return int(token), float(bias)
+    except ValueError as error:
+        raise RequestError(f"--logit-bias {option}: give ID=X, a token id and a number") from error
+
+
+def _number(name: str, metavar: str, text: str) -> Decorator:
+    default = getattr(_DEFAULTS, name)
+    return click.option("--" + name.replace("_", "-"), default=default, show_default=True, metavar=metavar, help=text)
+
+
+sampling_options = gather(
+    "params",
+    _params,
+    click.option("--sequential", is_flag=True, help="Decode the same model without forking."),
+    *(_number(name, *texts) for name, texts in NUMBERS.items()),
+    click.option("--logit-bias", multiple=True, metavar="ID=X", help="Add X to the logit of a token (repeatable)."),
+    click.option("--seed", type=int, metavar="S", help="Seed of the sampling.  [default: a new one each time]"),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before TEXT (repeatable)."),
+    click.option("--logprobs", type=int, metavar="K", help="Log probabilities of each token and the K likeliest."),
+    click.option("-n", "--answers", "n", default=1, show_default=True, metavar="N", help="Number of answers."),
+)
+"""The command is called with their `SamplingParams` as `params`."""
