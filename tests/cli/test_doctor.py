@@ -96,7 +96,7 @@ def test_the_checks_are_one_line_of_json(apar: Apar, checks: dict[str, list[Chec
     [
         (["--url", "http://h", "--backend", "local"], "--url is of the vllm backend"),
         (["--api-key", "k"], "--api-key goes with --url"),
-        (["--served-model", "m"], "--served-model goes with --url"),
+        (["--remote-model", "m"], "--remote-model goes with --url"),
         (["--url", "h:8000"], "give its address as http://host:8000"),
         (["--backend", "other"], "'other' is not one of"),
     ],

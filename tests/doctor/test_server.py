@@ -91,7 +91,7 @@ def test_a_name_that_the_server_has_not_is_told_with_those_it_has(fake: FakeServ
     models = server_checks(fake.address, None, None, "third")[-1]
     assert models.finding.status == "missing"
     assert models.finding.found == "first (context 256), second (context 512)"
-    assert models.finding.advice == "there is no third; give one of these by --served-model"
+    assert models.finding.advice == "there is no third; give one of these by --remote-model"
 
 
 def test_an_address_may_end_in_v1_and_a_key_is_sent(fake: FakeServer) -> None:

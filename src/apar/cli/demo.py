@@ -28,13 +28,13 @@ TOP_P = 0.9
     "--questions",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Your own questions, one a line.  [default: those shipped]",
+    help="File with your own questions, one per line.  [default: those shipped]",
 )
-@click.option("--max-tokens", default=300, show_default=True, metavar="N", help="Budget of tokens of an answer.")
+@click.option("--max-tokens", default=300, show_default=True, metavar="N", help="Most tokens of an answer.")
 @click.option(
     "--temperature", default=0.5, show_default=True, metavar="T", help="0 is greedy; a small model then loops."
 )
-@click.option("--seed", default=0, show_default=True, metavar="S", help="Of the sampling; the same for both ways.")
+@click.option("--seed", default=0, show_default=True, metavar="S", help="Seed of the sampling, the same for both ways.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Answer only the first N.  [default: all]")
 @click.option(
     "--pace",

@@ -22,7 +22,12 @@ _STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 @click.argument("model", required=False)
 @click.option("--backend", type=click.Choice(["local", "vllm"]), help="The backend that has to work.  [default: none]")
 @click.option("--url", metavar="URL", help="A vLLM server that has to work, as http://host:8000.")
-@click.option("--served-model", metavar="NAME", help="The server's name of the model to try.  [default: its first]")
+@click.option(
+    "--remote-model",
+    "served_model",
+    metavar="NAME",
+    help="Name of the model on the server to try.  [default: its first]",
+)
 @click.option("--api-key", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as one line of JSON.")
 def command(
@@ -41,7 +46,7 @@ def command(
     """
     if url is not None and backend == "local":
         raise click.UsageError("--url is of the vllm backend; leave --backend out")
-    for option, value in (("--served-model", served_model), ("--api-key", api_key)):
+    for option, value in (("--remote-model", served_model), ("--api-key", api_key)):
         if value is not None and url is None:
             raise click.UsageError(f"{option} goes with --url")
     from apar.doctor.checks import diagnose

@@ -36,20 +36,31 @@ _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
     show_default=True,
     help="The rules of structure: ours, or those of the paper.",
 )
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Knobs (recipes/extract.yaml).")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A knob, over the file's.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="YAML file with settings, see recipes/extract.yaml.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a value over the file's (repeatable)."
+)
 @click.option("--format", "form", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
-@click.option("--restart", is_flag=True, help="Throw away what an unfinished run left, instead of going on with it.")
+@click.option("--restart", is_flag=True, help="Discard an unfinished run instead of continuing it.")
 @click.option(
     "--tokenizer",
     metavar="PATH",
     type=click.Path(path_type=Path),
     help="Count tokens by this model folder, tokenizer.json or SentencePiece .model (default: by words).",
 )
-@click.option("--verify", metavar="MODEL", help="Measure with a model, and merge back, details that need others.")
+@click.option(
+    "--verify", metavar="MODEL", help="Check by a model which details depend on others, and merge those back."
+)
 @click.option("--verify-sequential", metavar="MODEL", help="Another model for the sequential side of --verify.")
-@click.option("--verify-length", type=click.IntRange(min=2), metavar="N", help="Measure no longer answers, in tokens.")
+@click.option(
+    "--verify-length", type=click.IntRange(min=2), metavar="N", help="Skip answers longer than N tokens in --verify."
+)
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page to browse a sample of the trees.")
 @click.option("--html-sample", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")

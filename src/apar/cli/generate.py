@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--trace",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the events as JSON lines, for `apar plot`.",
+    help="Write the events of the answer as JSON lines, for `apar plot`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer and its figures as one line of JSON.")
 @backend_options

@@ -40,20 +40,22 @@ class ServeCommand(BackendCommand):
     type=click.Choice(("local", "vllm")),
     default="local",
     show_default=True,
-    help="Our engine in this process, or vLLM.",
+    help="APAR's own engine in this process, or vLLM.",
 )
 @click.option(
     "--server",
     type=click.Choice((_OWN_SERVER, _VLLM_SERVER)),
     default=_OWN_SERVER,
     show_default=True,
-    help="Ours, or vLLM's own with forks in its core.",
+    help="APAR's own server, or vLLM's own server with forks in its core.",
 )
 @serve_options
-@click.option("--url", metavar="URL", help="A vLLM server elsewhere that decodes; its key is $VLLM_API_KEY.")
-@click.option("--remote-model", metavar="NAME", help="That server's name of the model.  [default: its only one]")
-@click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of that server.")
-@click.option("--fork", type=click.Choice(("core", "requests")), help="Forks inside vLLM's core, or by requests.")
+@click.option("--url", metavar="URL", help="URL of a running vLLM server to decode with; its API key is $VLLM_API_KEY.")
+@click.option(
+    "--remote-model", metavar="NAME", help="Name of the model on the server at --url.  [default: its only one]"
+)
+@click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Number of data-parallel ranks of that server.")
+@click.option("--fork", type=click.Choice(("core", "requests")), help="Fork inside vLLM's core or by requests.")
 @vllm_config_option
 @model_options
 def command(
@@ -68,7 +70,7 @@ def command(
     config: Path | None,
     loading: dict[str, Any],
 ) -> None:
-    """Serve MODEL behind OpenAI's API; answers only come faster. The page is at the address that is printed.
+    """Serve MODEL with OpenAI's API. The address that is printed also shows a web page.
 
     MODEL is a folder, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE.
     """

@@ -15,9 +15,9 @@ import click
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Replace a value of the config (again for more).",
+    help="Set a value over the config's (repeatable).",
 )
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
+@click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the output folder.")
 def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
     """Train a model to fork, by the recipe CONFIG (see recipes/).
 

@@ -16,7 +16,7 @@ Apar = Callable[..., tuple[int, str, str]]
         (["--url", "http://localhost:1"], "--url is of vLLM; add --backend vllm"),
         (["--fork", "core"], "--fork is of vLLM"),
         (["--vllm-config", "engine.yaml"], "--vllm-config is of vLLM"),
-        (["--backend", "vllm", "--served-model", "m"], "--served-model is of a server: give its --url"),
+        (["--backend", "vllm", "--remote-model", "m"], "--remote-model is of a server: give its --url"),
         (["--backend", "vllm", "--ranks", "2"], "--ranks is of a server"),
         (["--backend", "vllm", "--url", "http://localhost:1", "--fork", "core"], "runs already"),
         (["--backend", "vllm", "--num-blocks", "9"], "--num-blocks is of --backend local"),

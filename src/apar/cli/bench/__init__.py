@@ -78,7 +78,9 @@ def structure(
 @command.command("latency", cls=BackendCommand)
 @model_options
 @replay_options
-@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Times that each is decoded.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Times that each answer is decoded."
+)
 @peer_options
 @click.option("--batch", default="1", show_default=True, callback=numbers, help="Batch sizes for --peers.")
 @json_option
@@ -116,9 +118,18 @@ def _latency(
 @command.command("throughput", cls=BackendCommand)
 @model_options
 @replay_options
-@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers at a time.  [default: all]")
-@click.option("--forked-concurrency", type=click.IntRange(min=1), metavar="N", help="Another number when forked.")
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all are decoded.")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers decoded at a time.  [default: all]"
+)
+@click.option(
+    "--forked-concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Answers decoded at a time with forking.  [default: as --concurrency]",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all answers are decoded."
+)
 @peer_options
 @json_option
 def throughput(choice: BackendChoice, **options: Any) -> None:
@@ -156,9 +167,18 @@ def _throughput(
 @command.command("steps", cls=BackendCommand)
 @model_options
 @backend_options
-@click.option("--threads", default="1,2,4,8,16", show_default=True, callback=numbers, help="Threads alive at once.")
-@click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N")
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--threads", default="1,2,4,8,16", show_default=True, callback=numbers, help="Numbers of threads decoded at once."
+)
+@click.option(
+    "--prompt-tokens",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Length of the prompt.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds of the measurement.")
 @json_option
 def steps(choice: BackendChoice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""

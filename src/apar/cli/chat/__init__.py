@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 
 @click.command("chat", cls=BackendCommand)
 @click.argument("model", required=False)
-@click.option("--system", metavar="TEXT", help="What the model is told before the chat.")
+@click.option("--system", metavar="TEXT", help="System prompt of the chat.")
 @click.option(
     "--load",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Go on with a chat of OpenAI's messages in JSON, as /save writes it.",
+    help="Continue a chat from a JSON file of OpenAI messages, as written by /save.",
 )
-@click.option("--plain", is_flag=True, help="Take each line of standard input as a question, as without a terminal.")
+@click.option("--plain", is_flag=True, help="Read each line of standard input as a question, even on a terminal.")
 @click.option(
-    "--json-lines", is_flag=True, help="The same with JSON: lines of strings in, lines of answers with figures out."
+    "--json-lines",
+    is_flag=True,
+    help="As --plain, with JSON: a string per line in, an answer with its figures per line out.",
 )
 @sampling_options
 @chat_options
@@ -50,7 +52,7 @@ def command(
 ) -> None:
     """Talk with MODEL, or with a server, over many turns.
 
-    MODEL is a folder, a hub id, or `demo`. With --url alone a server answers: one of `apar serve`, which tells its
+    MODEL is a folder, a hub id, or `demo`. With --url alone a server answers: one of `apar serve`, which reports its
     threads, or any other with OpenAI's API; its key is --api-key or $APAR_API_KEY. On a terminal the threads are
     shown side by side, and /help lists what can be done beside asking. Elsewhere each line of standard input is a
     question; answers go to standard output, figures to standard error.

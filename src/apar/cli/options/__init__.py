@@ -54,7 +54,8 @@ def renamed_option(old: str, new: str) -> Decorator:
         if value is not None:
             raise UserError(f"{old} is now {new}; write {new} {value}")
 
-    return click.option(old, hidden=True, expose_value=False, is_eager=True, callback=refuse)
+    name = "renamed" + old.replace("-", "_")  # not that of the option in its place
+    return click.option(old, name, hidden=True, expose_value=False, is_eager=True, callback=refuse)
 
 
 def _parameters(command: Command) -> list[click.Parameter]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.options import gather
+from apar.cli.options import gather, renamed_option
 from apar.errors import UserError
 from apar.extras import require
 
@@ -44,7 +44,7 @@ class BackendChoice:
                 raise UserError(f"{name} is of vLLM; add --backend vllm")
         if self.words and self.backend != _VLLM:
             raise UserError(f"{self.words[0]} is an option of vLLM; add --backend vllm")
-        for name, given in (("--served-model", self.served_model), ("--ranks", self.ranks)):
+        for name, given in (("--remote-model", self.served_model), ("--ranks", self.ranks)):
             if given is not None and self.url is None:
                 raise UserError(f"{name} is of a server: give its --url")
         if self.url is not None and (self.words or self.config or self.fork):
@@ -82,7 +82,7 @@ vllm_config_option = click.option(
     "config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="YAML whose section `vllm` holds vLLM's engine arguments; --vllm.NAME VALUE goes before it.",
+    help="YAML file with vLLM's engine arguments in its section `vllm`; --vllm.NAME VALUE takes precedence.",
 )
 
 
@@ -97,16 +97,29 @@ BACKEND_OPTIONS = (
         type=click.Choice((_LOCAL, _VLLM)),
         default=_LOCAL,
         show_default=True,
-        help="Our engine in this process, or vLLM.",
+        help="APAR's own engine in this process, or vLLM.",
     ),
-    click.option("--url", metavar="URL", help="A vLLM server that decodes, with its --backend vllm."),
-    click.option("--served-model", metavar="NAME", help="The server's name of the model.  [default: its only one]"),
-    click.option("--api-key", envvar="VLLM_API_KEY", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]"),
-    click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Data-parallel ranks of the server."),
+    click.option("--url", metavar="URL", help="URL of a running vLLM server to decode with; needs --backend vllm."),
+    click.option(
+        "--remote-model",
+        "served_model",
+        metavar="NAME",
+        help="Name of the model on the server at --url.  [default: its only one]",
+    ),
+    renamed_option("--served-model", "--remote-model"),
+    click.option(
+        "--api-key",
+        envvar="VLLM_API_KEY",
+        metavar="KEY",
+        help="API key of the server at --url.  [default: $VLLM_API_KEY]",
+    ),
+    click.option(
+        "--ranks", type=click.IntRange(min=1), metavar="N", help="Number of data-parallel ranks of the server."
+    ),
     click.option(
         "--fork",
         type=click.Choice(("core", "requests")),
-        help="Forks inside vLLM's core, or by requests.  [default: core where this vLLM was tested with it]",
+        help="Fork inside vLLM's core or by requests.  [default: core if APAR supports it for this vLLM version]",
     ),
     vllm_config_option,
 )

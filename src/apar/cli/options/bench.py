@@ -16,9 +16,14 @@ json_option = click.option("--json", "json_file", metavar="FILE", type=PATH, hel
 tree_options = options(
     click.option("--questions", metavar="FILE", type=PATH, help="Questions with categories, as JSON lines."),
     click.option(
-        "--only", multiple=True, metavar="KEY=VALUE[,VALUE]", help="Only answers with this model, category, …"
+        "--only",
+        multiple=True,
+        metavar="KEY=VALUE[,VALUE]",
+        help="Use only answers with this value, as category=writing.",
     ),
-    click.option("--answers", "count", type=click.IntRange(min=1), metavar="N", help="An even sample of N answers."),
+    click.option(
+        "--answers", "count", type=click.IntRange(min=1), metavar="N", help="Use an even sample of N answers."
+    ),
 )
 tokenizer_option = click.option(
     "--tokenizer",
@@ -28,10 +33,12 @@ tokenizer_option = click.option(
 )
 model_options = options(
     click.argument("model", required=False),
-    click.option("--shape", metavar="NAME", help="Random weights: llama-25m, qwen-0.5b, llama-1b, llama-7b."),
+    click.option(
+        "--shape", metavar="NAME", help="Use random weights of this shape: llama-25m, qwen-0.5b, llama-1b, llama-7b."
+    ),
     click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
-    click.option("--device", default="auto", show_default=True),
-    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
+    click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:N."),
+    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Number of CPU threads."),
     tokenizer_option,
 )
 replay_options = options(
@@ -45,14 +52,43 @@ replay_options = options(
         help="Size of the KV cache, in blocks of 16 tokens (vLLM on the CPU: 32).",
     ),
     renamed_option("--kv-blocks", "--num-blocks"),
-    click.option("--max-rows", type=click.IntRange(min=1), default=64, show_default=True, help="Threads in a pass."),
+    click.option(
+        "--max-rows",
+        type=click.IntRange(min=1),
+        default=64,
+        show_default=True,
+        help="Most threads in one forward pass.",
+    ),
 )
 peer_options = options(
     click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
-    click.option("--peer-python", multiple=True, metavar="NAME=PYTHON", help="The Python that has a peer."),
-    click.option("--prompt-tokens", type=click.IntRange(min=1), default=128, show_default=True, metavar="N"),
-    click.option("--new-tokens", type=click.IntRange(min=2), default=64, show_default=True, metavar="N"),
-    click.option("--peer-rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N"),
+    click.option(
+        "--peer-python", multiple=True, metavar="NAME=PYTHON", help="Python interpreter in which a peer is installed."
+    ),
+    click.option(
+        "--prompt-tokens",
+        type=click.IntRange(min=1),
+        default=128,
+        show_default=True,
+        metavar="N",
+        help="Length of a prompt for --peers.",
+    ),
+    click.option(
+        "--new-tokens",
+        type=click.IntRange(min=2),
+        default=64,
+        show_default=True,
+        metavar="N",
+        help="Tokens to decode for --peers.",
+    ),
+    click.option(
+        "--peer-rounds",
+        type=click.IntRange(min=1),
+        default=5,
+        show_default=True,
+        metavar="N",
+        help="Rounds of --peers.",
+    ),
 )
 
 

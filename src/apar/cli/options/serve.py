@@ -102,24 +102,35 @@ def _listed(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
 serve_options = gather(
     "serving",
     _serving,
-    click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 to be reached from elsewhere."),
     click.option(
-        "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free."
+        "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all interfaces."
     ),
-    click.option("--api-key", envvar=_KEY, metavar="KEY", help=f"Refuse requests without it.  [default: ${_KEY}]"),
     click.option(
-        "--cors-origins", multiple=True, metavar="ORIGIN", help="Whose pages may ask (again for more); * is all."
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=8000,
+        show_default=True,
+        help="Port to listen on; 0 is any free port.",
+    ),
+    click.option(
+        "--api-key", envvar=_KEY, metavar="KEY", help=f"Require this API key from clients.  [default: ${_KEY}]"
+    ),
+    click.option(
+        "--cors-origins",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Origin whose web pages may send requests (repeatable); * is all.",
     ),
     click.option(
         "--allowed-hosts",
         multiple=True,
         metavar="NAME",
-        help="A name it is asked by (again for more); * is any.  [default: any with a key or beyond this machine]",
+        help="Host name that requests may use (repeatable); * is any.  [default: any, with a key or beyond localhost]",
     ),
     click.option(
         "--served-model-name",
         metavar="NAME",
-        help="What clients call the model.  [default: MODEL, a folder's own name]",
+        help="Name of the model for clients.  [default: MODEL, or the name of its folder]",
     ),
     click.option(
         "--max-open",
@@ -127,16 +138,16 @@ serve_options = gather(
         default=256,
         show_default=True,
         metavar="N",
-        help="Answers under way or waiting, at most; one more is refused with 429.",
+        help="Most answers in progress or waiting; further requests are refused with 429.",
     ),
-    click.option("--max-body", default="4MiB", show_default=True, metavar="SIZE", help="Of a request."),
+    click.option("--max-body", default="4MiB", show_default=True, metavar="SIZE", help="Largest body of a request."),
     click.option(
         "--request-timeout",
         type=click.FloatRange(min=0, min_open=True),
         default=600.0,
         show_default=True,
         metavar="S",
-        help="Seconds that an answer may take.",
+        help="Longest time for an answer, in seconds.",
     ),
     click.option(
         "--drain",
@@ -144,9 +155,9 @@ serve_options = gather(
         default=30.0,
         show_default=True,
         metavar="S",
-        help="Seconds that open answers may take on after the order to stop.",
+        help="Time for open answers to finish after the signal to stop, in seconds.",
     ),
-    click.option("--log-requests", is_flag=True, help="A line for every request on standard error."),
-    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Threads of the processor."),
+    click.option("--log-requests", is_flag=True, help="Log every request on standard error."),
+    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Number of CPU threads."),
 )
 """The command is called with their `Serving` as `serving`."""
