@@ -19,7 +19,7 @@ from apar.decoding.params import SamplingParams
 from apar.engine.sampler import uniform
 from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.tokens import ControlTokens
-from apar.tree import ROOT, Path
+from apar.tree import ROOT, ThreadPath
 
 ROUNDING = 1e-5
 """More than two ways of computing a tiny model's logits in float32 differ by."""
@@ -88,7 +88,7 @@ class Oracle:
             self._stop(told, alive, step)
         return [event for path in alive for event in told[path]]
 
-    def _advance(self, path: Path, logits: list[float], banned: set[int], step: int) -> list[Event]:
+    def _advance(self, path: ThreadPath, logits: list[float], banned: set[int], step: int) -> list[Event]:
         thread = self.threads[path]
         events: list[Event] = [] if thread.own else [Started(path, path[:-1] or None, step)]
         token = self._choose(path, logits, banned)
@@ -109,7 +109,7 @@ class Oracle:
             events.append(self._finish(path, step, "length"))
         return events
 
-    def _fork(self, path: Path, step: int) -> Event:
+    def _fork(self, path: ThreadPath, step: int) -> Event:
         thread = self.threads[path]
         child = (*path, len(thread.nodes) - 1)
         thread.tokens.append(self.control.fork)
@@ -118,14 +118,14 @@ class Oracle:
         self.threads[child] = OracleThread([*thread.tokens, self.control.child])
         return Forked(path, child, step)
 
-    def _finish(self, path: Path, step: int, reason: Any) -> Event:
+    def _finish(self, path: ThreadPath, step: int, reason: Any) -> Event:
         self.threads[path].open = False
         return Finished(path, step, reason)
 
-    def _open(self, alive: list[Path]) -> list[Path]:
+    def _open(self, alive: list[ThreadPath]) -> list[ThreadPath]:
         return [path for path in alive if self.threads[path].open]
 
-    def _stop(self, told: dict[Path, list[Event]], alive: list[Path], step: int) -> None:
+    def _stop(self, told: dict[ThreadPath, list[Event]], alive: list[ThreadPath], step: int) -> None:
         """Forks of the step are not carried out, and everything that is open ends."""
         for path in alive:
             told[path] = [event for event in told[path] if not isinstance(event, Forked)]
@@ -137,7 +137,7 @@ class Oracle:
         for thread in self.threads.values():
             thread.open = False
 
-    def _banned(self, path: Path, forks_affordable: bool) -> set[int]:
+    def _banned(self, path: ThreadPath, forks_affordable: bool) -> set[int]:
         thread, params = self.threads[path], self.params
         banned = {self.control.child}
         if not thread.own:
@@ -164,7 +164,7 @@ class Oracle:
             logits = [value + self.noise.uniform(-ROUNDING, ROUNDING) for value in logits]
         return logits
 
-    def _choose(self, path: Path, logits: list[float], banned: set[int], again: bool = False) -> int:
+    def _choose(self, path: ThreadPath, logits: list[float], banned: set[int], again: bool = False) -> int:
         allowed = {token: value for token, value in enumerate(logits) if token not in banned}
         allowed = self._adjusted(allowed, self.threads[path].tokens)
         if self.params.temperature == 0:
@@ -212,11 +212,11 @@ class Oracle:
             mass += weights[token]
         return {token: weights[token] for token in sorted(kept)}
 
-    def _read(self, path: Path) -> Iterator[str]:
+    def _read(self, path: ThreadPath) -> Iterator[str]:
         """The text that is final, in reading order: up to the first place where something is still to come."""
         yield from self._read_thread(path, [True])
 
-    def _read_thread(self, path: Path, complete: list[bool]) -> Iterator[str]:
+    def _read_thread(self, path: ThreadPath, complete: list[bool]) -> Iterator[str]:
         thread = self.threads[path]
         for number, node in enumerate(thread.nodes):
             if complete[0]:

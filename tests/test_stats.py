@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apar.errors import TreeError
 from apar.events import Delta, Event, Finished, Forked, Started, replay
 from apar.stats import KvUse, event_stats, tree_stats
-from apar.tree import Node, ParagraphTree, Path
+from apar.tree import Node, ParagraphTree, ThreadPath
 from tests.trees import delta, encoded, shuffled, started, trees
 
 LIST = ParagraphTree(Node("aa", Node("xxxx"), Node("b", Node("yy"), Node(""))))
@@ -96,9 +96,9 @@ def test_the_figures_are_those_of_a_cache_simulated_step_by_step(tree: Paragraph
 
 def _simulate(events: list[Event]) -> tuple[list[int], int, list[int]]:
     """Tokens held and threads alive in each step, and the sum attended to, with all paths written out."""
-    paths: dict[Path, list[tuple[Path, int]]] = {}
+    paths: dict[ThreadPath, list[tuple[ThreadPath, int]]] = {}
     held, alive, attended = [], [], 0
-    fed: dict[Path, int] = {}
+    fed: dict[ThreadPath, int] = {}
     for step in range(max(event.step for event in events) + 1):
         now = [event for event in events if event.step == step]
         for event in now:
@@ -115,16 +115,16 @@ def _simulate(events: list[Event]) -> tuple[list[int], int, list[int]]:
     return held, attended, alive
 
 
-def _alive(events: list[Event], step: int) -> list[Path]:
+def _alive(events: list[Event], step: int) -> list[ThreadPath]:
     begun = [e.thread for e in events if isinstance(e, Started) and e.step <= step]
     return [path for path in begun if all(e.step >= step for e in _end(events, path))]
 
 
-def _end(events: list[Event], path: Path) -> list[Event]:
+def _end(events: list[Event], path: ThreadPath) -> list[Event]:
     return [event for event in events if isinstance(event, Finished) and event.thread == path]
 
 
-def _forked_at(events: list[Event], child: Path, paths: dict[Path, list[tuple[Path, int]]]) -> int:
+def _forked_at(events: list[Event], child: ThreadPath, paths: dict[ThreadPath, list[tuple[ThreadPath, int]]]) -> int:
     """The length of the parent's path once it ends in the `[Fork]` of `child`."""
     step = next(event.step for event in events if isinstance(event, Forked) and event.child == child)
     return paths[child[:-1]].index((child[:-1], step)) + 1

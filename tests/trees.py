@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from apar.events import Delta, Event, Started
-from apar.tree import Node, ParagraphTree, Path
+from apar.tree import Node, ParagraphTree, ThreadPath
 
 TEXTS = st.text(alphabet="ab \n:.é", min_size=1, max_size=8)
 
@@ -31,7 +31,7 @@ def encoded(tree: ParagraphTree) -> ParagraphTree:
 
 def shuffled(events: Iterable[Event], rng: random.Random) -> list[Event]:
     """The events in another legal order: each thread's own order is kept, and a fork precedes its child."""
-    waiting: dict[Path, list[Event]] = {}
+    waiting: dict[ThreadPath, list[Event]] = {}
     for event in events:
         waiting.setdefault(event.thread, []).append(event)
     order: list[Event] = []
@@ -47,10 +47,10 @@ def shuffled(events: Iterable[Event], rng: random.Random) -> list[Event]:
     return order
 
 
-def delta(thread: Path, step: int, text: str) -> Delta:
+def delta(thread: ThreadPath, step: int, text: str) -> Delta:
     """A visible token for each character."""
     return Delta(thread, step, tuple(map(ord, text)), text)
 
 
-def started(thread: Path, step: int) -> Started:
+def started(thread: ThreadPath, step: int) -> Started:
     return Started(thread, thread[:-1] or None, step)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from apar.errors import TreeError, UserError
 from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
-from apar.tree import ROOT, Node, ParagraphTree, Path
+from apar.tree import ROOT, Node, ParagraphTree, ThreadPath
 
 
 @dataclass(slots=True)
@@ -25,13 +25,13 @@ class ThreadRecord:
     `nodes` holds the deltas of each node; every node but the last was closed by the fork of the same index.
     """
 
-    path: Path
+    path: ThreadPath
     start: int
     nodes: list[list[Delta]] = field(default_factory=lambda: [[]])
     forks: list[Forked] = field(default_factory=list)
     finished: Finished | None = None
 
-    def child(self, index: int) -> Path:
+    def child(self, index: int) -> ThreadPath:
         """The path of the thread that the fork `index` opens."""
         return (*self.path, index)
 
@@ -49,7 +49,7 @@ class Recording:
     """The threads of one answer, folded from its events; `threads` is in the order in which they started."""
 
     def __init__(self) -> None:
-        self.threads: dict[Path, ThreadRecord] = {}
+        self.threads: dict[ThreadPath, ThreadRecord] = {}
         self.encoded = False
         """Whether the events carry token ids."""
 
@@ -65,7 +65,7 @@ class Recording:
         """The visible tokens of a delta. In a replay of a tree that is not encoded every delta is one."""
         return len(delta.token_ids) if self.encoded else 1
 
-    def tokens(self, path: Path) -> int:
+    def tokens(self, path: ThreadPath) -> int:
         """The visible tokens that a thread sampled itself."""
         return sum(self.tokens_of(delta) for deltas in self.threads[path].nodes for delta in deltas)
 
@@ -133,7 +133,7 @@ def _illegal(event: Event, why: str) -> TreeError:
 class _Cursor:
     """How far a thread has been read: `delta` deltas of node `node`."""
 
-    path: Path
+    path: ThreadPath
     node: int = 0
     delta: int = 0
 
@@ -151,7 +151,7 @@ class Reader:
         return not self._reading
 
     @property
-    def thread(self) -> Path | None:
+    def thread(self) -> ThreadPath | None:
         """The thread that is read next: once all is read that can be, only its events bring more."""
         return self._reading[-1].path if self._reading else None
 
@@ -222,7 +222,7 @@ class Assembler:
         return self.stopped or self._reader.finished
 
     @property
-    def threads(self) -> dict[Path, ThreadRecord]:
+    def threads(self) -> dict[ThreadPath, ThreadRecord]:
         """The threads so far, in the order in which they started."""
         return self._recording.threads
 
@@ -332,7 +332,7 @@ def tree_of(events: Iterable[Event], stop: Sequence[str] = ()) -> ParagraphTree:
     return assembler.tree()
 
 
-def _in_reading_order(threads: dict[Path, ThreadRecord]) -> Iterator[tuple[list[Delta], bool]]:
+def _in_reading_order(threads: dict[ThreadPath, ThreadRecord]) -> Iterator[tuple[list[Delta], bool]]:
     """The deltas of each node, and whether it forks; a child that never started is an empty node."""
     stack = [_Cursor(ROOT)]
     while stack:

@@ -16,11 +16,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, Literal, TextIO, get_args
 
 from apar.errors import UserError
-from apar.tree import ROOT, Node, ParagraphTree, Path
+from apar.tree import ROOT, Node, ParagraphTree, ThreadPath
 
 FinishReason = Literal["eos", "stop", "length", "cancelled"]
 """Why a thread ended: it sampled end-of-sequence; a stop string was hit while it was next in reading order; the
@@ -32,8 +32,8 @@ is cancelled as a whole nothing more is told."""
 class Started:
     """A thread exists. The root starts at step 0; a child at the step after its parent sampled `[Fork]`."""
 
-    thread: Path
-    parent: Path | None
+    thread: ThreadPath
+    parent: ThreadPath | None
     step: int
 
 
@@ -54,7 +54,7 @@ class Delta:
     one for each, if the request asks for them.
     """
 
-    thread: Path
+    thread: ThreadPath
     step: int
     token_ids: tuple[int, ...]
     text: str
@@ -65,8 +65,8 @@ class Delta:
 class Forked:
     """`thread` sampled `[Fork]` at `step`; `child` will give the detail, `thread` goes on with the next."""
 
-    thread: Path
-    child: Path
+    thread: ThreadPath
+    child: ThreadPath
     step: int
 
 
@@ -77,7 +77,7 @@ class Finished:
     An end-of-sequence takes a step of its own; `stop`, `length` and `cancelled` come with the last delta's step.
     """
 
-    thread: Path
+    thread: ThreadPath
     step: int
     reason: FinishReason
 
@@ -167,7 +167,7 @@ def write_trace(events: Iterable[Event], file: TextIO) -> None:
         file.write(to_json(event) + "\n")
 
 
-def read_trace(path: FilePath) -> Iterator[Event]:
+def read_trace(path: Path) -> Iterator[Event]:
     """The events of a trace file; raises UserError with the number of a broken line."""
     try:
         # Not splitlines: JSON leaves U+2028 and its like in texts, where they end no line.
@@ -192,7 +192,7 @@ def replay(tree: ParagraphTree) -> Iterator[Event]:
     A tree that is not encoded is split at white space, a word a step; its deltas carry no token ids.
     """
     steps: dict[int, list[Event]] = {}
-    starts: dict[Path, int] = {}
+    starts: dict[ThreadPath, int] = {}
     for thread in tree.threads():
         step = starts.pop(thread.path, 0)
         steps.setdefault(step, []).append(Started(thread.path, thread.parent, step))

@@ -21,7 +21,7 @@ from itertools import accumulate
 
 from apar.assemble import Recording, ThreadRecord
 from apar.events import Event
-from apar.tree import ParagraphTree, Path
+from apar.tree import ParagraphTree, ThreadPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class _Span:
     `nodes` has for each node the steps of its visible tokens, `forks` the step of the `[Fork]` closing it.
     """
 
-    path: Path
+    path: ThreadPath
     start: int
     end: int
     nodes: tuple[Sequence[int], ...]
@@ -105,7 +105,7 @@ def tree_stats(tree: ParagraphTree, count: Callable[[str], int], prompt_tokens: 
 
     `prompt_tokens` are added to what is attended to and held; without them the figures are the answer's own.
     """
-    starts: dict[Path, int] = {}
+    starts: dict[ThreadPath, int] = {}
     spans: list[_Span] = []
     for thread in tree.threads():
         start = step = starts.pop(thread.path, 0)
@@ -172,7 +172,7 @@ def _stats(spans: Sequence[_Span], prompt: int) -> TreeStats:
 
 
 def _detail_tokens(spans: Sequence[_Span]) -> tuple[int, ...]:
-    inside: dict[Path, int] = {}
+    inside: dict[ThreadPath, int] = {}
     for span in reversed(spans):  # children before parents
         inside[span.path] = inside.get(span.path, 0) + span.tokens
         if len(span.path) > 1:
@@ -187,7 +187,7 @@ def _attended(path: int, sampled: int) -> int:
 
 
 def _attended_by_threads(spans: Iterable[_Span], prompt: int) -> int:
-    before: dict[Path, int] = {}
+    before: dict[ThreadPath, int] = {}
     total = 0
     for span in spans:
         own = path = before.pop(span.path, prompt)
@@ -201,7 +201,7 @@ def _attended_by_threads(spans: Iterable[_Span], prompt: int) -> int:
 def _kv_of_threads(spans: Sequence[_Span], prompt: int, steps: int) -> KvUse:
     """KV held: every token from the step that reads it to the end of the last thread that sees it."""
     held = _Held(steps)
-    subtree_end: dict[Path, int] = {}
+    subtree_end: dict[ThreadPath, int] = {}
     for span in reversed(spans):  # children before parents
         until = span.end
         for k in reversed(range(len(span.nodes))):

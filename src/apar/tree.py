@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from apar.errors import TreeError
 
-Path = tuple[int, ...]
-ROOT: Path = (0,)
+ThreadPath = tuple[int, ...]
+ROOT: ThreadPath = (0,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +44,11 @@ class Node:
 class ThreadNodes:
     """The nodes that one thread generates, in order; `start` counts the ancestors' nodes before them."""
 
-    path: Path
+    path: ThreadPath
     nodes: tuple[Node, ...]
 
     @property
-    def parent(self) -> Path | None:
+    def parent(self) -> ThreadPath | None:
         return self.path[:-1] if len(self.path) > 1 else None
 
 
@@ -89,7 +89,7 @@ class ParagraphTree:
 
     def threads(self) -> Iterator[ThreadNodes]:
         """The threads, each before its children, children in the order they are forked."""
-        stack: list[tuple[Path, Node]] = [(ROOT, self.root)]
+        stack: list[tuple[ThreadPath, Node]] = [(ROOT, self.root)]
         while stack:
             path, first = stack.pop()
             chain = [first]

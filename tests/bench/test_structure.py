@@ -8,7 +8,7 @@ from hypothesis import given
 from apar.bench.answers import BenchAnswer
 from apar.bench.structure import fewest_passes, speedup_bound, structure_by_category, structure_figures
 from apar.stats import tree_stats
-from apar.tree import Node, ParagraphTree, Path
+from apar.tree import Node, ParagraphTree, ThreadPath
 from tests.trees import trees
 
 # "ab[Fork]" then "c[Fork]" then "d"; the details are "xxxx" and "yy".
@@ -44,8 +44,8 @@ def test_the_bound_is_what_taking_the_longest_rest_first_reaches(tree: Paragraph
 
 def _played(tree: ParagraphTree, rows: int) -> int:
     """PassLog of a greedy scheduler: in each, the `rows` live threads whose longest rest is longest sample a token."""
-    lengths: dict[Path, int] = {}
-    opens: dict[Path, dict[int, Path]] = {}
+    lengths: dict[ThreadPath, int] = {}
+    opens: dict[ThreadPath, dict[int, ThreadPath]] = {}
     for thread in tree.threads():
         length, opened = 0, {}
         for node in thread.nodes:
@@ -54,7 +54,7 @@ def _played(tree: ParagraphTree, rows: int) -> int:
                 length += 1
                 opened[length] = (*thread.path, len(opened))
         lengths[thread.path], opens[thread.path] = length + 1, opened
-    rest: dict[tuple[Path, int], int] = {}
+    rest: dict[tuple[ThreadPath, int], int] = {}
     for path in sorted(lengths, key=len, reverse=True):
         longest = 0
         for done in reversed(range(lengths[path])):

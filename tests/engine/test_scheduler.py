@@ -9,7 +9,7 @@ from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
 from apar.engine.scheduler import STARVATION_LIMIT, DuplicateWrite, Pass, Scheduler
-from apar.tree import Path
+from apar.tree import ThreadPath
 from tests.engine.states import FORK, choose, new_group
 
 ROOT, FIRST = (0,), (0, 0)
@@ -20,7 +20,7 @@ def scheduler(blocks: int = 100, block_size: int = 4, rows: int = 64, tokens: in
     return Scheduler(BlockPool(blocks, block_size), rows, tokens)
 
 
-def rows(work: Pass) -> list[tuple[int, Path, int]]:
+def rows(work: Pass) -> list[tuple[int, ThreadPath, int]]:
     """Each row's group, thread, and how many tokens it is fed."""
     return [(row.group.number, row.thread.path, row.length) for row in work.rows.values()]
 

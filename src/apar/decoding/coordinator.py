@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.lockstep import Completed, complete_step
 from apar.errors import RunError
-from apar.tree import Path
+from apar.tree import ThreadPath
 
 _SEED_BITS = 63
 
@@ -38,7 +38,7 @@ class SequenceRequest:
     """
 
     number: int
-    thread: Path
+    thread: ThreadPath
     tokens: tuple[int, ...]
     sampled: int
     limit: int
@@ -69,7 +69,7 @@ class _ThreadProgress:
     that no further one may be.
     """
 
-    path: Path
+    path: ThreadPath
     start: tuple[int, ...]
     forkless: bool
     thread: Thread | None = None
@@ -116,7 +116,7 @@ class ForkCoordinator:
         self._actions = Actions()
         self._requests = 0
         # Live threads of the group, and children that were started early.
-        self._threads: dict[Path, _ThreadProgress] = {}
+        self._threads: dict[ThreadPath, _ThreadProgress] = {}
         [root] = group.threads
         self._join(root)
 
@@ -226,7 +226,7 @@ class ForkCoordinator:
         if likely and len(tokens) < self.group.context:
             self._open(child, tokens)
 
-    def _open(self, path: Path, tokens: tuple[int, ...]) -> None:
+    def _open(self, path: ThreadPath, tokens: tuple[int, ...]) -> None:
         self._threads[path] = _ThreadProgress(path, tokens, self.group.grammar.never_forks(len(path)))
         self._start(self._threads[path])
 
@@ -258,7 +258,7 @@ class ForkCoordinator:
         thread.request, thread.last_request = request, request.number
         self._actions.start.append(request)
 
-    def _close(self, path: Path) -> None:
+    def _close(self, path: ThreadPath) -> None:
         """The thread has ended, and children of it that were only started early are not to be."""
         thread = self._threads.pop(path, None)
         if thread is None:

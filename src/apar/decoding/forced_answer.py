@@ -13,7 +13,7 @@ from itertools import chain
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 from apar.tokens import ControlTokens
-from apar.tree import ROOT, Node, ParagraphTree, Path
+from apar.tree import ROOT, Node, ParagraphTree, ThreadPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,15 @@ class ForcedAnswer:
     the prompt.
     """
 
-    threads: Mapping[Path, tuple[int, ...]]
+    threads: Mapping[ThreadPath, tuple[int, ...]]
     tokens: int
     longest: int
 
     @classmethod
     def forked(cls, tree: ParagraphTree, control: ControlTokens, eos: int) -> ForcedAnswer:
         """The threads of an encoded tree, in whose text neither `control` nor `eos` may occur."""
-        threads: dict[Path, tuple[int, ...]] = {}
-        lengths: dict[Path, int] = {}
+        threads: dict[ThreadPath, tuple[int, ...]] = {}
+        lengths: dict[ThreadPath, int] = {}
         for thread in tree.threads():
             ids: list[int] = []
             before = lengths.setdefault(thread.path, 0)

@@ -17,7 +17,7 @@ from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError
 from apar.events import Event, Finished, TokenLogprob
 from apar.tokens import ControlTokens
-from apar.tree import ROOT, Path
+from apar.tree import ROOT, ThreadPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Thread:
     every thread along the path, the index of the first token that it sampled; this thread's own is the last.
     """
 
-    path: Path
+    path: ThreadPath
     tokens: list[int]
     starts: tuple[int, ...]
     detokenizer: Detokenizer

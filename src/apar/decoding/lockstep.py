@@ -14,7 +14,7 @@ from apar.decoding.grammar import Effect
 from apar.decoding.group import Group, Sampled, Thread
 from apar.errors import RunError
 from apar.events import Delta, Event, Finished, FinishReason, Forked, Started
-from apar.tree import Path
+from apar.tree import ThreadPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _Step:
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        self.events: dict[Path, list[Event]] = {}
+        self.events: dict[ThreadPath, list[Event]] = {}
         self.children: list[Thread] = []
 
     def take(self, thread: Thread) -> Sampled:

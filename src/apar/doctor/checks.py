@@ -198,7 +198,7 @@ def _models(http: HttpClient, model: str | None, name: str | None, served: list[
     if not entries:
         return Finding("missing", "none", "start the server with a model")
     if name is not None and name not in [entry["id"] for entry in entries]:
-        return Finding("missing", shown, f"there is no {name}; give one of these by --served-model")
+        return Finding("missing", shown, f"there is no {name}; give one of these by --remote-model")
     entries.sort(key=lambda entry: name != entry["id"] if name else model not in (entry["id"], entry.get("root")))
     served.append(str(entries[0]["id"]))
     return Finding("ok", shown)

@@ -14,7 +14,7 @@ from apar.decoding.params import SamplingParams
 from apar.engine.penalties import adjust
 from apar.engine.scheduler import Row
 from apar.events import TokenLogprob
-from apar.tree import Path
+from apar.tree import ThreadPath
 
 _FLOAT_BITS = 52
 """One bit less than a float has: then the number times any total is below the total, even rounded."""
@@ -26,7 +26,7 @@ _FIRST_RANKS = 1024
 """Tokens looked at first for top-k and top-p: they are nearly always enough, and sorting all is slow."""
 
 
-def uniform(seed: int, choice: int, path: Path, index: int, again: bool = False) -> float:
+def uniform(seed: int, choice: int, path: ThreadPath, index: int, again: bool = False) -> float:
     """The random number in [0, 1) for token `index` that the thread samples.
 
     A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from apar.assemble import Assembler, ThreadRecord
 from apar.events import Delta, Event
-from apar.tree import Path
+from apar.tree import ThreadPath
 from apar.view.labels import lead_label, path_label, printable
 
 MIN_WIDTH = 26
@@ -32,7 +32,7 @@ class Board:
     def __init__(self, stop: Sequence[str] = (), title: str = "") -> None:
         self._title = title
         self._assembler = Assembler(stop)
-        self._places: list[Path] = []
+        self._places: list[ThreadPath] = []
         self._tokens = 0
         self._step = 0
 
@@ -76,7 +76,7 @@ class Board:
                 return
             self._places[free] = path
 
-    def _is_finished(self, path: Path) -> bool:
+    def _is_finished(self, path: ThreadPath) -> bool:
         return self._assembler.threads[path].finished is not None
 
     def _header(self) -> Text:
@@ -108,7 +108,7 @@ class Board:
             grid.add_row(*(self._panel(*each, inner, tallest + 2) for each in zip(paths, bodies, strict=True)))
         return grid
 
-    def _panel(self, path: Path, body: Text, inner: int, height: int) -> Panel:
+    def _panel(self, path: ThreadPath, body: Text, inner: int, height: int) -> Panel:
         finished = self._is_finished(path)
         label = path_label(path)
         lead = lead_label(self._assembler.threads, path, inner - len(label) - 3)
@@ -116,7 +116,7 @@ class Board:
         return Panel(body, title=title, title_align="left", height=height, style="dim" if finished else "",
                      border_style="" if finished else "cyan")  # fmt: skip
 
-    def _body(self, console: Console, path: Path, width: int, lines: int) -> Text:
+    def _body(self, console: Console, path: ThreadPath, width: int, lines: int) -> Text:
         """The end of the thread's own text, in at most `lines` lines; `▸` names the child that goes on there."""
         text = _tail(self._assembler.threads[path], 2 * width * lines)
         if not self._is_finished(path):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rich.cells import cell_len
 
 from apar.assemble import ThreadRecord
-from apar.tree import Path
+from apar.tree import ThreadPath
 
 # Controls, changes of direction and lone surrogates: they would steer a terminal, or are no legal characters of XML.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
@@ -19,12 +19,12 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
-def path_label(path: Path) -> str:
+def path_label(path: ThreadPath) -> str:
     """A thread's id as people read it: `0.2.1`."""
     return ".".join(map(str, path))
 
 
-def lead_label(threads: Mapping[Path, ThreadRecord], path: Path, width: int) -> str:
+def lead_label(threads: Mapping[ThreadPath, ThreadRecord], path: ThreadPath, width: int) -> str:
     """The first words of the lead whose detail the thread is, in at most `width` terminal cells.
 
     The lead is the last line of the node that forked the thread. The root has none: it is the answer.

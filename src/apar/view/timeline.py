@@ -14,7 +14,7 @@ from apar.assemble import Recording, ThreadRecord
 from apar.events import Event
 from apar.sizes import counted
 from apar.stats import TreeStats, recording_stats
-from apar.tree import Path
+from apar.tree import ThreadPath
 from apar.view.labels import lead_label, path_label, shorten
 
 WIDTH = 960
@@ -75,7 +75,7 @@ class _Chart:
     title: str
 
     @property
-    def threads(self) -> Mapping[Path, ThreadRecord]:
+    def threads(self) -> Mapping[ThreadPath, ThreadRecord]:
         return self.recording.threads
 
     @property
@@ -151,7 +151,7 @@ class _Chart:
             f"steps {record.start} to {record.last_step}, ended by {how}"
         )
 
-    def _forks(self, record: ThreadRecord, y: int, rows: Mapping[Path, int]) -> Iterator[str]:
+    def _forks(self, record: ThreadRecord, y: int, rows: Mapping[ThreadPath, int]) -> Iterator[str]:
         for k, fork in enumerate(record.forks):
             child = rows.get(record.child(k))
             if child is None:  # the answer was cut before the child started

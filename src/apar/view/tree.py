@@ -15,7 +15,7 @@ from rich.text import Text
 
 from apar.structure.labels import Refusal
 from apar.tokens import FORK
-from apar.tree import ROOT, Node, ParagraphTree, Path
+from apar.tree import ROOT, Node, ParagraphTree, ThreadPath
 from apar.view.labels import path_label, printable
 from apar.view.refusal_spans import Piece, RefusedPieces
 
@@ -31,7 +31,7 @@ class TreeDrawing:
     """What rich draws: the title, and the text of each node with the path of its thread, in reading order."""
 
     title: Text
-    nodes: Sequence[tuple[Path, Text]]
+    nodes: Sequence[tuple[ThreadPath, Text]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self.title
@@ -48,9 +48,9 @@ def draw_tree(tree: ParagraphTree, title: str, refusals: Iterable[Refusal] = ())
     return TreeDrawing(Text(printable(title)), list(_nodes(tree, RefusedPieces(tree.text, refusals))))
 
 
-def _nodes(tree: ParagraphTree, refused: RefusedPieces) -> Iterator[tuple[Path, Text]]:
-    forks: dict[Path, int] = {}
-    stack: list[tuple[Node, Path]] = [(tree.root, ROOT)]
+def _nodes(tree: ParagraphTree, refused: RefusedPieces) -> Iterator[tuple[ThreadPath, Text]]:
+    forks: dict[ThreadPath, int] = {}
+    stack: list[tuple[Node, ThreadPath]] = [(tree.root, ROOT)]
     at = 0
     while stack:
         node, path = stack.pop()
@@ -80,12 +80,12 @@ def _text(pieces: Sequence[Piece], colour: str) -> Text:
     return text
 
 
-def _bars(path: Path, room: int, bar: str) -> Text:
+def _bars(path: ThreadPath, room: int, bar: str) -> Text:
     """A bar in its colour for each thread from the outermost detail to `path`, the innermost `room` of them."""
     levels = range(2, len(path) + 1)[max(0, len(path) - 1 - room) :]
     return Text.assemble(*((f"{bar} ", _colour(path[:level])) for level in levels))
 
 
-def _colour(path: Path) -> str:
+def _colour(path: ThreadPath) -> str:
     # Siblings and parents differ: every step down the path moves on by the child's place, plus one.
     return _COLOURS[sum(place + 1 for place in path[1:]) % len(_COLOURS)]

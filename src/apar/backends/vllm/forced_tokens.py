@@ -17,7 +17,7 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor
 from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.forced_answer import ForcedAnswer
-from apar.tree import ROOT, Path
+from apar.tree import ROOT, ThreadPath
 
 # So far above every other logit that nothing is left for those, and finite after a division by any temperature.
 _CERTAIN = 1e30
@@ -112,7 +112,7 @@ def _place(params: Any, prompt: list[int] | None, output: list[int]) -> _Place |
     return None if ids is None else (ids, int(arguments.get(SAMPLED, 0)), output)
 
 
-def _name(path: Path | Sequence[int]) -> str:
+def _name(path: ThreadPath | Sequence[int]) -> str:
     """A thread's path as a key that every encoding takes."""
     return ".".join(map(str, path))
 

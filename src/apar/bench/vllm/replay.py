@@ -27,7 +27,7 @@ from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError, RunError
 from apar.events import Delta, Finished, Forked
 from apar.tokens import ControlTokens, TextCodec
-from apar.tree import Path as ThreadPath
+from apar.tree import ThreadPath
 
 Forced = tuple[Sequence[int], ForcedAnswer]
 """A prompt's ids, and the answer that is forced after it."""
