@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -46,9 +46,11 @@ def test_a_shortened_text_is_one_line_that_fits(text: str, width: int) -> None:
 
 
 @given(st.text())
+@example("\r\n")
 def test_what_is_printable_cannot_steer_a_terminal(text: str) -> None:
     shown = printable(text)
-    assert len(shown) == len(text)
+    # A line end of two characters becomes one.
+    assert len(shown) == len(text.replace("\r\n", "\n"))
     assert not any((ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 for c in shown)
     shown.encode()
 
