@@ -57,9 +57,9 @@ def test_the_comparison_notices_penalties_that_leave_out_what_an_ancestor_said(
 ) -> None:
     said = penalties._said
 
-    def said_itself(row: Row, hidden: frozenset[int]) -> list[tuple[int, int]]:
+    def said_itself(row: Row) -> list[tuple[int, int]]:
         own = row.thread.tokens[row.thread.starts[-1] :]
-        return [(token, own.count(token)) for token, _ in said(row, hidden) if token in own]
+        return [(token, own.count(token)) for token, _ in said(row) if token in own]
 
     monkeypatch.setattr(penalties, "_said", said_itself)
     differences, counts = lives(0, CHUNK)
