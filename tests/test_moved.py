@@ -7,10 +7,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from apar.moved import _MOVED
+from apar.moved import moved
 
 
-@pytest.mark.parametrize(("old", "new"), _MOVED.items())
+@pytest.mark.parametrize(("old", "new"), moved().items())
 def test_an_old_name_is_told_the_new_one(old: str, new: str) -> None:
     with pytest.raises(ModuleNotFoundError, match=rf"^{old} has moved: import {new}$"):
         importlib.import_module(old)

@@ -4,95 +4,77 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
-_MOVED = {
-    "apar.backends.blocking": "apar.backends.sync",
-    "apar.backends.conductor": "apar.decoding.coordinator",
-    "apar.backends.groups": "apar.decoding.requests",
-    "apar.backends.ranks": "apar.backends.data_parallel",
-    "apar.backends.remote": "apar.backends.vllm_server",
-    "apar.backends.sequences": "apar.backends.sequence_engine",
-    "apar.backends.streams": "apar.backends.backend",
-    "apar.backends.vllm.arguments": "apar.backends.vllm.engine_args",
-    "apar.backends.vllm.options": "apar.backends.vllm.request_options",
-    "apar.backends.vllm.replay": "apar.backends.vllm.forced_tokens",
-    "apar.backends.vllm.requests": "apar.backends.vllm.thread_requests",
-    "apar.backends.vllm.sharing": "apar.backends.vllm.block_handover",
-    "apar.backends.vllm.steps": "apar.backends.vllm.step_decoder",
-    "apar.backends.vllm.tree": "apar.backends.vllm.forked_request",
-    "apar.backends.vllm.words": "apar.backends.vllm.passthrough_flags",
-    "apar.backends.vocabulary": "apar.decoding.vocabulary",
-    "apar.chat.body": "apar.client.chat",
-    "apar.chat.chunks": "apar.client.chat_chunks",
-    "apar.chat.figures": "apar.client.chat_chunks",
-    "apar.chat.interrupts": "apar.chat.sigint",
-    "apar.chat.refusals": "apar.client.errors",
-    "apar.chat.responses": "apar.client.response",
-    "apar.chat.server": "apar.client.chat",
-    "apar.doctor.check": "apar.doctor.report",
-    "apar.doctor.child": "apar.doctor.subprocess_probe",
-    "apar.doctor.diagnosis": "apar.doctor.checks",
-    "apar.doctor.facts": "apar.doctor.subprocess_probe",
-    "apar.doctor.machine": "apar.doctor.checks",
-    "apar.doctor.model": "apar.doctor.checks",
-    "apar.doctor.server": "apar.doctor.checks",
-    "apar.doctor.vllm": "apar.doctor.packages",
-    "apar.corpus.batches": "apar.corpus.map_batches",
-    "apar.corpus.card": "apar.corpus.dataset_card",
-    "apar.corpus.figures": "apar.corpus.totals",
-    "apar.corpus.page_data": "apar.corpus.page",
-    "apar.corpus.sample": "apar.corpus.page",
-    "apar.corpus.summary": "apar.corpus.totals",
-    "apar.corpus.work": "apar.corpus.chunk_store",
-    "apar.data.arrays": "apar.data.json_array",
-    "apar.data.counters": "apar.data.token_counter",
-    "apar.data.hub": "apar.data.hf_datasets",
-    "apar.data.lines": "apar.data.read",
-    "apar.data.mix": "apar.data.records",
-    "apar.data.streams": "apar.data.compression",
-    "apar.data.tokenizer": "apar.train.tokenizer",
-    "apar.engine.adapters": "apar.models.adapters",
-    "apar.engine.admission": "apar.engine.growth",
-    "apar.engine.answer": "apar.decoding.answer",
-    "apar.engine.detokenize": "apar.decoding.detokenize",
-    "apar.engine.device": "apar.models.device",
-    "apar.engine.fork": "apar.decoding.grammar",
-    "apar.engine.intake": "apar.decoding.requests",
-    "apar.engine.load": "apar.models.load",
-    "apar.engine.lockstep": "apar.decoding.lockstep",
-    "apar.engine.memory": "apar.models.memory",
-    "apar.engine.params": "apar.decoding.params",
-    "apar.engine.portable": "apar.engine.torch_attention",
-    "apar.engine.prefixes": "apar.engine.prefix_cache",
-    "apar.engine.quantize": "apar.models.quantize",
-    "apar.engine.script": "apar.decoding.forced_answer",
-    "apar.engine.sequence": "apar.decoding.group",
-    "apar.engine.service": "apar.engine.engine_thread",
-    "apar.engine.source": "apar.models.model_source",
-    "apar.engine.statistics": "apar.decoding.statistics",
-    "apar.engine.tables": "apar.engine.block_tables",
-    "apar.eval.details": "apar.verify.details",
-    "apar.eval.distribution": "apar.verify.distribution",
-    "apar.eval.independence": "apar.verify.measure",
-    "apar.eval.losses": "apar.verify.losses",
-    "apar.eval.merge": "apar.verify.merge",
-    "apar.eval.reading": "apar.verify.scorer",
-    "apar.structure.criteria": "apar.structure.labels",
-    "apar.structure.markers": "apar.structure.pseudo_lists",
-    "apar.structure.script": "apar.structure.cjk",
-    "apar.train.start": "apar.train.initial_model",
-    "apar.train.stream": "apar.train.batches",
-}
+# By the old package, old name = new name within `apar`.
+_MOVED = """
+apar.backends: blocking=backends.sync conductor=decoding.coordinator groups=decoding.requests
+    ranks=backends.data_parallel remote=backends.vllm_server sequences=backends.sequence_engine
+    streams=backends.backend vocabulary=decoding.vocabulary
+apar.backends.vllm: arguments=backends.vllm.engine_args options=backends.vllm.request_options
+    replay=backends.vllm.forced_tokens requests=backends.vllm.thread_requests sharing=backends.vllm.block_handover
+    steps=backends.vllm.step_decoder tree=backends.vllm.forked_request words=backends.vllm.passthrough_flags
+apar.bench: codec=tokens intervals=intervals local=bench.local_replay machine=bench.environment
+    passes=bench.vllm.pass_log scripted=bench.replay target=bench.model vllm_forks=bench.vllm.fork_cost
+    vllm_passes=bench.vllm.pass_log vllm_plan=bench.vllm.engine_setup vllm_player=bench.vllm.replay
+    vllm_teller=bench.vllm.replay
+apar.chat: body=client.chat chunks=client.chat_chunks figures=client.chat_chunks interrupts=chat.sigint
+    refusals=client.errors responses=client.response server=client.chat
+apar.cli: backend_options=cli.options.backend bench_options=cli.options.bench bench_player=cli.bench.engine
+    bench_progress=cli.bench.output bench_tables=cli.bench.output chat_answer=cli.chat.terminal
+    chat_commands=cli.chat.commands chat_options=cli.options.chat chat_plain=cli.chat.plain
+    chat_prompt=cli.chat.prompt chat_terminal=cli.chat.terminal model_options=cli.options.model
+    origins=cli.options.origins quiet=cli.answering sampling_options=cli.options.sampling
+    serve_options=cli.options.serve sizes=cli.options.model
+apar.corpus: batches=corpus.map_batches card=corpus.dataset_card figures=corpus.totals page_data=corpus.page
+    sample=corpus.page summary=corpus.totals work=corpus.chunk_store
+apar.data: arrays=data.json_array counters=data.token_counter hub=data.hf_datasets lines=data.read mix=data.records
+    refused=view.refusal_spans streams=data.compression tokenizer=train.tokenizer
+apar.doctor: check=doctor.report child=doctor.subprocess_probe diagnosis=doctor.checks facts=doctor.subprocess_probe
+    machine=doctor.checks model=doctor.checks server=doctor.checks vllm=doctor.packages
+apar.engine: adapters=models.adapters admission=engine.growth answer=decoding.answer detokenize=decoding.detokenize
+    device=models.device fork=decoding.grammar intake=decoding.requests load=models.load lockstep=decoding.lockstep
+    memory=models.memory params=decoding.params portable=engine.torch_attention prefixes=engine.prefix_cache
+    quantize=models.quantize script=decoding.forced_answer sequence=decoding.group service=engine.engine_thread
+    source=models.model_source statistics=decoding.statistics tables=engine.block_tables transfer=engine.block_tables
+apar.engine.native: fuse=engine.native.fused_modules
+apar.eval: details=verify.details distribution=verify.distribution independence=verify.measure losses=verify.losses
+    merge=verify.merge reading=verify.scorer
+apar.server: api=server.routes.api asked=server.parsed_request body=server.middleware.body_limit
+    connection=server.http.connection counting=server.middleware.request_metrics desk=server.service
+    forms=server.response_format guard=server.middleware hosts=server.middleware.hosts keys=server.middleware.keys
+    limits=server.settings listening=server.http.sockets logprobs=assemble operation=server.routes.operations
+    pace=server.coalescing pages=server.routes.static places=server.admission presence=server.concurrency
+    refusals=server.error_response run=server.http.server state=server.served_model tally=server.metrics
+    telling=server.chunk_builder together=server.concurrency
+apar.server.protocol: invalid=server.protocol.validation_errors
+apar.structure: criteria=structure.labels markers=structure.pseudo_lists script=structure.cjk
+apar.train: start=train.initial_model stream=train.batches
+"""
+
+
+@cache
+def moved() -> dict[str, str]:
+    """The new name of every module that has moved, by the old one."""
+    names: dict[str, str] = {}
+    package = ""
+    for word in _MOVED.split():
+        if word.endswith(":"):
+            package = word[:-1]
+        else:
+            old, _, new = word.partition("=")
+            names[f"{package}.{old}"] = f"apar.{new}"
+    return names
 
 
 class _Signpost(MetaPathFinder):
     """The last finder that Python asks: a module that it knows was found by no other."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if name in _MOVED:
-            raise ModuleNotFoundError(f"{name} has moved: import {_MOVED[name]}", name=name)
+        if name.startswith("apar.") and name in moved():
+            raise ModuleNotFoundError(f"{name} has moved: import {moved()[name]}", name=name)
 
 
 def put_up_signpost() -> None:
