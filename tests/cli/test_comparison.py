@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from apar.cli.comparison import Pair, summary_sentence, summary_table, verdict
+from apar.cli.comparison import AnswerPair, summary_sentence, summary_table, verdict
 from apar.decoding.answer import Answer
 
 
@@ -28,8 +28,8 @@ def answer(tokens: int, steps: int, seconds: float, forks: int = 0) -> Answer:
     )
 
 
-FORKED = Pair("Name some [bold]things[/bold].", answer(100, 25, 0.5, forks=4), answer(50, 51, 1.0))
-PLAIN = Pair("What is the capital of Norway?", answer(10, 11, 0.2), answer(10, 11, 0.2))
+FORKED = AnswerPair("Name some [bold]things[/bold].", answer(100, 25, 0.5, forks=4), answer(50, 51, 1.0))
+PLAIN = AnswerPair("What is the capital of Norway?", answer(10, 11, 0.2), answer(10, 11, 0.2))
 
 
 def test_the_speed_up_is_in_tokens_a_second_since_answers_differ_in_length() -> None:
@@ -72,6 +72,6 @@ def test_questions_are_no_markup() -> None:
 
 
 def test_an_answer_without_tokens_or_time_divides_by_nothing() -> None:
-    empty = Pair("Q", answer(0, 1, 0.0), answer(0, 1, 0.0))
+    empty = AnswerPair("Q", answer(0, 1, 0.0), answer(0, 1, 0.0))
     assert empty.speedup == 0.0
     assert summary_sentence([empty])

@@ -70,8 +70,9 @@ def test_an_unknown_command_or_option_is_told_with_exit_code_two(apar: Apar) -> 
 def test_a_renamed_option_is_answered_with_its_new_name(apar: Apar) -> None:
     code, out, err = apar("bench", "latency", "demo", "--kv-blocks", "24")
     assert (code, out, err) == (2, "", "apar: --kv-blocks is now --num-blocks; write --num-blocks 24\n")
-    code, out, err = apar("generate", "demo", "Q", "--served-model", "m")
-    assert (code, out, err) == (2, "", "apar: --served-model is now --remote-model; write --remote-model m\n")
+    for command in (["generate", "demo", "Q"], ["doctor"]):
+        code, out, err = apar(*command, "--served-model", "m")
+        assert (code, out, err) == (2, "", "apar: --served-model is now --remote-model; write --remote-model m\n")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="needs POSIX signals")

@@ -93,7 +93,7 @@ def fitting(answers: Sequence[ReplayAnswer], context: int) -> list[ReplayAnswer]
     """The answers shorter than the context; raises UserError where there is none."""
     found = [answer for answer in answers if answer.longest < context]
     if not found:
-        raise UserError(f"no answer fits into the context of {context} tokens; give more --kv-blocks")
+        raise UserError(f"no answer fits into the context of {context} tokens; give more --num-blocks")
     return found
 
 

@@ -19,7 +19,7 @@ DID_NOT_FORK = "This answer did not fork: it was decoded in one thread, so it is
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class AnswerPair:
     """One question, answered both ways by the same model in the same run."""
 
     question: str
@@ -32,7 +32,7 @@ class Pair:
         return speedup([self])
 
 
-def speedup(pairs: Sequence[Pair]) -> float:
+def speedup(pairs: Sequence[AnswerPair]) -> float:
     """Tokens a second over all pairs, forked over sequential; 0 where there was nothing to measure."""
     forked = _rate([pair.forked for pair in pairs])
     sequential = _rate([pair.sequential for pair in pairs])
@@ -48,7 +48,7 @@ def _per_step(answers: Sequence[Answer]) -> float:
     return sum(answer.tokens for answer in answers) / sum(answer.steps for answer in answers)
 
 
-def numbers_table(pair: Pair) -> Table:
+def numbers_table(pair: AnswerPair) -> Table:
     """One answer's numbers, a line for each way of decoding."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -66,14 +66,14 @@ def numbers_table(pair: Pair) -> Table:
     return table
 
 
-def verdict(pair: Pair) -> Text:
+def verdict(pair: AnswerPair) -> Text:
     """What one answer's numbers say."""
     if not pair.forked.forks:
         return Text(DID_NOT_FORK, "yellow")
     return Text(f"{pair.speedup:.2f} times as many tokens a second as sequentially", "green")
 
 
-def summary_table(pairs: Sequence[Pair]) -> Table:
+def summary_table(pairs: Sequence[AnswerPair]) -> Table:
     """All questions: a row for each, and one for all of them."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False, show_footer=True)
     table.add_column("question", "all", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -93,7 +93,7 @@ def summary_table(pairs: Sequence[Pair]) -> Table:
     return table
 
 
-def _cells(pair: Pair) -> list[str]:
+def _cells(pair: AnswerPair) -> list[str]:
     forked = pair.forked
     return [
         str(forked.threads),
@@ -106,7 +106,7 @@ def _cells(pair: Pair) -> list[str]:
     ]
 
 
-def summary_sentence(pairs: Sequence[Pair]) -> str:
+def summary_sentence(pairs: Sequence[AnswerPair]) -> str:
     """The summary in one sentence, of those that forked and of all."""
     forking = [pair for pair in pairs if pair.forked.forks]
     if not forking:

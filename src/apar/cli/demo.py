@@ -15,7 +15,7 @@ from apar.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from apar.cli.comparison import Pair
+    from apar.cli.comparison import AnswerPair
     from apar.engine.llm import LLM, Answer
 
 WARM_UP_TOKENS = 32
@@ -107,11 +107,11 @@ class _Demo:
             for fork in (True, False):
                 self.llm.generate([question], replace(self.params, fork=fork, max_tokens=WARM_UP_TOKENS))
 
-    def ask(self, question: str, number: int, of: int) -> Pair:
+    def ask(self, question: str, number: int, of: int) -> AnswerPair:
         """Answer a question both ways, every other one sequentially first; print the answer and its numbers."""
         from rich.text import Text
 
-        from apar.cli.comparison import Pair, numbers_table, verdict
+        from apar.cli.comparison import AnswerPair, numbers_table, verdict
         from apar.view.labels import printable
 
         self.console.rule(style="dim")
@@ -119,7 +119,7 @@ class _Demo:
         self.console.print()
         sequential_first = number % 2 == 1
         answers = {fork: self._answer(question, fork) for fork in (not sequential_first, sequential_first)}
-        pair = Pair(question, answers[True], answers[False])
+        pair = AnswerPair(question, answers[True], answers[False])
         self.console.print(numbers_table(pair))
         self.console.print(verdict(pair))
         return pair

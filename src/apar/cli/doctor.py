@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apar.cli.options import renamed_option
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -28,6 +30,7 @@ _STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
     metavar="NAME",
     help="Name of the model on the server to try.  [default: its first]",
 )
+@renamed_option("--served-model", "--remote-model")
 @click.option("--api-key", metavar="KEY", help="The server's.  [default: $VLLM_API_KEY]")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as one line of JSON.")
 def command(

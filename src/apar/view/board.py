@@ -25,14 +25,14 @@ HEADER_HEIGHT = 2
 class Board:
     """Takes events in, and draws as many panels as the terminal has room for.
 
-    A thread keeps its place. Where there are more threads than places, those that are decoding are shown, and
-    a new one takes the place of one that has finished.
+    A thread keeps its slot on the screen. Where there are more threads than slots, those that are decoding are shown,
+    and a new thread takes the slot of a finished one.
     """
 
     def __init__(self, stop: Sequence[str] = (), title: str = "") -> None:
         self._title = title
         self._assembler = Assembler(stop)
-        self._places: list[ThreadPath] = []
+        self._slots: list[ThreadPath] = []
         self._tokens = 0
         self._step = 0
 
@@ -57,24 +57,24 @@ class Board:
         columns, rows = max(1, width // MIN_WIDTH), max(1, height // MIN_HEIGHT)
         self._arrange(columns * rows)
         yield self._header()
-        if self._places:
+        if self._slots:
             yield self._grid(console, width, height, columns)
 
     def _arrange(self, capacity: int) -> None:
-        """Give places to the threads that are decoding and have none."""
-        if len(self._places) > capacity:  # the terminal has become smaller
-            self._places = sorted(self._places, key=self._is_finished)[:capacity]
-        placed = set(self._places)
+        """Give slots to the threads that are decoding and have none."""
+        if len(self._slots) > capacity:  # the terminal has become smaller
+            self._slots = sorted(self._slots, key=self._is_finished)[:capacity]
+        placed = set(self._slots)
         for path in self._assembler.threads:
             if path in placed or self._is_finished(path):
                 continue
-            if len(self._places) < capacity:
-                self._places.append(path)
+            if len(self._slots) < capacity:
+                self._slots.append(path)
                 continue
-            free = next((k for k, old in enumerate(self._places) if self._is_finished(old)), None)
+            free = next((k for k, old in enumerate(self._slots) if self._is_finished(old)), None)
             if free is None:
                 return
-            self._places[free] = path
+            self._slots[free] = path
 
     def _is_finished(self, path: ThreadPath) -> bool:
         return self._assembler.threads[path].finished is not None
@@ -82,7 +82,7 @@ class Board:
     def _header(self) -> Text:
         threads = self._assembler.threads
         alive = [path for path in threads if not self._is_finished(path)]
-        hidden = len(set(alive) - set(self._places))
+        hidden = len(set(alive) - set(self._slots))
         steps = self._step + 1 if threads else 0
         header = Text(no_wrap=True, overflow="ellipsis")
         header.append(f"{self._title} · " if self._title else "")
@@ -94,7 +94,7 @@ class Board:
 
     def _grid(self, console: Console, width: int, height: int, most_columns: int) -> Table:
         """The panels in rows of equal length."""
-        count = len(self._places)
+        count = len(self._slots)
         rows = -(-count // most_columns)
         columns = -(-count // rows)
         inner = width // columns - 4
@@ -102,7 +102,7 @@ class Board:
         for _ in range(columns):
             grid.add_column(ratio=1)
         for first in range(0, count, columns):
-            paths = self._places[first : first + columns]
+            paths = self._slots[first : first + columns]
             bodies = [self._body(console, path, inner, max(1, height // rows - 2)) for path in paths]
             tallest = max(len(body.split(allow_blank=True)) for body in bodies)
             grid.add_row(*(self._panel(*each, inner, tallest + 2) for each in zip(paths, bodies, strict=True)))
