@@ -9,7 +9,7 @@ import pytest
 
 from apar.data.formats import Chat
 from apar.data.raw import SourceLocation
-from apar.data.records import TreeRecord, first_question, read_examples, read_tree, read_trees
+from apar.data.records import TreeRecord, expand, first_question, read_examples, read_tree, read_trees
 from apar.errors import UserError
 from apar.structure.extract import extract
 from apar.tokens import Message
@@ -109,12 +109,28 @@ def write_trees(path: Path, *trees: ParagraphTree) -> Path:
 
 
 def test_all_answers_of_all_files_are_read_in_order(tmp_path: Path) -> None:
-    write_trees(tmp_path / "b.jsonl", LISTING, LISTING)
+    write_trees(tmp_path / "b.jsonl", LISTING, ParagraphTree.leaf("y"))
     write_trees(tmp_path / "a.jsonl", ParagraphTree.leaf("x"))
     write_trees(tmp_path / "c.jsonl")
-    examples = read_examples([tmp_path / "*.jsonl", tmp_path / "a.jsonl"])
-    assert [example.tree.text for example in examples] == ["x", "a: b", "a: b", "x"]
-    assert [example.structured for example in examples] == [False, True, True, False]
+    examples = read_examples([tmp_path / "*.jsonl"])
+    assert [example.tree.text for example in examples] == ["x", "a: b", "y"]
+    assert [example.structured for example in examples] == [False, True, False]
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    first, second = (write_trees(tmp_path / name, LISTING) for name in ("a.jsonl", "b.jsonl"))
+    named = [second, tmp_path / "*.jsonl", tmp_path / ".." / tmp_path.name / "b.jsonl"]
+    assert list(expand(named)) == [second, first]
+
+
+def test_the_same_answer_to_the_same_messages_is_used_once(tmp_path: Path) -> None:
+    write_trees(tmp_path / "a.jsonl", LISTING, LISTING)
+    write_trees(tmp_path / "b.jsonl", ParagraphTree.leaf("a: b"), ParagraphTree.leaf("x"))
+    other = (tmp_path / "a.jsonl").read_text().splitlines()[0].replace("Q?", "Another?")
+    (tmp_path / "c.jsonl").write_text(other + "\n")
+    examples = read_examples([tmp_path / "*.jsonl"])
+    found = [(example.messages[0]["content"], example.tree.text, example.structured) for example in examples]
+    assert found == [("Q?", "a: b", True), ("Q?", "x", False), ("Another?", "a: b", True)]
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "*.jsonl"])

@@ -218,6 +218,18 @@ def test_the_papers_rules_read_numbered_lists_one_level_deep() -> None:
     assert extract(LIST.replace("1.", "-").replace("2.", "-").replace("3.", "-"), PAPER).tree.num_forks == 0
 
 
+def test_with_rules_for_lists_only_paragraphs_and_sections_do_not_fork() -> None:
+    lists = StructureConfig(rules=frozenset(("ordered_list", "bullet_list")))
+    topics = ("lamp", "keeper", "tower", "sea")
+    prose = [f"The {topic} is a thing to see. All that can be said of the {topic} is written here." for topic in topics]
+    paragraphs = "\n\n".join(prose)
+    sections = "\n\n".join(f"## The {topic}\n\n{text}" for topic, text in zip(topics, prose, strict=True))
+    for text, rule in ((paragraphs, "paragraphs"), (sections, "sections")):
+        assert extract(text).rule == rule
+        assert extract(text, lists).tree.num_forks == 0
+    assert extract(f"{paragraphs}\n\n{LIST}", lists).rule == "ordered_list"
+
+
 def test_a_list_of_which_most_items_have_no_detail_does_not_fork() -> None:
     bare = "\n".join(f"{k}. A plain item without anything" for k in range(4, 12))
     assert extract(f"{LIST}\n{bare}").reason == "short_details"

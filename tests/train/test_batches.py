@@ -33,3 +33,5 @@ def test_without_a_proportion_every_example_comes_once_a_round() -> None:
 def test_a_proportion_that_the_examples_cannot_give_is_an_error() -> None:
     with pytest.raises(UserError, match="0 are structured"):
         next(endless(examples()[3:], 0.5, seed=1))
+    with pytest.raises(UserError, match="of the 3 answers 3 are structured"):
+        next(endless(examples()[:3], 0, seed=1))

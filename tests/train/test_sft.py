@@ -162,7 +162,7 @@ def test_resuming_encodes_nothing_that_was_drawn_before(
         ({"seed": 1}, "seed"),
         ({"mix": {"structured": 0.7}}, "mix"),
         ({"optimizer": {"name": "adamw"}}, "optimizer"),
-        ({"steps": 40, "max_length": 120}, "max_length, steps"),
+        ({"seed": 1, "max_length": 120}, "max_length, seed"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
@@ -191,6 +191,32 @@ def test_what_does_not_decide_the_weights_may_differ(tmp_path: Path, trees: Path
     changes = {"held_out": (), "checkpoint_every": 7, "micro_batch_tokens": 128, "output": tmp_path / "elsewhere"}
     shutil.copytree(output, tmp_path / "elsewhere")
     sft.train(recipe(tmp_path, trees, optimizer={"name": "muon", "learning_rate": 0.001}, **changes), resume=True)
+
+
+def test_a_training_can_be_extended_and_not_shortened(tmp_path: Path, trees: Path) -> None:
+    chosen = recipe(tmp_path, trees, steps=10)
+    sft.train(chosen)
+    sft.train(recipe(tmp_path, trees, steps=14), resume=True)
+    assert len(losses(chosen.output)) == 14
+    with pytest.raises(UserError, match=r"checkpoint\.pt has done 14 steps, more than steps = 12"):
+        sft.train(recipe(tmp_path, trees, steps=12), resume=True)
+
+
+def test_examples_longer_than_a_pack_are_counted(tmp_path: Path, trees: Path) -> None:
+    def counts(folder: Path) -> list[int]:
+        return [json.loads(line)["left_out"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+    sft.train(recipe(tmp_path, trees, steps=2))
+    assert counts(tmp_path / "run") == [0, 0]
+    long = {**records(("tea",))[1], "prompt": "How long?", "response": "x " * 500}
+    write(trees, [*records(TOPICS), long])
+    mix = {"structured": None}
+    sft.train(recipe(tmp_path, trees, mix=mix, output=tmp_path / "whole"))
+    sft.train(recipe(tmp_path, trees, mix=mix, output=interrupted(recipe(tmp_path, trees, mix=mix), 23)), resume=True)
+    whole, resumed = counts(tmp_path / "whole"), counts(tmp_path / "run")
+    assert whole == sorted(whole)
+    assert whole[-1] > 1
+    assert resumed == whole[:23] + whole[20:]
 
 
 def test_a_checkpoint_of_an_older_version_is_one_line(tmp_path: Path, trees: Path) -> None:
@@ -222,9 +248,12 @@ def test_a_checkpoint_that_is_not_finished_leaves_the_one_before(
     assert caught.type is SystemExit or "cannot write" in str(caught.value)
     assert not list(chosen.output.glob(".*"))
     (chosen.output / ".checkpoint.pt.x.part").write_bytes(b"left by a kill")
+    (chosen.output / ".model.x.part" / "new").mkdir(parents=True)
+    (chosen.output / ".download.part").write_bytes(b"of another program")
     whole = sft.train(recipe(tmp_path, trees, output=tmp_path / "whole"))
     assert_same_weights(whole, sft.train(chosen, resume=True))
     assert sorted(path.name for path in chosen.output.iterdir()) == [
+        ".download.part",
         "checkpoint.pt",
         "log.jsonl",
         "model",

@@ -127,7 +127,7 @@ def _count(counts: Counter[str], label: str) -> None:
 
 
 def _bounded(groups: Collection[str], label: str) -> str:
-    """The label, or that of the others where there are too many groups for a new summary."""
+    """The label, or that of the others where there are too many groups for a new group."""
     return label if label in groups or len(groups) < _MOST_GROUPS else OTHERS
 
 

@@ -158,24 +158,39 @@ class Example:
 
 
 def read_examples(paths: Iterable[Path]) -> list[Example]:
-    """The answers of all files, in order. Raises UserError where a file is missing or was not written by extraction."""
-    return [Example(record.messages, record.tree, record.rule) for path in expand(paths) for record in read_trees(path)]
+    """The answers of all files, in order; the same answer to the same messages once, the first.
+
+    Raises UserError where a file is missing or was not written by extraction.
+    """
+    examples: dict[Any, Example] = {}
+    for record in (record for path in expand(paths) for record in read_trees(path)):
+        said = tuple((message["role"], message["content"]) for message in record.messages)
+        examples.setdefault((said, record.response), Example(record.messages, record.tree, record.rule))
+    return list(examples.values())
 
 
 def expand(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files that the paths name; the patterns `*` and `?` are expanded. Raises UserError where there is none."""
+    """The files that the paths name, each once; the patterns `*` and `?` are expanded.
+
+    Raises UserError where there is none.
+    """
+    seen = set[Path]()
     for path in paths:
-        if "*" not in str(path) and "?" not in str(path):
-            if not path.is_file():
-                held_out = " --set split.held_out=0.01" if path.stem == "heldout" else ""
-                raise UserError(
-                    f"{path} does not exist; make it with `apar extract FILE... -o {path.parent}{held_out}`"
-                )
-            yield path
-        elif found := sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))):
-            yield from found
-        else:
-            raise UserError(f"no file matches {path}; make them with `apar extract FILE... -o DIR`")
+        for file in _matching(path):
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+def _matching(path: Path) -> list[Path]:
+    if "*" not in str(path) and "?" not in str(path):
+        if not path.is_file():
+            held_out = " --set split.held_out=0.01" if path.stem == "heldout" else ""
+            raise UserError(f"{path} does not exist; make it with `apar extract FILE... -o {path.parent}{held_out}`")
+        return [path]
+    if found := sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))):
+        return found
+    raise UserError(f"no file matches {path}; make them with `apar extract FILE... -o DIR`")
 
 
 def first_question(messages: Sequence[Message]) -> str:

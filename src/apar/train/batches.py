@@ -75,6 +75,8 @@ class TrainingBatches:
         self.examples = examples
         self._encoder = encoder
         self._recipe = recipe
+        self.left_out = 0
+        """How often an example was drawn so far that is longer than a pack."""
         self._drawn = 0
         self._open_packs: list[Sample] = []
         for kind, pool in _pools(examples, recipe.mix.structured).items():
@@ -82,25 +84,30 @@ class TrainingBatches:
                 raise UserError(f"none of the {len(pool)} {kind} has at most max_length = {recipe.max_length} tokens")
 
     def state_dict(self) -> dict[str, Any]:
-        """How many examples were drawn, and the packs that may still take a sample: plain data."""
-        return {"drawn": self._drawn, "open_packs": [asdict(pack) for pack in self._open_packs]}
+        """How many examples were drawn and left out, and the packs that may still take a sample: plain data."""
+        open_packs = [asdict(pack) for pack in self._open_packs]
+        return {"drawn": self._drawn, "left_out": self.left_out, "open_packs": open_packs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a `state_dict` was taken; to be called before the first batch."""
-        self._drawn = state["drawn"]
+        self._drawn, self.left_out = state["drawn"], state["left_out"]
         self._open_packs = [Sample(**pack) for pack in state["open_packs"]]
 
     def __iter__(self) -> Iterator[PackedBatch]:
         length = self._recipe.max_length
-        packs = pack(self._encoder.samples(self._draw()), length, self._open_packs)
+        packs = pack(self._samples(), length, self._open_packs)
         while True:
             yield collate(list(itertools.islice(packs, self._recipe.batch_tokens // length)), length)
 
-    def _draw(self) -> Iterator[Example]:
+    def _samples(self) -> Iterator[Sample]:
         order = endless(self.examples, self._recipe.mix.structured, self._recipe.seed)
         for example in itertools.islice(order, self._drawn, None):
             self._drawn += 1
-            yield example
+            sample = self._encoder.sample(example)
+            if len(sample) <= self._recipe.max_length:
+                yield sample
+            else:
+                self.left_out += 1
 
 
 def endless(examples: Sequence[Example], structured: float | None, seed: int) -> Iterator[Example]:
@@ -112,7 +119,8 @@ def endless(examples: Sequence[Example], structured: float | None, seed: int) ->
     if (not pools[0] and structured) or (not pools[1] and structured != 1):
         raise UserError(
             f"the mix asks for a share of {structured} structured answers, but of the {len(examples)} answers "
-            f"{len(pools[0])} are structured; set mix.structured to null or extract other trees"
+            f"{sum(example.structured for example in examples)} are structured; "
+            "set mix.structured to null or extract other trees"
         )
     chooser = random.Random(seed)
     forking, plain = _rounds(pools[0], seed + 1), _rounds(pools[1], seed + 2)

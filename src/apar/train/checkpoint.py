@@ -15,8 +15,9 @@ from apar.errors import RunError, UserError
 from apar.train.recipe import Recipe
 
 FILE = "checkpoint.pt"
-# Where a training is written, what is measured of it, and how its arithmetic is carried out.
+# How long a training goes on, where it is written, what is measured of it, and how its arithmetic is carried out.
 _MAY_DIFFER = {
+    "steps",
     *("output", "held_out", "evaluate_every", "evaluate_samples", "checkpoint_every"),
     *("device", "threads", "attention", "micro_batch_tokens"),
 }

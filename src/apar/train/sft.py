@@ -2,7 +2,8 @@
 
     trees -> samples -> packs -> batches -> loss -> optimizers -> checkpoints -> OUTPUT/model
 
-Everything that a training reports is one JSON line a step in `OUTPUT/log.jsonl`.
+Everything that a training reports is one JSON line a step in `OUTPUT/log.jsonl`; `left_out` counts the examples drawn
+so far that are longer than `max_length`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from apar.data.records import Example, first_question, read_examples
 from apar.errors import RunError, UserError
 from apar.models.device import choose_device
 from apar.train.batches import Encoder, PackedBatch, TrainingBatches
-from apar.train.checkpoint import Stateful, fingerprint, load_checkpoint, save_checkpoint
+from apar.train.checkpoint import FILE, Stateful, fingerprint, load_checkpoint, save_checkpoint
 from apar.train.initial_model import InitialModel, prepare
 from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
 from apar.train.optimizer import learning_rate, make_optimizers
@@ -58,6 +59,7 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
     """Train by the recipe; return the folder of the model, which `AutoModelForCausalLM` loads.
 
     With `resume`, go on from the last checkpoint: the weights become those of a training that was not interrupted.
+    More `steps` than it began with go on with the rate that the recipe now has at each step.
     Raises UserError where the recipe does not fit the data, the model or the checkpoint, RunError where the loss is no
     number or the disk is full.
     """
@@ -65,10 +67,12 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
     mark = fingerprint(recipe)
     if resume:
         run.step = load_checkpoint(recipe.output, run.parts, mark)
+        if run.step > recipe.steps:
+            raise UserError(f"{recipe.output / FILE} has done {run.step} steps, more than steps = {recipe.steps}")
     _start_output(run)
     with (recipe.output / "log.jsonl").open("a" if resume else "w", encoding="utf-8") as log:
         for batch in itertools.islice(run.batches, recipe.steps - run.step):
-            line = _step(run, batch)
+            line = _step(run, batch) | {"left_out": run.batches.left_out}
             if run.step % recipe.evaluate_every == 0 or run.step == recipe.steps:
                 line |= {"held_out": asdict(loss)} if (loss := _evaluate(run)) else {}
             if run.step % recipe.checkpoint_every == 0 or run.step == recipe.steps:
@@ -123,8 +127,9 @@ def _start_output(run: Training) -> None:
     }
     with atomic_write(recipe.output / "training.json") as file:
         json.dump(summary, file, indent=1, ensure_ascii=False)
-    for part in recipe.output.glob(".*.part"):
-        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    for name in ("training.json", FILE, "model"):  # other files of the folder are not this trainer's
+        for part in recipe.output.glob(f".{name}.*.part"):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def _step(run: Training, batch: PackedBatch) -> dict[str, Any]:
