@@ -51,6 +51,13 @@ MUTATIONS = (
         "one thread too many", "decoding/grammar.py", "created < self.limits.max_threads", "created <= 10**9", _ORACLE
     ),
     Mutation(
+        "a refused thread that writes what others read",
+        "engine/scheduler.py",
+        "if self.pool.num_holders(thread.blocks[last // self.pool.block_size]) > 1:",
+        "if False:",
+        ("tests/engine/test_scheduler.py",),
+    ),
+    Mutation(
         "one level too deep",
         "decoding/grammar.py",
         "depth >= limits.max_depth",

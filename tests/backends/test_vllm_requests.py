@@ -14,7 +14,7 @@ from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Limits, check
 from apar.decoding.vocabulary import Vocabulary
-from apar.errors import RequestError
+from apar.errors import RequestError, RunError
 from tests.backends.hasty import CONTROL, HashModel, HastyEngine, make_group
 
 
@@ -90,3 +90,9 @@ def test_options_of_a_request_are_read() -> None:
 def test_options_that_do_not_fit_are_refused(extra: dict[str, object]) -> None:
     with pytest.raises(RequestError, match=r"apar_|max_"):
         ForkOptions.of(extra)
+
+
+def test_a_core_with_other_rules_is_noticed_at_once() -> None:
+    decoder = StepDecoder(make_group([3, 4], SamplingParams(max_tokens=9), 100))
+    with pytest.raises(RunError, match="that the grammar forbids"):
+        decoder.feed([Sampled(CONTROL.fork)])

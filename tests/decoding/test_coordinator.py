@@ -134,3 +134,12 @@ def test_a_thread_far_ahead_of_the_others_waits_and_goes_on_behind_what_it_has()
     [on] = coordinator.actions().start
     assert on.tokens == (3, 5, CONTROL.fork, *[6] * 19, 7)
     assert on.parent == root.number
+
+
+def test_without_pace_nobody_waits() -> None:
+    coordinator = ForkCoordinator(make_group([3], SamplingParams(max_tokens=40), context=200), pace=False)
+    [root] = coordinator.actions().start
+    coordinator.on_tokens(root, [Sampled(5), Sampled(CONTROL.fork)], ended=False)
+    coordinator.actions()
+    coordinator.on_tokens(root, [Sampled(6)] * 39, ended=False)
+    assert coordinator.actions() == Actions()

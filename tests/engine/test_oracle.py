@@ -37,6 +37,7 @@ def test_the_comparison_notices_a_partial_block_that_is_not_copied(monkeypatch: 
     monkeypatch.setattr(PagedCache, "copy", lambda cache, copies: None)
     differences, _ = lives(0, CHUNK)
     assert differences
+    assert not any("failed:" in difference for difference in differences)
 
 
 def test_the_comparison_notices_a_fork_token_that_the_child_misses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,7 @@ def test_the_comparison_notices_a_fork_token_that_the_child_misses(monkeypatch: 
     monkeypatch.setattr(Scheduler, "plan", without_duplicate_writes)
     differences, _ = lives(0, CHUNK)
     assert differences
+    assert not any("failed:" in difference for difference in differences)
 
 
 def test_the_comparison_notices_penalties_that_leave_out_what_an_ancestor_said(
@@ -64,4 +66,5 @@ def test_the_comparison_notices_penalties_that_leave_out_what_an_ancestor_said(
     monkeypatch.setattr(penalties, "_said", said_itself)
     differences, counts = lives(0, CHUNK)
     assert differences
+    assert not any("failed:" in difference for difference in differences)
     assert counts["ties"] <= 1

@@ -365,3 +365,28 @@ def test_a_group_alone_takes_the_blocks_of_all_others() -> None:
     run(schedule, [first])
     assert rows(schedule.plan([second, first], alone=True)) == [(1, ROOT, 8)]
     assert first.blocks == 0
+
+
+def test_a_refused_thread_is_fed_its_last_token_again() -> None:
+    schedule = scheduler(block_size=4)
+    group = new_group(6)
+    run(schedule, [group])
+    [root] = group.threads
+    schedule.feed_again(group, root)
+    assert rows(run(schedule, [group])) == [(0, ROOT, 1)]
+    assert (root.stored, len(root.blocks)) == (6, 2)
+
+
+def test_a_refused_thread_does_not_write_a_block_again_that_others_hold() -> None:
+    schedule = scheduler(block_size=4)
+    first, second = new_group(8), new_group(9)
+    run(schedule, [first])
+    run(schedule, [first, second])
+    shared = first.threads[0].blocks
+    assert second.threads[0].blocks[:2] == shared
+    schedule.feed_again(first, first.threads[0])
+    assert first.threads[0].blocks == []
+    run(schedule, [first, second])
+    # The full block before is found; the last one is its own.
+    assert first.threads[0].blocks[0] == shared[0]
+    assert first.threads[0].blocks[1] != shared[1]

@@ -108,7 +108,10 @@ class DecodedAnswer(PendingAnswer):
                     self.receive(events)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self.error = None if task.cancelled() else task.exception()
+        if not task.cancelled():
+            self.error = task.exception()
+        elif not self._closed:
+            self.error = RunError("the backend was closed before it had answered")
         self.receive((), ended=True)
 
 
@@ -155,7 +158,7 @@ class AnswerStream(AsyncIterator[Event]):
         return taken
 
     def call_at_end(self, call: Callable[[], None]) -> bool:
-        """Have `call` called in the event loop when the last event has come, at once if it has.
+        """Have `call` called in the event loop when the last event has come, at once if it has; not after `aclose`.
 
         False, and it never is, where the engine computes elsewhere: then events should be read at once, because
         reading them costs the engine nothing.
@@ -163,7 +166,7 @@ class AnswerStream(AsyncIterator[Event]):
         return self._pending.call_at_end(call)
 
     async def aclose(self) -> None:
-        """Cancel the answer unless it has ended; no more events come. Any task may call it."""
+        """Cancel the answer unless it has ended; no more events come. Any task of its event loop may call it."""
         self._pending.close()
         self._cancel()
         await self._pending.wait_cancelled()
@@ -250,7 +253,7 @@ class Backend(ABC):
         """Answer all prompts, as `LLM.generate` does. Where the task is cancelled, so are all these answers."""
         streams = await self.ask(prompts, params, whole=True)
         try:
-            return answers([await _outcome(stream) for stream in streams])
+            return answers(await asyncio.gather(*(_outcome(stream) for stream in streams)))
         except BaseException:
             await asyncio.gather(*(stream.aclose() for stream in streams))
             raise

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
@@ -53,7 +54,9 @@ async def decode_forked(group: Group, engine: SequenceEngine) -> AsyncGenerator[
 
     Where this is closed or fails, every run of the answer is ended first.
     """
-    answer = _RequestTasks(ForkCoordinator(group), engine)
+    # What is sampled from a seed that somebody gave is to be the same again.
+    pace = not group.params.temperature or group.params.seed is None
+    answer = _RequestTasks(ForkCoordinator(group, pace=pace), engine)
     num_sent = 0
     try:
         while not group.done:
@@ -89,9 +92,11 @@ class _RequestTasks:
         """Carry out what the coordinator asks for."""
         actions = self._coordinator.actions()
         for run in actions.abort:
-            self._tasks[run].cancel()
+            if run in self._tasks:
+                self._tasks[run].cancel()
         for run in actions.start:
-            self._tasks[run] = asyncio.create_task(self._read(run))
+            task = self._tasks[run] = asyncio.create_task(self._read(run))
+            task.add_done_callback(partial(self._forget, run))
 
     def on_update(self, update: _Update) -> None:
         """Hand it to the coordinator; raises what the run failed with, if it is still wanted."""
@@ -107,6 +112,9 @@ class _RequestTasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _forget(self, run: SequenceRequest, _: asyncio.Task[None]) -> None:
+        self._tasks.pop(run, None)
 
     async def _read(self, run: SequenceRequest) -> None:
         try:

@@ -24,9 +24,10 @@ class Answer:
     answers to one request.
 
     `steps` are the logical steps that decoding took: in each, every live thread gives one token, visible or not.
-    That is the length of the longest thread's path, so `critical_path`, the name that the statistics of trees have
-    for it, is the same number. `forward_passes` counts the passes of the model that the answer took part in: more
-    where the engine was short of rows or blocks; None where the engine does not say (vLLM).
+    That is the length of the longest thread's path where nothing cut it, so `critical_path`, the name that the
+    statistics of trees have for it, is the same number. `forward_passes` counts the passes of the model that the
+    answer took part in: more where the engine was short of rows or blocks, or a token was refused; None where the
+    engine does not say (vLLM).
 
     `seconds` run from the request to the end of the answer, `queue_seconds` to the beginning of its first forward
     pass, and `first_token_seconds` to its first visible token (None if it has none). `cached_tokens` of the prompt

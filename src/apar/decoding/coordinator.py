@@ -107,11 +107,16 @@ class ForkCoordinator:
     """The threads of one answer, and the requests that decode them.
 
     `group` has its root thread and nothing decoded; its events and threads are always those of the last complete
-    logical step. `on_step` is called with every step's tokens in path order, control tokens included.
+    logical step. `on_step` is called with every step's tokens in path order, control tokens included. With `pace`
+    threads that are far ahead of the others wait; one that goes on is a new request with random numbers of its own,
+    so that what is sampled from a seed then hangs on who was ahead when.
     """
 
-    def __init__(self, group: Group, on_step: Callable[[Sequence[Sampled]], None] | None = None) -> None:
+    def __init__(
+        self, group: Group, on_step: Callable[[Sequence[Sampled]], None] | None = None, pace: bool = True
+    ) -> None:
         self.group = group
+        self._may_pause = pace
         self._on_step = on_step
         self._actions = Actions()
         self._requests = 0
@@ -232,11 +237,11 @@ class ForkCoordinator:
 
     def _pace(self) -> None:
         """Have threads wait that are far ahead: what the budget will not cover is decoded in vain."""
-        most = max(_RUN_AHEAD, self.group.budget // max(1, len(self.group.threads)))
+        most = max(_RUN_AHEAD, self.group.budget // max(1, len(self._threads)))
         for thread in list(self._threads.values()):
             if thread.request is None and len(thread.ahead) <= most // 2 and not thread.ends(self.group.eos):
                 self._start(thread)
-            elif thread.request is not None and len(thread.ahead) > most:
+            elif self._may_pause and thread.request is not None and len(thread.ahead) > most:
                 self._abort(thread)
 
     def _start(self, thread: _ThreadProgress) -> None:

@@ -90,7 +90,7 @@ class ForcedAnswer:
         )
         for name, needed, limit in limits:
             if needed > limit:
-                raise RequestError(f"the forced answer needs {needed} and {name} is {limit}; it is forced whole")
+                raise RequestError(f"the forced answer may need {needed} and {name} is {limit}; it is forced whole")
 
 
 def _tokens(node: Node) -> tuple[int, ...]:

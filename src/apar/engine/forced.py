@@ -22,6 +22,6 @@ def _force(row: Row, sampled: Sampled | None) -> Sampled | None:
     if group.forced is None or sampled is None:
         return sampled
     token = group.forced.threads[thread.path][thread.sampled]
-    if token in group.grammar.banned(thread.state, group.state):
+    if token in thread.refused or token in group.grammar.banned(thread.state, group.state):
         raise RunError(f"the forced answer of {group.name} forks against the grammar, in thread {thread.path}")
     return Sampled(token)

@@ -242,8 +242,9 @@ class Scheduler:
                 del group.holders[block]
 
     def feed_again(self, group: Group, thread: Thread) -> None:
-        """Have the last token of a thread's path fed once more, for its logits. A block that others hold too is not
-        written again: then the thread begins anew behind what the prefix cache has.
+        """Have the last token of a thread's path fed once more, for its logits. A block that others hold now is not
+        written again: then the thread begins anew behind what the prefix cache has. (Who finds it later has the same
+        tokens in it, and so the same keys and values.)
         """
         last = len(thread.tokens) - 1
         if thread.stored > last:

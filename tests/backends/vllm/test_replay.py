@@ -207,7 +207,7 @@ def test_a_fork_costs_what_it_is_said_to(replay: VllmReplay, way: str) -> None:
 
 def test_what_cannot_be_told_whole_is_refused(replay: VllmReplay) -> None:
     long = ForcedAnswer.sequential(ParagraphTree(Node("", tokens=(5,) * 380)), min(replay.control.eos))
-    with pytest.raises(RequestError, match="the script needs 411 and the context is 400"):
+    with pytest.raises(RequestError, match="the forced answer may need 411 and the context is 400"):
         replay.decode([(PROMPT, long)], 1)
     backend: VllmBackend = replay._backend
     backend._scripts = False

@@ -46,7 +46,8 @@ class ForkedRequest:
         self._reader = Reader(self._recording)
         self._num_sent = 0
         group = _group(root, options, control, context)
-        self._coordinator = ForkCoordinator(group, self._ordered.extend if options.order == STEPS else None)
+        pace = not self.params.temperature or self.params.seed is None
+        self._coordinator = ForkCoordinator(group, self._ordered.extend if options.order == STEPS else None, pace)
 
     @property
     def group(self) -> Group:
@@ -98,13 +99,13 @@ class ForkedRequest:
         if output.finish_reason not in (None, FinishReason.STOP, FinishReason.LENGTH):
             self.fail(output.finish_reason)
             return
-        news = [
+        sampled = [
             Sampled(token, cast(TokenLogprob | None, _row(output.new_logprobs, number)))
             for number, token in enumerate(output.new_token_ids)
         ]
-        if run.thread == ROOT and news and news[-1].token in self.group.eos:
-            self._end_of_root, self._stop_reason = news[-1], output.stop_reason
-        self._coordinator.on_tokens(run, news, output.finished)
+        if run.thread == ROOT and sampled and sampled[-1].token in self.group.eos:
+            self._end_of_root, self._stop_reason = sampled[-1], output.stop_reason
+        self._coordinator.on_tokens(run, sampled, output.finished)
 
     def fail(self, reason: FinishReason) -> None:
         """End the answer as it is."""
@@ -113,18 +114,18 @@ class ForkedRequest:
 
     def emit(self) -> EngineCoreOutput | None:
         """What may be told now, as an output of the root; None if there is nothing."""
-        news = self._steps() if self.options.order == STEPS else self._readable()
+        sampled = self._steps() if self.options.order == STEPS else self._readable()
         finish = self._finish_reason()
         if finish is FinishReason.STOP and self.options.order != STEPS:
             # The one that vLLM takes off the text again.
-            news.append(self._end_of_root)
-        if not news and finish is None:
+            sampled.append(self._end_of_root)
+        if not sampled and finish is None:
             return None
-        output = EngineCoreOutput(self.root.request_id, [one.token for one in news], finish_reason=finish)
+        output = EngineCoreOutput(self.root.request_id, [one.token for one in sampled], finish_reason=finish)
         output.stop_reason = self._stop_reason if finish is FinishReason.STOP else None
         output.trace_headers = self.root.trace_headers
-        if self.params.num_logprobs is not None and news:
-            output.new_logprobs = _joined([one.logprob for one in news], self.params.num_logprobs)
+        if self.params.num_logprobs is not None and sampled:
+            output.new_logprobs = _joined([one.logprob for one in sampled], self.params.num_logprobs)
         if (first := self._emitted_first) is not None and self._num_sent:
             output.prefill_stats, output.events = first.prefill_stats, first.events
             output.new_prompt_logprobs_tensors = first.new_prompt_logprobs_tensors
@@ -142,10 +143,10 @@ class ForkedRequest:
         return FinishReason.LENGTH if cut else FinishReason.STOP
 
     def _steps(self) -> list[Sampled]:
-        news = list(self._ordered)
+        sampled = list(self._ordered)
         self._ordered.clear()
-        self._num_sent += len(news)
-        return news
+        self._num_sent += len(sampled)
+        return sampled
 
     def _readable(self) -> list[Sampled]:
         events = self.group.events

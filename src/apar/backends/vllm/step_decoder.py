@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from apar.decoding.group import Group, Sampled
 from apar.decoding.lockstep import complete_step
+from apar.errors import RunError
 
 
 class StepDecoder:
@@ -17,10 +18,14 @@ class StepDecoder:
         self._tokens: deque[Sampled] = deque()
 
     def feed(self, tokens: Sequence[Sampled]) -> None:
-        """Take in the next tokens, of a part of a step or of several."""
+        """Take in the next tokens, of a part of a step or of several.
+
+        Raises RunError where the core has other rules.
+        """
         self._tokens.extend(tokens)
         group = self._group
         while not group.done and len(self._tokens) >= len(group.threads):
             for thread in group.threads:
                 thread.ahead.append(self._tokens.popleft())
-            complete_step(group)
+            if complete_step(group).refused:
+                raise RunError(f"vLLM counted a token of {group.name} that the grammar forbids: run one version")
