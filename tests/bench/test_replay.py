@@ -23,5 +23,7 @@ def test_an_answer_has_the_same_tokens_for_both_ways() -> None:
     assert not {control.fork, control.child, eos} & {*bed, *early, *done, *answer.prompt}
     assert answer.longest == len(answer.prompt) + len(bed) + len(early) + len(done)
     assert fitting([answer], answer.longest + 1) == [answer]
-    with pytest.raises(UserError, match=f"no answer fits into the context of {answer.longest} tokens"):
+    with pytest.raises(
+        UserError, match=f"no answer fits into the context of {answer.longest} tokens; give more --num-blocks"
+    ):
         fitting([answer], answer.longest)

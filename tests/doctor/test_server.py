@@ -34,6 +34,8 @@ class FakeServer:
         status, value = self.answers.get(handler.path, (404, {"detail": "Not Found"}))
         data = (value if isinstance(value, str) else json.dumps(value)).encode()
         handler.send_response(status)
+        if 300 <= status < 400:
+            handler.send_header("Location", value)
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
         handler.wfile.write(data)
@@ -127,6 +129,17 @@ def test_what_is_no_json_is_broken(fake: FakeServer, body: str) -> None:
     fake.answers["/v1/models"] = (200, body)
     status, found, _ = fake.findings()["its models"]
     assert (status, found.startswith(f"{fake.address}/v1/models: ")) == ("broken", True)
+
+
+def test_a_redirect_is_followed(fake: FakeServer) -> None:
+    fake.answers["/new"] = fake.answers["/version"]
+    fake.answers["/version"] = (302, "/new")
+    assert fake.findings()["server"].status == "ok"
+
+
+def test_an_answer_that_is_too_large_is_named_so(fake: FakeServer) -> None:
+    fake.answers["/v1/models"] = (200, {"data": "x" * 2**20})
+    assert "/v1/models: the response is too large" in fake.findings()["its models"].found
 
 
 def test_an_empty_key_is_none(fake: FakeServer) -> None:

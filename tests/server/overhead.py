@@ -31,7 +31,7 @@ from apar.server.health import Health
 from apar.server.http.connection import HttpConfig
 from apar.server.http.server import HttpServer
 from apar.server.http.sockets import listen
-from apar.server.settings import Limits, ServerSettings
+from apar.server.settings import ServerLimits, ServerSettings
 
 NAME = "measured"
 WARM_UP = 4
@@ -221,7 +221,7 @@ async def first_tokens(clients: Clients, given: argparse.Namespace) -> dict[str,
 async def measure(given: argparse.Namespace, llm: AsyncLLM) -> None:
     sockets = listen("127.0.0.1", 0)
     port = sockets[0].getsockname()[1]
-    health, limits = Health(), Limits(drain_seconds=1)
+    health, limits = Health(), ServerLimits(drain_seconds=1)
     app = guarded_app(ServerSettings(NAME, "local"), lambda: llm, health, limits)
     settings = HttpConfig(app, limits)
     server = HttpServer(settings, health, lambda line: None)

@@ -18,7 +18,7 @@ from apar.server.health import Health
 from apar.server.http.connection import HttpConfig
 from apar.server.http.server import HttpServer
 from apar.server.http.sockets import listen
-from apar.server.settings import Limits, ServerSettings
+from apar.server.settings import ServerLimits, ServerSettings
 from tests.engine.crowd import PATIENCE
 
 MODEL = "tiny"
@@ -98,13 +98,13 @@ class _InProcess(HttpServer):
 def serving(
     load: Callable[[], Backend],
     key: str | None = None,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     backend: str = "local",
     **settings: Any,
 ) -> Iterator[Site]:
     """Serve what `load` makes as the model `tiny`; it is loaded when the `with` begins, if it can be at once."""
     health = Health()
-    limits = limits or Limits(drain_seconds=5.0)
+    limits = limits or ServerLimits(drain_seconds=5.0)
     app = guarded_app(ServerSettings(MODEL, backend, **settings), load, health, limits, key)
     sockets = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"

@@ -14,7 +14,7 @@ from apar.errors import ModelError
 from apar.server.app import guarded_app
 from apar.server.health import Health
 from apar.server.http.server import serve
-from apar.server.settings import Limits, ServerSettings
+from apar.server.settings import ServerLimits, ServerSettings
 from tests.engine.crowd import PATIENCE, Crowd
 from tests.server.serving import MODEL, wait_for
 
@@ -35,7 +35,7 @@ def log_of_a_request(access_log: bool, caplog: pytest.LogCaptureFixture) -> str:
     health, end, lines = Health(), ModelError("the test is over"), list[str]()
 
     def run(crowd: Crowd) -> None:
-        app = guarded_app(ServerSettings(MODEL, "local"), lambda: crowd.llm, health, Limits())
+        app = guarded_app(ServerSettings(MODEL, "local"), lambda: crowd.llm, health, ServerLimits())
         with pytest.raises(ModelError):
             serve(app, health, MODEL, port=0, access_log=access_log, announce=lines.append)
 

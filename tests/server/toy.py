@@ -16,7 +16,7 @@ from apar.errors import ModelError
 from apar.server.health import Health
 from apar.server.http.server import serve
 from apar.server.middleware import guard
-from apar.server.settings import Limits
+from apar.server.settings import ServerLimits
 
 KEY = "secret-1"
 PIECE = b"data: " + b"x" * 4096 + b"\n\n"
@@ -103,7 +103,7 @@ async def reply(send: Send, status: int, body: Any) -> None:
     await send({"type": "http.response.body", "body": data})
 
 
-def guarded(health: Health, limits: Limits) -> ASGIApp:
+def guarded(health: Health, limits: ServerLimits) -> ASGIApp:
     return guard(Toy(health), limits, KEY, ["https://a.example"])
 
 
@@ -113,10 +113,10 @@ def main() -> None:
     parser.add_argument("--fail", action="store_true")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
-    for field in fields(Limits):
+    for field in fields(ServerLimits):
         parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
     given = parser.parse_args()
-    limits = Limits(**{field.name: getattr(given, field.name) for field in fields(Limits)})
+    limits = ServerLimits(**{field.name: getattr(given, field.name) for field in fields(ServerLimits)})
     health = Health()
 
     def load() -> None:

@@ -57,7 +57,7 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class AnswerStream(Generic[AnyStats]):
+class TimedAnswer(Generic[AnyStats]):
     """The events of an answer under way, and after them the answer, or its figures from a server.
 
     `seconds` counts the time spent decoding and not that of whoever draws the events.

@@ -126,10 +126,10 @@ class _Demo:
 
     def _answer(self, question: str, fork: bool) -> Answer:
         """Decode one way. Drawing is not counted; the text is printed once, of the parallel way."""
-        from apar.cli.answering import AnswerStream, write
+        from apar.cli.answering import TimedAnswer, write
         from apar.view.live import can_show_live, paced, show_live, show_plain
 
-        stream = AnswerStream(self.llm.stream(question, replace(self.params, fork=fork)))
+        stream = TimedAnswer(self.llm.stream(question, replace(self.params, fork=fork)))
         if can_show_live(self.console):
             events = paced(stream, self.pace) if self.pace else stream
             text = show_live(events, self.console, title="in parallel" if fork else "sequentially")

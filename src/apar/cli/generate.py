@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from apar.backends.sync import SyncBackend
-    from apar.cli.answering import AnswerStream
+    from apar.cli.answering import TimedAnswer
     from apar.engine.llm import LLM, Answer
 
 
@@ -96,9 +96,9 @@ def _answer(llm: LLM | SyncBackend, question: str, params: SamplingParams, live:
     """Decode and print the answer."""
     from rich.console import Console
 
-    from apar.cli.answering import AnswerStream, numbers
+    from apar.cli.answering import TimedAnswer, numbers
 
-    stream = AnswerStream(llm.stream(question, params))
+    stream = TimedAnswer(llm.stream(question, params))
     _show(stream, params, Console(stderr=True) if live else None, quiet=as_json)
     answer = stream.answer
     if as_json:
@@ -122,7 +122,7 @@ def _answers(llm: LLM | SyncBackend, question: str, params: SamplingParams, as_j
         click.echo(title + numbers(answer), err=True)
 
 
-def _show(stream: AnswerStream[Answer], params: SamplingParams, live: Console | None, quiet: bool) -> None:
+def _show(stream: TimedAnswer[Answer], params: SamplingParams, live: Console | None, quiet: bool) -> None:
     """Read the stream to its end; draw its threads on `live`, and print its text unless `quiet`."""
     from apar.cli.answering import write
     from apar.view.live import can_show_live, show_live, show_plain

@@ -9,7 +9,6 @@ from typing import Any, Self
 import httpx
 
 from apar.client.chat_chunks import AnswerStats, ChunkReader
-from apar.client.errors import refusal
 from apar.client.http import Endpoint, HttpClient
 from apar.client.response import Response
 from apar.decoding.params import SamplingParams
@@ -36,7 +35,7 @@ class ChatClient:
     def __init__(
         self, url: str, api_key: str | None, model: str | None, timeout: float, say: Callable[[str], None]
     ) -> None:
-        self._http = HttpClient(Endpoint(url, api_key, timeout, "--timeout"))
+        self._http = HttpClient(Endpoint(url, api_key, timeout, "--timeout", "give one by --api-key"))
         self.address, self._say = self._http.address, say
         try:
             self.forks = self._reports_threads()
@@ -96,7 +95,7 @@ class ChatClient:
     def _wait_for(self, response: Response) -> None:
         """Wait while the server loads its model; raises what any other response refuses with."""
         if response.status != httpx.codes.SERVICE_UNAVAILABLE or not self._is_loading():
-            raise refusal(self.address, response)
+            raise self._http.endpoint.refusal(response)
         self._say(f"the server at {self.address} is loading its model; waiting for it")
         while self._is_loading():
             time.sleep(_PAUSE_SECONDS)

@@ -10,24 +10,26 @@ from typing import Any
 from apar.client.response import Response
 from apar.errors import AparError, BusyError, ContextError, ModelError, RequestError, RunError
 
+KEY_ADVICE = "give one it knows"
+"""What to do about a refused API key, where no option is known to give it by."""
 _LONGEST = 500
 _TOO_LONG = ("context_length_exceeded", "maximum context length")
 """OpenAI's code for a prompt beyond the context, and how servers without the code put it."""
 
 
-def refusal(address: str, response: Response) -> AparError:
-    """The error of a response that is no answer."""
+def refusal(address: str, response: Response, key_advice: str) -> AparError:
+    """The error of a response that is no answer; `key_advice` says what to do about a refused API key."""
     message = response.headers.get("location") or message_of(response.text)
     if response.status == 400 and any(words in response.text for words in _TOO_LONG):
         return ContextError(f"the server at {address} says: {message}")
-    return _status_error(address, response.status, message, response.headers.get("retry-after"))
+    return _status_error(address, response.status, message, key_advice, response.headers.get("retry-after"))
 
 
 def _stream_error(address: str, error: Any) -> AparError:
     """The error that a chunk in mid-stream carries; by its status where it names one."""
     status, message = (error.get("code") if isinstance(error, dict) else None), _message(error)
     if isinstance(status, int):
-        return _status_error(address, status, message)
+        return _status_error(address, status, message, KEY_ADVICE)
     return RunError(f"the server at {address} failed in the middle of the answer{_says(message)}; its log says why")
 
 
@@ -59,11 +61,13 @@ def message_of(body: str) -> str:
     return _line(body)
 
 
-def _status_error(address: str, status: int, message: str, retry_after: str | None = None) -> AparError:
+def _status_error(
+    address: str, status: int, message: str, key_advice: str, retry_after: str | None = None
+) -> AparError:
     says = _says(message)
     match status:
         case 401 | 403:
-            return RequestError(f"the server at {address} refuses the API key ({status}){says}; give one by --api-key")
+            return RequestError(f"the server at {address} refuses the API key ({status}){says}; {key_advice}")
         case 404:
             return ModelError(
                 f"the server at {address} does not know what was asked for (404){says}; is it the right server, and "

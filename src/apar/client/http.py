@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import httpx
 
-from apar.client.errors import refusal
+from apar.client.errors import KEY_ADVICE, refusal
 from apar.client.response import Response
-from apar.errors import RunError, UserError
+from apar.errors import AparError, RunError, UserError
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 3.0
@@ -20,12 +20,18 @@ _IDLE_SECONDS = 3.0
 class Endpoint:
     """A server at `url`, with or without its `/v1`, and how it is asked; `address` is its URL for messages.
 
-    The server may say nothing for `timeout` seconds; `timeout_option` is what a user raises then. Raises UserError
-    for what is no URL of a server, and for a key that no request can carry.
+    The server may say nothing for `timeout` seconds; `timeout_option` is what a user raises then, `key_advice`
+    what one does where the key is refused. Raises UserError for what is no URL of a server, and for a key that no
+    request can carry.
     """
 
     def __init__(
-        self, url: str, api_key: str | None = None, timeout: float = 30.0, timeout_option: str = "timeout"
+        self,
+        url: str,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        timeout_option: str = "timeout",
+        key_advice: str = KEY_ADVICE,
     ) -> None:
         base = _base(url)
         self.address = str(base.copy_with(userinfo=b"")).rstrip("/")
@@ -35,7 +41,11 @@ class Endpoint:
             "headers": _headers(api_key),
             "timeout": httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS), pool=None),
         }
-        self._timeout_option = timeout_option
+        self._timeout_option, self._key_advice = timeout_option, key_advice
+
+    def refusal(self, response: Response) -> AparError:
+        """The error of a response that is no answer."""
+        return refusal(self.address, response, self._key_advice)
 
     def connection_error(self, error: Exception, when: str = "") -> RunError:
         """The error of a connection that failed; `when` is empty or as ` in the middle of an answer`."""
@@ -53,9 +63,9 @@ class Endpoint:
 class HttpClient:
     """Asks a server, and blocks until it answers. Use it as a context manager."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, follow_redirects: bool = False) -> None:
         self.endpoint, self.address = endpoint, endpoint.address
-        self._client = httpx.Client(**endpoint.options)
+        self._client = httpx.Client(follow_redirects=follow_redirects, **endpoint.options)
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Response:
         """What a path answers, with a body to a POST. Raises RunError where the connection fails."""
@@ -101,7 +111,7 @@ class AsyncHttpClient:
         response = await self._send(path, body, headers)
         try:
             if response.status_code != httpx.codes.OK:
-                raise refusal(self.address, await self._whole(response))
+                raise self._endpoint.refusal(await self._whole(response))
             async with aclosing(self._pieces(response)) as pieces:
                 yield pieces
         finally:

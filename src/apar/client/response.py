@@ -21,11 +21,12 @@ _DATA = b"data:"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What was read of it; more than `LONGEST` is left out."""
+    """What was read of it; what is beyond `LONGEST` is left out, and it is `cut` then."""
 
     status: int
     headers: Mapping[str, str]
     text: str
+    cut: bool = False
 
     @classmethod
     def read(cls, response: httpx.Response) -> Self:
@@ -33,7 +34,7 @@ class Response:
         content = bytearray()
         for piece in response.iter_bytes():
             content += piece
-            if len(content) >= LONGEST:
+            if len(content) > LONGEST:
                 break
         return cls._of(response, content)
 
@@ -43,16 +44,19 @@ class Response:
         content = bytearray()
         async for piece in response.aiter_bytes():
             content += piece
-            if len(content) >= LONGEST:
+            if len(content) > LONGEST:
                 break
         return cls._of(response, content)
 
     @classmethod
     def _of(cls, response: httpx.Response, content: bytearray) -> Self:
-        return cls(response.status_code, response.headers, content[:LONGEST].decode(errors="replace"))
+        text = content[:LONGEST].decode(errors="replace")
+        return cls(response.status_code, response.headers, text, cut=len(content) > LONGEST)
 
     def json(self) -> Any:
-        """Its JSON value; raises ValueError where it is none."""
+        """Its JSON value; raises RunError where it is too large, and ValueError where it is none."""
+        if self.cut:
+            raise RunError(f"the response is too large: more than {LONGEST >> 20} MiB")
         try:
             return json.loads(self.text)
         except RecursionError as error:
@@ -60,10 +64,10 @@ class Response:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Its JSON object; empty where it is none."""
+        """Its JSON object; empty where it is none or too large."""
         try:
             value = self.json()
-        except ValueError:
+        except (RunError, ValueError):
             return {}
         return value if isinstance(value, dict) else {}
 

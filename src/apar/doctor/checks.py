@@ -170,7 +170,7 @@ def server_checks(
         return [Check("server", Finding("missing", "cannot be asked without httpx", _HTTPX), _SERVER)]
     from apar.client.http import Endpoint, HttpClient
 
-    with HttpClient(Endpoint(url, api_key)) as http:
+    with HttpClient(Endpoint(url, api_key), follow_redirects=True) as http:
         start = f"start it with `vllm serve MODEL`, or give another address than {http.address}"
         checks = [examine("server", _SERVER, lambda: _version(http), start)]
         if checks[0].finding.status == "broken":

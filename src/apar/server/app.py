@@ -27,7 +27,7 @@ from apar.server.routes.operations import operation_routes
 from apar.server.routes.static import page_routes
 from apar.server.served_model import ServedModel
 from apar.server.service import CompletionService
-from apar.server.settings import Limits, ServerSettings
+from apar.server.settings import ServerLimits, ServerSettings
 
 
 def make_app(
@@ -94,7 +94,7 @@ def guarded_app(
     settings: ServerSettings,
     load: Callable[[], Backend],
     health: Health,
-    limits: Limits,
+    limits: ServerLimits,
     key: str | None = None,
     origins: Sequence[str] = (),
     hosts: Collection[str] | None = None,

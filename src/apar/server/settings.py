@@ -41,7 +41,7 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """What a client may send, and how long the server waits for it. Sizes are bytes, times seconds."""
 
     body: int = 4 * 2**20

@@ -15,7 +15,7 @@ from tests.backends.vllm_server.fake import NAME, FakeServer, Reply
 def test_the_key_is_sent_and_never_told(folder: Path) -> None:
     server = FakeServer(key="sesame")
     with server.running() as url:
-        with pytest.raises(RequestError, match="API key") as caught:
+        with pytest.raises(RequestError, match=r"API key.*; give one it knows$") as caught:
             VllmServerBackend(folder, url, api_key="wrong-key")
         assert "wrong-key" not in str(caught.value)
         assert VllmServerBackend(folder, url, api_key="sesame").served_model == NAME
@@ -54,6 +54,12 @@ def test_what_lists_no_models_is_no_such_server(folder: Path, reply: Reply) -> N
 def test_what_answers_no_json_is_no_such_server(folder: Path) -> None:
     server = FakeServer(reply=lambda path, body: Reply(200, "<html>"))
     with server.running() as url, pytest.raises(RunError, match="/v1/models with what is no JSON"):
+        VllmServerBackend(folder, url)
+
+
+def test_an_answer_that_is_too_large_is_named_so(folder: Path) -> None:
+    server = FakeServer(reply=lambda path, body: Reply(200, {"data": "x" * 2**20}))
+    with server.running() as url, pytest.raises(RunError, match="/v1/models: the response is too large"):
         VllmServerBackend(folder, url)
 
 

@@ -9,11 +9,11 @@ import pytest
 from starlette.types import ASGIApp
 
 from apar.server.middleware import guard
-from apar.server.settings import Limits
+from apar.server.settings import ServerLimits
 from tests.server.calls import Sent, call
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
-LIMITS = Limits(body=1000, body_seconds=10)
+LIMITS = ServerLimits(body=1000, body_seconds=10)
 ORIGIN = "https://a.example"
 
 
@@ -25,7 +25,9 @@ async def _length(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"%d" % len(message["body"])})
 
 
-def _ask(app: ASGIApp, pieces: Sequence[bytes], headers: Any = CHUNKED, limits: Limits = LIMITS, **more: Any) -> Sent:
+def _ask(
+    app: ASGIApp, pieces: Sequence[bytes], headers: Any = CHUNKED, limits: ServerLimits = LIMITS, **more: Any
+) -> Sent:
     return asyncio.run(call(guard(app, limits), "/v1/x", pieces, headers=headers, **more))
 
 
@@ -43,11 +45,11 @@ def test_a_body_is_counted_even_if_its_length_was_not_told() -> None:
 
 def test_a_body_is_refused_by_its_length_before_it_comes() -> None:
     headers = [(b"content-length", b"1001")]
-    assert _ask(_length, [b"x"], headers, pause=0.01, limits=Limits(body=1000, body_seconds=0)).status == 413
+    assert _ask(_length, [b"x"], headers, pause=0.01, limits=ServerLimits(body=1000, body_seconds=0)).status == 413
 
 
 def test_a_slow_body_is_refused() -> None:
-    sent = _ask(_length, [b"x"] * 1000, limits=Limits(body=1000, body_seconds=0.05), pause=0.02)
+    sent = _ask(_length, [b"x"] * 1000, limits=ServerLimits(body=1000, body_seconds=0.05), pause=0.02)
     assert sent.status == 408
     assert sent.json["error"]["type"] == "invalid_request_error"
 
@@ -58,7 +60,7 @@ def test_a_client_that_leaves_within_its_body_is_not_answered() -> None:
 
 async def _three(*askers: Any) -> list[int]:
     """What requests of 400 bytes each get, one after the other before any of them is complete, of room for 1000."""
-    app = guard(_length, Limits(body=1000, bodies=1000))
+    app = guard(_length, ServerLimits(body=1000, bodies=1000))
     tasks = [asyncio.create_task(call(app, "/v1/x", pieces, headers=CHUNKED, **more)) for pieces, more in askers]
     first = [(await task).status for task in tasks]
     again = await call(app, "/v1/x", [b"x" * 1000], headers=CHUNKED)
@@ -92,7 +94,7 @@ def test_a_body_takes_its_room_until_its_request_is_answered() -> None:
             await go_on.wait()
             await _length(scope, _nothing, send)
 
-        guarded = guard(app, Limits(body=1000, bodies=1000))
+        guarded = guard(app, ServerLimits(body=1000, bodies=1000))
         answering = asyncio.create_task(call(guarded, "/v1/x", [b"x" * 600], headers=CHUNKED))
         await asyncio.sleep(0.01)
         refused = await call(guarded, "/v1/x", [b"x" * 600], headers=CHUNKED)

@@ -8,7 +8,7 @@ import pytest
 from apar.errors import UserError
 from apar.server.middleware import guard
 from apar.server.middleware.hosts import names_of
-from apar.server.settings import Limits
+from apar.server.settings import ServerLimits
 from tests.server.calls import Sent, call
 
 
@@ -19,7 +19,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 def ask(*hosts: bytes, listens: str = "127.0.0.1", allowed: tuple[str, ...] = (), key: str | None = None) -> Sent:
     names = names_of(listens, key is not None, allowed)
-    app = guard(_app, Limits(), None, (), names)
+    app = guard(_app, ServerLimits(), None, (), names)
     return asyncio.run(call(app, "/v1/models", headers=[(b"host", host) for host in hosts]))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from apar.client.errors import refusal
 from apar.client.http import HttpClient
 from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RunError
@@ -77,8 +76,10 @@ def _ask(http: HttpClient, path: str, question: dict[str, Any] | None = None) ->
     if response.status in (404, 405):
         return None
     if response.status != 200:
-        raise refusal(http.address, response)
+        raise http.endpoint.refusal(response)
     try:
         return response.json()
+    except RunError as error:
+        raise RunError(f"the server at {http.address} answers {path}: {error}") from error
     except ValueError as error:
         raise RunError(f"the server at {http.address} answers {path} with what is no JSON") from error

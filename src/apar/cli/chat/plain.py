@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from apar.chat.session import Session
-from apar.cli.answering import AnswerStream, numbers, write
+from apar.cli.answering import TimedAnswer, numbers, write
 from apar.errors import AparError, RequestError
 from apar.view.labels import printable
 from apar.view.live import show_plain
@@ -71,7 +71,7 @@ def _question(line: str) -> str:
 
 def _answer_line(session: Session, question: str) -> None:
     turn = session.ask(question)
-    stream = AnswerStream(turn.stream())
+    stream = TimedAnswer(turn.stream())
     try:
         show_plain(stream, write, session.params.stop)
     finally:
@@ -83,7 +83,7 @@ def _answer_line(session: Session, question: str) -> None:
 
 def _answer_json(session: Session, question: str) -> dict[str, object]:
     turn = session.ask(question)
-    stream = AnswerStream(turn.stream())
+    stream = TimedAnswer(turn.stream())
     for _ in stream:
         pass
     turn.keep()

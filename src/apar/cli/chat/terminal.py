@@ -8,7 +8,7 @@ from rich.text import Text
 
 from apar.chat.session import Session, Stats, Turn
 from apar.chat.sigint import SigintHandler
-from apar.cli.answering import AnswerStream, numbers, write
+from apar.cli.answering import TimedAnswer, numbers, write
 from apar.cli.chat.commands import Commands, QuitError
 from apar.cli.chat.prompt import Prompt
 from apar.errors import AparError, ContextError
@@ -67,7 +67,7 @@ class AnswerView:
 
     def show(self, session: Session, turn: Turn, sigint: SigintHandler) -> None:
         """Ask, show the answer and keep it; an interrupt keeps what was said until then. Raises what asking raises."""
-        stream = AnswerStream(turn.stream(sigint))
+        stream = TimedAnswer(turn.stream(sigint))
         try:
             self._draw(session, turn, stream)
             told = numbers(stream.answer)
@@ -81,7 +81,7 @@ class AnswerView:
         turn.keep()
         self.tell(told, "dim")
 
-    def _draw(self, session: Session, turn: Turn, stream: AnswerStream[Stats]) -> None:
+    def _draw(self, session: Session, turn: Turn, stream: TimedAnswer[Stats]) -> None:
         threads = session.params.fork and getattr(session.backend, "forks", True)
         if not threads or not can_show_live(self._console):
             show_plain(stream, write, session.params.stop)

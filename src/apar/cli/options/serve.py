@@ -14,7 +14,7 @@ from apar.errors import UserError
 from apar.sizes import parse_bytes
 
 if TYPE_CHECKING:
-    from apar.server.settings import Limits, ServerSettings
+    from apar.server.settings import ServerLimits, ServerSettings
 
 _KEY = "APAR_API_KEY"
 OWN = (
@@ -48,10 +48,10 @@ class Serving:
     cpu_threads: int | None
 
     @property
-    def limits(self) -> Limits:
-        from apar.server.settings import Limits
+    def limits(self) -> ServerLimits:
+        from apar.server.settings import ServerLimits
 
-        return Limits(body=self.max_body, drain_seconds=self.drain)
+        return ServerLimits(body=self.max_body, drain_seconds=self.drain)
 
     @property
     def hosts(self) -> frozenset[str] | None:

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from apar.server.error_response import error_json
 from apar.server.errors import INVALID, SERVER, ApiError
-from apar.server.settings import Limits
+from apar.server.settings import ServerLimits
 
 _REFUSED_SECONDS = 2.0
 
@@ -20,7 +20,7 @@ _REFUSED_SECONDS = 2.0
 class HttpConfig(uvicorn.Config):
     """uvicorn's configuration with our connections and their limits."""
 
-    def __init__(self, app: Any, limits: Limits, access_log: bool = False) -> None:
+    def __init__(self, app: Any, limits: ServerLimits, access_log: bool = False) -> None:
         super().__init__(
             app,
             http=BoundedConnection,

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from apar.server.health import Health
 from apar.server.http.connection import BoundedConnection, HttpConfig
 from apar.server.http.sockets import listen, raise_file_limit, url
-from apar.server.settings import Limits
+from apar.server.settings import ServerLimits
 
 # After the time for open answers: for cancelled ones to say so, for the application to close, and for all of it.
 _CANCEL_SECONDS = 0.5
@@ -38,7 +38,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     access_log: bool = False,
     announce: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> None:
@@ -48,7 +48,7 @@ def serve(
     closed two seconds after the time for open answers. `name` is what is served. Raises UserError where it cannot
     listen, and the error with which `health` failed.
     """
-    limits = limits or Limits()
+    limits = limits or ServerLimits()
     sockets = listen(host, port)
     files = raise_file_limit(limits.connections + _OWN_FILES)
     if files < limits.connections + _OWN_FILES:

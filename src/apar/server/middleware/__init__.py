@@ -11,12 +11,12 @@ from apar.server.middleware.body_limit import BodyLimit
 from apar.server.middleware.failures import Failures
 from apar.server.middleware.hosts import HostCheck
 from apar.server.middleware.keys import KeyCheck
-from apar.server.settings import Limits
+from apar.server.settings import ServerLimits
 
 
 def guard(
     app: ASGIApp,
-    limits: Limits,
+    limits: ServerLimits,
     key: str | None = None,
     origins: Sequence[str] = (),
     hosts: Collection[str] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.json_schema import models_json_schema
@@ -20,21 +20,25 @@ from apar.server.protocol.answers import (
 )
 
 ThreadPath = list[int]
+Step = Annotated[int, Field(ge=0, description="Logical; in each of them every live thread samples one token.")]
 
 
 class ThreadEventBase(ResponseModel):
-    """What happened to a thread. A thread is named by its path, its `parent` is null for the first one."""
+    """What happened to a thread. A thread is named by its path, its `parent` is null for the first one.
+
+    The fields of each kind have the order in which they are sent.
+    """
 
     event: str
     thread: ThreadPath
-    parent: ThreadPath | None
-    step: int = Field(ge=0, description="Logical; in each of them every live thread samples one token.")
 
 
 class StartedEvent(ThreadEventBase):
     """The thread exists."""
 
     event: Literal["started"]
+    parent: ThreadPath | None
+    step: Step
 
 
 class EventLogprob(ResponseModel):
@@ -47,9 +51,11 @@ class DeltaEvent(ThreadEventBase):
     """The thread sampled visible tokens."""
 
     event: Literal["delta"]
+    step: Step
     token_ids: list[int]
     text: str = Field(description="Empty where a character is not complete.")
     logprobs: list[EventLogprob] = Field(default=[], description="If they were asked for.")
+    parent: ThreadPath | None
 
 
 class ForkedEvent(ThreadEventBase):
@@ -57,13 +63,17 @@ class ForkedEvent(ThreadEventBase):
 
     event: Literal["forked"]
     child: ThreadPath
+    step: Step
+    parent: ThreadPath | None
 
 
 class FinishedEvent(ThreadEventBase):
     """The thread ended."""
 
     event: Literal["finished"]
+    step: Step
     reason: FinishReason
+    parent: ThreadPath | None
 
 
 ThreadEvent = StartedEvent | DeltaEvent | ForkedEvent | FinishedEvent
