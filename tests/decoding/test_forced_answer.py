@@ -46,8 +46,8 @@ def engine_of(model: Any, blocks: int = 100, rows: int = 64) -> Engine:
     )
 
 
-def told(engine: Engine, script: ForcedAnswer, params: SamplingParams | None = None) -> Group:
-    group = engine.add(PROMPT, params or script.params(), forced=script)
+def told(engine: Engine, forced: ForcedAnswer, params: SamplingParams | None = None) -> Group:
+    group = engine.add(PROMPT, params or forced.params(), forced=forced)
     while not group.done:
         engine.step()
         engine.check()
@@ -81,11 +81,11 @@ def test_short_of_rows_and_blocks_the_script_is_told_all_the_same(model: Any) ->
 
 
 def test_the_longest_path_counts_control_tokens() -> None:
-    script = ForcedAnswer.forked(TREE, CONTROL, 0)
+    forced = ForcedAnswer.forked(TREE, CONTROL, 0)
     # "a:[Fork]" "b[Fork]" "[Child]aaaa" is the longest; the root ends "a:[Fork]b[Fork]a".
-    assert script.longest == 3 + 2 + 5
-    assert script.tokens == len(TREE.text)
-    assert script.depth == 3
+    assert forced.longest == 3 + 2 + 5
+    assert forced.tokens == len(TREE.text)
+    assert forced.depth == 3
 
 
 def test_events_are_those_of_an_answer(model: Any) -> None:
@@ -109,9 +109,9 @@ def test_events_are_those_of_an_answer(model: Any) -> None:
     ],
 )
 def test_what_would_cut_a_script_or_is_not_in_it_is_refused(model: Any, params: dict[str, Any], named: str) -> None:
-    script = ForcedAnswer.forked(TREE, CONTROL, 0)
+    forced = ForcedAnswer.forked(TREE, CONTROL, 0)
     with pytest.raises(RequestError, match=named):
-        engine_of(model).add(PROMPT, SamplingParams(**params), forced=script)
+        engine_of(model).add(PROMPT, SamplingParams(**params), forced=forced)
 
 
 def test_a_script_longer_than_the_context_is_refused(model: Any) -> None:

@@ -19,10 +19,10 @@ class LocalReplay:
     def __init__(
         self, bench_model: BenchModel, answers: Sequence[BenchAnswer], num_blocks: int | None, max_rows: int
     ) -> None:
-        self.control, scripted = replay_answers(bench_model, answers)
+        self.control, forced = replay_answers(bench_model, answers)
         self.engine = bench_model.engine(self.control, num_blocks, max_rows)
-        self.answers = fitting(scripted, self.engine.context)
-        self.left_out = len(scripted) - len(self.answers)
+        self.answers = fitting(forced, self.engine.context)
+        self.left_out = len(forced) - len(self.answers)
 
     def run_one(self, answer: ReplayAnswer, mode: Mode) -> ReplayResult:
         """Decode an answer alone; nothing of it is in the cache before."""

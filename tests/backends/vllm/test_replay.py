@@ -15,8 +15,8 @@ from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, MoveDirectionality
 
 from apar.backends.vllm.engine import VllmBackend
-from apar.backends.vllm.forced_tokens import ForcedTokenProcessor, thread_arguments, tree_arguments
-from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
+from apar.backends.vllm.forced_tokens import ForcedTokenProcessor, answer_arguments, thread_arguments
+from apar.backends.vllm.request_options import FORCED, SAMPLED, THREAD
 from apar.bench.answers import BenchAnswer
 from apar.bench.model import BenchModel
 from apar.bench.vllm.engine_setup import EngineSetup
@@ -58,9 +58,9 @@ def test_each_row_takes_the_token_of_its_place_and_rows_without_a_script_are_lef
     said, own = [7], list[int]()
     script = {"0": [7, 5, 6], "0.1": [4, 3]}
     added = [
-        (0, params(**{SCRIPT: script}), None, said),
+        (0, params(**{FORCED: script}), None, said),
         (1, params(), None, []),
-        (2, params(**{SCRIPT: script, THREAD: [0, 1], SAMPLED: 1}), None, own),
+        (2, params(**{FORCED: script, THREAD: [0, 1], SAMPLED: 1}), None, own),
     ]
     one.update_state(BatchUpdate(3, removed=[], added=added, moved=[]))
     assert chosen(one, 3) == [5, 0, 3]
@@ -76,8 +76,8 @@ def test_by_slots_too_each_row_takes_the_token_of_its_place() -> None:
     states = SimpleNamespace(prompt_len=SimpleNamespace(np=np.array([4, 6, 9])))
     one = ForcedTokenProcessor(SimpleNamespace(speculative_config=None), states)
     script = {"0": [7, 5, 6], "0.1": [4, 3]}
-    assert one.add_request(0, params(**{SCRIPT: script}))
-    assert one.add_request(2, params(**{SCRIPT: script, THREAD: [0, 1], SAMPLED: 1}))
+    assert one.add_request(0, params(**{FORCED: script}))
+    assert one.add_request(2, params(**{FORCED: script, THREAD: [0, 1], SAMPLED: 1}))
     assert not one.add_request(1, params())
 
     def taken(slots: list[int], lengths: list[int]) -> list[int]:
@@ -99,7 +99,7 @@ def test_drafts_are_refused() -> None:
 
 def test_nothing_is_left_to_the_others_at_any_temperature() -> None:
     one = processor()
-    one.update_state(BatchUpdate(1, removed=[], added=[(0, params(**{SCRIPT: {"0": [3]}}), None, [])], moved=[]))
+    one.update_state(BatchUpdate(1, removed=[], added=[(0, params(**{FORCED: {"0": [3]}}), None, [])], moved=[]))
     logits = one.apply(torch.full((1, 12), 80.0))
     for temperature in (0.01, 1.0, 2.0):
         assert torch.softmax(logits / temperature, -1)[0].tolist() == [0.0] * 3 + [1.0] + [0.0] * 8
@@ -108,15 +108,15 @@ def test_nothing_is_left_to_the_others_at_any_temperature() -> None:
 @pytest.mark.parametrize("script", [[1], {"0": 3}, {"0": ["a"]}, {"0": [-1]}])
 def test_what_is_no_script_is_refused(script: Any) -> None:
     with pytest.raises(ValueError, match="is not an object that has for every thread"):
-        ForcedTokenProcessor.validate_params(params(**{SCRIPT: script}))
+        ForcedTokenProcessor.validate_params(params(**{FORCED: script}))
 
 
 def test_a_thread_is_sent_with_its_own_script_only() -> None:
     script = ForcedAnswer.forked(TREE, CONTROL, EOS)
     run = SequenceRequest(3, (0, 1), (1, 2, 8), 1, 10, frozenset(), 0, False)
-    assert thread_arguments(script, run) == {SCRIPT: {"0.1": [6, EOS]}, THREAD: [0, 1], SAMPLED: 1}
+    assert thread_arguments(script, run) == {FORCED: {"0.1": [6, EOS]}, THREAD: [0, 1], SAMPLED: 1}
     threads = {"0": [1, 2, 3, 7, 2, 1, 7, 4, 3, EOS], "0.0": [5] * 20 + [EOS], "0.1": [6, EOS]}
-    assert tree_arguments(script) == {SCRIPT: threads}
+    assert answer_arguments(script) == {FORCED: threads}
 
 
 def test_an_answer_that_differs_from_its_tree_is_an_error() -> None:
@@ -210,10 +210,10 @@ def test_what_cannot_be_told_whole_is_refused(replay: VllmReplay) -> None:
     with pytest.raises(RequestError, match="the forced answer may need 411 and the context is 400"):
         replay.decode([(PROMPT, long)], 1)
     backend: VllmBackend = replay._backend
-    backend._scripts = False
-    with pytest.raises(UserError, match="was not started to tell answers"):
-        backend.scripted(PROMPT, long)
-    backend._scripts = True
+    backend._forces = False
+    with pytest.raises(UserError, match="was not started to force answers"):
+        backend.force(PROMPT, long)
+    backend._forces = True
 
 
 def test_the_report_says_which_engine_it_was(replay: VllmReplay) -> None:

@@ -20,10 +20,10 @@ from apar.backends.sequence_engine import decode_forked, mark_times, vllm_limits
 from apar.backends.vllm.engine_args import (
     NO_PREFIX_CACHING,
     arguments_of_ids,
-    arguments_of_scripts,
+    arguments_to_force,
     engine_arguments,
 )
-from apar.backends.vllm.sampling import logprob_of, thread_params, tree_params
+from apar.backends.vllm.sampling import answer_params, logprob_of, thread_params
 from apar.backends.vllm.step_decoder import StepDecoder
 from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.decoding.coordinator import SequenceRequest
@@ -50,7 +50,7 @@ class VllmBackend(Backend):
     `model` is a folder, a hub id, or `demo`; `fork` the way in which forks are carried out, by default "core"
     where the installed vLLM was tested with it, else "requests", which needs public parts of vLLM only.
     `stat_loggers` are vLLM's own, `options` its engine arguments, such as `tensor_parallel_size=4`. A `vocabulary`
-    is for a model that has no tokenizer of its own; with `scripts` answers can be told. For one event loop.
+    is for a model that has no tokenizer of its own; with `force` answers can be forced. For one event loop.
     Raises UserError where vLLM is missing or too old or new, ModelError where the model cannot be loaded or served
     so.
     """
@@ -61,7 +61,7 @@ class VllmBackend(Backend):
         *,
         fork: ForkWay | None = None,
         vocabulary: Vocabulary | None = None,
-        scripts: bool = False,
+        force: bool = False,
         stat_loggers: Sequence[Any] = (),
         **options: Any,
     ) -> None:
@@ -71,8 +71,8 @@ class VllmBackend(Backend):
         self.fork = _fork_way(fork, version)
         if vocabulary.given:
             options = arguments_of_ids(options, vocabulary.control)
-        if scripts:
-            options = arguments_of_scripts(options)
+        if force:
+            options = arguments_to_force(options)
         arguments = engine_arguments(source, options, core=self.fork == "core" and vocabulary.control is not None)
         self._engine = _start(arguments, str(model), stat_loggers)
         self._closed = False
@@ -84,7 +84,7 @@ class VllmBackend(Backend):
             vocabulary,
             vllm_limits(vocabulary, described.max_model_len, described.get_vocab_size(), no_priorities),
         )
-        self._scripts = scripts
+        self._forces = force
         self._ids = itertools.count()
         self._ranks = DataParallelRouter(config.parallel_config.data_parallel_size)
         if not config.cache_config.enable_prefix_caching and vocabulary.control is not None:
@@ -106,24 +106,24 @@ class VllmBackend(Backend):
             self._engine.output_processor.propagate_error(EngineDeadError())
             self._engine.shutdown()
 
-    def scripted(self, prompt: Sequence[int], script: ForcedAnswer) -> Group:
+    def force(self, prompt: Sequence[int], forced: ForcedAnswer) -> Group:
         """An answer that is given, for `decode`: what its threads are to say.
 
-        Raises RequestError for one that cannot be told whole, UserError where the backend was made without `scripts`.
+        Raises RequestError for one that cannot be told whole, UserError where the backend was made without `force`.
         """
-        if not self._scripts:
-            raise UserError("this vLLM was not started to tell answers: give scripts=True")
-        params = script.params()
+        if not self._forces:
+            raise UserError("this vLLM was not started to force answers: give force=True")
+        params = forced.params()
         check(prompt, params, self._limits)
-        script.check(params, len(prompt), self.context)
+        forced.check(params, len(prompt), self.context)
         group = self._group(Request(list(prompt), params))
-        group.forced = script
+        group.forced = forced
         return group
 
     def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """Decode a group's answer, and yield its events as they come. Closing it ends the requests behind it."""
         forked = group.params.fork and group.control is not None
-        return self._decode_tree(group) if forked and self.fork == "core" else self._decode_threads(group)
+        return self._decode_in_core(group) if forked and self.fork == "core" else self._decode_threads(group)
 
     async def forget(self) -> None:
         """Let no answer find what another stored. Raises RunError while one is under way."""
@@ -137,11 +137,11 @@ class VllmBackend(Backend):
                 async for events in pieces:
                     yield events
 
-    async def _decode_tree(self, group: Group) -> AsyncGenerator[list[Event], None]:
+    async def _decode_in_core(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """One request, whose threads the core decodes."""
         reader = StepDecoder(group)
         told = 0
-        params = tree_params(group)
+        params = answer_params(group)
         async with aclosing(self._ask(group, group.threads[0].tokens, params, self._priority(group))) as pieces:
             async for sampled in pieces:
                 reader.feed(sampled)

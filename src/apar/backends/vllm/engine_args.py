@@ -17,7 +17,7 @@ NO_PREFIX_CACHING = (
     "enable_prefix_caching=False (--no-enable-prefix-caching) out"
 )
 
-_SCRIPTS = "apar.backends.vllm.forced_tokens:ForcedTokenProcessor"
+_FORCED_TOKENS = "apar.backends.vllm.forced_tokens:ForcedTokenProcessor"
 
 CPU_BLOCK = 32
 """Tokens in a block on the CPU, the fewest that vLLM has there: every thread has a partly filled one."""
@@ -56,6 +56,6 @@ def arguments_of_ids(given: Mapping[str, Any], control: ControlTokens | None) ->
     return arguments
 
 
-def arguments_of_scripts(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Engine arguments with the logits processor that tells scripts."""
-    return {**given, "logits_processors": [*(given.get("logits_processors") or ()), _SCRIPTS]}
+def arguments_to_force(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Engine arguments with the logits processor that forces answers."""
+    return {**given, "logits_processors": [*(given.get("logits_processors") or ()), _FORCED_TOKENS]}

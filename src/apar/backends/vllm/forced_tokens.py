@@ -1,6 +1,6 @@
-"""Scripted answers in vLLM: a logits processor leaves every thread one choice, the token that its script has next.
+"""Forced answers in vLLM: a logits processor leaves every thread one token, the next of its own.
 
-The forward pass and the sampler do all their work. The script travels with the request, as extra arguments: that of
+The forward pass and the sampler do all their work. The tokens travel with the request, as extra arguments: those of
 the whole answer where the core forks, that of its own thread with each request where the client does.
 """
 
@@ -14,7 +14,7 @@ from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as _SlotProcessor
 
-from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
+from apar.backends.vllm.request_options import FORCED, SAMPLED, THREAD
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.tree import ROOT, ThreadPath
@@ -23,22 +23,22 @@ from apar.tree import ROOT, ThreadPath
 _CERTAIN = 1e30
 
 _Place = tuple[Sequence[int], int, list[int]]
-"""A thread's script, how many of its tokens came before the request, and those that came since: vLLM adds to them."""
+"""A thread's forced tokens, how many of them came before the request, and those since: vLLM adds to them."""
 
 
-def tree_arguments(script: ForcedAnswer) -> dict[str, Any]:
+def answer_arguments(forced: ForcedAnswer) -> dict[str, Any]:
     """The extra arguments of a whole answer, whose threads the core decodes."""
-    return {SCRIPT: {_name(path): list(ids) for path, ids in script.threads.items()}}
+    return {FORCED: {_name(path): list(ids) for path, ids in forced.threads.items()}}
 
 
-def thread_arguments(script: ForcedAnswer, run: SequenceRequest) -> dict[str, Any]:
+def thread_arguments(forced: ForcedAnswer, run: SequenceRequest) -> dict[str, Any]:
     """The extra arguments of a run as a request of its own."""
-    thread = {_name(run.thread): list(script.threads[run.thread])}
-    return {SCRIPT: thread, THREAD: list(run.thread), SAMPLED: run.sampled}
+    thread = {_name(run.thread): list(forced.threads[run.thread])}
+    return {FORCED: thread, THREAD: list(run.thread), SAMPLED: run.sampled}
 
 
 class ForcedTokenProcessor(LogitsProcessor, _SlotProcessor):
-    """For requests with a script. Others cost nothing; a script that is at its end leaves the choice to the model.
+    """For requests with forced tokens. Others cost nothing; at the end of its tokens a thread is the model's again.
 
     vLLM has two model runners, each with an interface of its own, and this is a processor for both. The older one says
     which request a row of logits belongs to (`update_state`, the device as `where`); with the newer one a request has
@@ -47,18 +47,18 @@ class ForcedTokenProcessor(LogitsProcessor, _SlotProcessor):
 
     def __init__(self, vllm_config: Any, where: Any, is_pin_memory: bool = False) -> None:
         if getattr(vllm_config, "speculative_config", None):
-            raise ValueError("a script is told token by token: leave out speculative_config")
+            raise ValueError("an answer is forced token by token: leave out speculative_config")
         self._places: dict[int, _Place] = {}
         self._slots: dict[int, tuple[Sequence[int], int]] = {}
         self._where = where
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
-        """Raise ValueError for a script that is none."""
+        """Raise ValueError for forced tokens that are none."""
         arguments = sampling_params.extra_args or {}
-        script = arguments.get(SCRIPT, {})
-        if not isinstance(script, dict) or not all(_are_ids(ids) for ids in script.values()):
-            raise ValueError(f"{SCRIPT} is not an object that has for every thread, as 0.1, the list of its token ids")
+        forced = arguments.get(FORCED, {})
+        if not isinstance(forced, dict) or not all(_are_ids(ids) for ids in forced.values()):
+            raise ValueError(f"{FORCED} is not an object that has for every thread, as 0.1, the list of its token ids")
 
     def is_argmax_invariant(self) -> bool:
         return False
@@ -67,7 +67,7 @@ class ForcedTokenProcessor(LogitsProcessor, _SlotProcessor):
         process_dict_updates(self._places, batch_update, _place)
 
     def add_request(self, req_idx: int, sampling_params: Any) -> bool:
-        """A request has a slot, which was another's before; whether it has a script."""
+        """A request has a slot, which was another's before; whether it has forced tokens."""
         place = _place(sampling_params, None, [])
         if place is None:
             self._slots.pop(req_idx, None)
@@ -77,9 +77,9 @@ class ForcedTokenProcessor(LogitsProcessor, _SlotProcessor):
         return True
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
-        """Raise the logit of each scripted row's token, in place; `[rows, vocabulary]`."""
+        """Raise the logit of each forced row's token, in place; `[rows, vocabulary]`."""
         rows, tokens = [], []
-        for row, ids, index in self._scripted() if ctx is None else self._scripted_slots(ctx):
+        for row, ids, index in self._forced() if ctx is None else self._forced_slots(ctx):
             if index < len(ids):
                 rows.append(row)
                 tokens.append(ids[index])
@@ -88,12 +88,12 @@ class ForcedTokenProcessor(LogitsProcessor, _SlotProcessor):
             logits[at[0], at[1]] = _CERTAIN
         return logits
 
-    def _scripted(self) -> Iterator[tuple[int, Sequence[int], int]]:
-        """Rows with a script, and how far it is told."""
+    def _forced(self) -> Iterator[tuple[int, Sequence[int], int]]:
+        """Rows with forced tokens, and how many of them have come."""
         for row, (ids, before, output) in self._places.items():
             yield row, ids, before + len(output)
 
-    def _scripted_slots(self, ctx: Any) -> Iterator[tuple[int, Sequence[int], int]]:
+    def _forced_slots(self, ctx: Any) -> Iterator[tuple[int, Sequence[int], int]]:
         """The same by the slots of a pass; a path's length without its prompt is what the request has sampled."""
         if self._slots:
             lengths = ctx.seq_lens_upper_bound_np.tolist()
@@ -104,11 +104,11 @@ class ForcedTokenProcessor(LogitsProcessor, _SlotProcessor):
 
 
 def _place(params: Any, prompt: list[int] | None, output: list[int]) -> _Place | None:
-    """The place in its script of a request that enters the batch; None where it has none."""
+    """The forced tokens of a request that enters the batch; None where it has none."""
     arguments = params.extra_args
-    if not arguments or SCRIPT not in arguments:
+    if not arguments or FORCED not in arguments:
         return None
-    ids = arguments[SCRIPT].get(_name(arguments.get(THREAD, ROOT)))
+    ids = arguments[FORCED].get(_name(arguments.get(THREAD, ROOT)))
     return None if ids is None else (ids, int(arguments.get(SAMPLED, 0)), output)
 
 

@@ -19,7 +19,7 @@ FORK, MAX_THREADS, MAX_DEPTH, ORDER, CHOICE = (
     "apar_order",
     "apar_choice",
 )
-SCRIPT, THREAD, SAMPLED = "apar_script", "apar_thread", "apar_sampled"
+FORCED, THREAD, SAMPLED = "apar_forced", "apar_thread", "apar_sampled"
 READING, STEPS, ALONE = "reading", "steps", "alone"
 _OWN = "apar_"
 
@@ -46,7 +46,7 @@ class ForkOptions:
     def of(cls, extra: Mapping[str, Any] | None) -> ForkOptions:
         """The options in a request's extra arguments; raises RequestError for one that is unknown or does not fit."""
         given = {name: value for name, value in (extra or {}).items() if name.startswith(_OWN)}
-        unknown = given.keys() - {FORK, MAX_THREADS, MAX_DEPTH, ORDER, CHOICE, SCRIPT, THREAD, SAMPLED}
+        unknown = given.keys() - {FORK, MAX_THREADS, MAX_DEPTH, ORDER, CHOICE, FORCED, THREAD, SAMPLED}
         if unknown:
             raise RequestError(f"there is no option {min(unknown)}; there are {FORK}, {MAX_THREADS} and {MAX_DEPTH}")
         defaults = SamplingParams()

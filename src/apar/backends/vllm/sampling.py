@@ -8,7 +8,7 @@ from typing import Any
 from vllm import SamplingParams as VllmParams
 from vllm.sampling_params import RequestOutputKind
 
-from apar.backends.vllm.forced_tokens import thread_arguments, tree_arguments
+from apar.backends.vllm.forced_tokens import answer_arguments, thread_arguments
 from apar.backends.vllm.request_options import ALONE, CHOICE, MAX_DEPTH, MAX_THREADS, ORDER, STEPS
 from apar.backends.vllm.thread_requests import restrict
 from apar.decoding.coordinator import SequenceRequest
@@ -24,7 +24,7 @@ def thread_params(group: Group, run: SequenceRequest, vocabulary: Vocabulary) ->
     They are told as text where vLLM has the tokenizer to read them, else as ids.
     """
     sampled = group.params.temperature > 0
-    script = {} if group.forced is None else thread_arguments(group.forced, run)
+    forced = {} if group.forced is None else thread_arguments(group.forced, run)
     # What is told sequentially is what vLLM does without us: it is not to pay for bans.
     banned = sorted(run.banned) if group.forced is None or group.params.fork else []
     params = _params(
@@ -32,17 +32,17 @@ def thread_params(group: Group, run: SequenceRequest, vocabulary: Vocabulary) ->
         max_tokens=run.limit,
         seed=run.seed(group) if sampled else None,
         bad_words=[] if vocabulary.given else [vocabulary.text_of(token) for token in banned],
-        extra_args={ORDER: ALONE, **script},
+        extra_args={ORDER: ALONE, **forced},
     )
     return restrict(params, banned) if vocabulary.given else params
 
 
-def tree_params(group: Group) -> VllmParams:
+def answer_params(group: Group) -> VllmParams:
     """The parameters of a whole answer, whose threads the core decodes."""
     params = group.params
     extra = {ORDER: STEPS, MAX_THREADS: params.max_threads, MAX_DEPTH: params.max_depth, CHOICE: group.choice}
     if group.forced is not None:
-        extra |= tree_arguments(group.forced)
+        extra |= answer_arguments(group.forced)
     return _params(group, max_tokens=params.max_tokens, seed=group.seed, extra_args=extra)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from vllm import SamplingParams, envs
 from vllm.v1.request import Request
 
-from apar.backends.vllm.request_options import SAMPLED, SCRIPT, THREAD
+from apar.backends.vllm.request_options import FORCED, SAMPLED, THREAD
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.group import Group
 from apar.errors import RequestError
@@ -67,7 +67,7 @@ def params_of(asked: SamplingParams, run: SequenceRequest, group: Group) -> Samp
     if run.number:
         params.prompt_logprobs, params.skip_reading_prefix_cache = None, False
         params.min_tokens = max(0, params.min_tokens - run.sampled) if run.thread == ROOT else 0
-    if SCRIPT in (params.extra_args or {}):
+    if FORCED in (params.extra_args or {}):
         params.extra_args = {**params.extra_args, THREAD: list(run.thread), SAMPLED: run.sampled}
     return params
 

@@ -71,7 +71,7 @@ class VllmReplay:
 
             async def start() -> VllmBackend:
                 return VllmBackend(
-                    folder, fork=setup.fork, vocabulary=vocabulary, scripts=True, stat_loggers=[self._logger], **options
+                    folder, fork=setup.fork, vocabulary=vocabulary, force=True, stat_loggers=[self._logger], **options
                 )
 
             try:
@@ -166,7 +166,7 @@ class VllmReplay:
     async def _ask(self, waiting: Iterator[Forced], groups: list[Group]) -> None:
         """One client: it asks for the next answer when it has one."""
         for prompt, answer in waiting:
-            group = self._backend.scripted(prompt, answer)
+            group = self._backend.force(prompt, answer)
             groups.append(group)
             async for _ in self._backend.decode(group):
                 pass
