@@ -23,7 +23,8 @@ import torch
 from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.scheduler import Pass, Row
+from apar.engine.runner import PassOutput
+from apar.engine.scheduler import Pass
 from apar.tokens import ControlTokens
 from tests.engine.tiny import VOCABULARY, random_prompt, tiny_model, tiny_tokenizer
 
@@ -43,9 +44,10 @@ class RandomLogits:
             self._drawn[:, token] += 0.5
         self._rng = random.Random(seed)
 
-    def run(self, work: Pass) -> tuple[list[Row], torch.Tensor]:
+    def run(self, work: Pass) -> PassOutput:
         rows = [row for row in work.rows.values() if row.sampled]
-        return rows, self._drawn[[self._rng.randrange(100) for _ in rows]].clone()
+        logits = self._drawn[[self._rng.randrange(100) for _ in rows]].clone()
+        return PassOutput(rows, logits, torch.empty(len(rows), 0))
 
 
 def make_engine(seed: int) -> Engine:
@@ -104,6 +106,7 @@ def soak(steps: int, seed: int = 0) -> dict[str, Any]:
         "steps": steps,
         **counts,
         "preemptions": engine.scheduler.preemptions,
+        "failed": engine.statistics().failed,
         "blocks lost": engine.pool.num_blocks - engine.pool.num_free,
         "MiB after a tenth": round(early, 1),
         "MiB at the end": round(resident_mib(), 1),
