@@ -78,9 +78,12 @@ def test_a_client_that_leaves_ends_its_answer_in_vllm(site: Site, backend: list[
     body = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "stream": True, "max_tokens": 100_000}
     # Nothing but leaving ends these answers soon: their threads say no end-of-sequence.
     body["logit_bias"] = {"0": -100}
-    with site.client.stream("POST", "/v1/chat/completions", json=body) as response:
-        next(response.iter_lines())
-        wait_for(processor.has_unfinished_requests, "vLLM works at it")
-    wait_for(lambda: site.metric("apar_answers_open") == 0, "the place is free")
-    wait_for(lambda: not processor.has_unfinished_requests(), "vLLM has nothing to do")
-    assert site.metric("apar_answers_cancelled_total") == cancelled + 1
+    # On a busy machine an answer may be complete before its client has left.
+    for _ in range(5):
+        with site.client.stream("POST", "/v1/chat/completions", json=body) as response:
+            next(response.iter_lines())
+        wait_for(lambda: site.metric("apar_answers_open") == 0, "the place is free")
+        wait_for(lambda: not processor.has_unfinished_requests(), "vLLM has nothing to do")
+        if site.metric("apar_answers_cancelled_total") == cancelled + 1:
+            return
+    raise AssertionError("no answer was cancelled by its client's leaving")
