@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apar.backends.backend import AnswerStream, Backend, DecodedAnswer
+from apar.backends.backend import AnswerStream, DecodedAnswer, GroupBackend
 from apar.backends.sequence_engine import _RequestTasks, _Update, decode_forked
 from apar.backends.sync import SyncBackend
 from apar.decoding.coordinator import ForkCoordinator
@@ -108,7 +108,7 @@ async def test_what_befalls_a_run_that_has_ended_is_of_no_interest() -> None:
         runs.on_update(_Update(child, (), error=RunError("lost")))
 
 
-class _Backend(Backend):
+class _Backend(GroupBackend):
     """Prompts are token ids already."""
 
     def __init__(self, engine: _Slow) -> None:

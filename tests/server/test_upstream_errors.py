@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apar.backends.backend import Backend
+from apar.backends.backend import GroupBackend
 from apar.decoding.group import Group
 from apar.decoding.requests import Limits
 from apar.decoding.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ from tests.server.serving import Told, serving, wait_for
 SECRET = "http://10.0.0.7:8000 refuses the API key"
 
 
-class Broken(Backend):
+class Broken(GroupBackend):
     """Fails at every answer when it is decoded."""
 
     def __init__(self, error: AparError) -> None:

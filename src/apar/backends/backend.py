@@ -199,8 +199,7 @@ class AnswerStream(AsyncIterator[Event]):
 class Backend(ABC):
     """Something that answers many prompts at once in an event loop; `apar.AsyncLLM` is one.
 
-    Of a backend only is to be said how a group is decoded (`decode`) or, where the engine makes the groups, how
-    requests are started (`_start`). `tokenizer` is the model's; `context` is how many tokens a path may have, the
+    A subclass says how requests are started (`_start`); a `GroupBackend` how a group is decoded. `tokenizer` is the model's; `context` is how many tokens a path may have, the
     prompt included.
     """
 
@@ -258,22 +257,13 @@ class Backend(ABC):
             await asyncio.gather(*(stream.aclose() for stream in streams))
             raise
 
-    def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
-        """Decode a group's answer, and yield its events as they come. Closing it ends the requests behind it."""
-        raise NotImplementedError
-
     @abstractmethod
     def close(self) -> None:
         """End the engine; open and later requests get a RunError."""
 
+    @abstractmethod
     def _start(self, requests: Sequence[Request], end_only: bool) -> Sequence[PendingAnswer]:
         """Begin all requests, or none."""
-        groups = [self._group(request) for request in requests]
-        return [DecodedAnswer(group, self.decode(group), end_only) for group in groups]
-
-    def _group(self, request: Request) -> Group:
-        detokenizer = Detokenizer(self._vocabulary.decode)
-        return Group.start(next(self._numbers), request, self._vocabulary, self.context, detokenizer)
 
     def _stream(self, request: Request) -> AnswerStream:
         [stream] = self._streams([request], end_only=False)
@@ -281,6 +271,22 @@ class Backend(ABC):
 
     def _streams(self, requests: Sequence[Request], end_only: bool) -> list[AnswerStream]:
         return [AnswerStream(pending, self) for pending in self._start(requests, end_only)]
+
+
+class GroupBackend(Backend):
+    """A backend whose groups are made here, and of which only is to be said how one is decoded."""
+
+    @abstractmethod
+    def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
+        """Decode a group's answer, and yield its events as they come. Closing it ends the requests behind it."""
+
+    def _start(self, requests: Sequence[Request], end_only: bool) -> Sequence[PendingAnswer]:
+        groups = [self._group(request) for request in requests]
+        return [DecodedAnswer(group, self.decode(group), end_only) for group in groups]
+
+    def _group(self, request: Request) -> Group:
+        detokenizer = Detokenizer(self._vocabulary.decode)
+        return Group.start(next(self._numbers), request, self._vocabulary, self.context, detokenizer)
 
 
 async def _outcome(stream: AnswerStream) -> Answer | AparError:

@@ -14,7 +14,7 @@ from vllm import SamplingParams as VllmParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from apar.backends.backend import Backend
+from apar.backends.backend import GroupBackend
 from apar.backends.data_parallel import DataParallelRouter
 from apar.backends.sequence_engine import decode_forked, mark_times, vllm_limits
 from apar.backends.vllm.engine_args import (
@@ -44,7 +44,7 @@ ForkWay = Literal["core", "requests"]
 _NO_PRIORITIES = "priority needs vLLM's scheduling policy `priority`; leave scheduling_policy out"
 
 
-class VllmBackend(Backend):
+class VllmBackend(GroupBackend):
     """A model that vLLM runs, decoding the parts of an answer in parallel.
 
     `model` is a folder, a hub id, or `demo`; `fork` the way in which forks are carried out, by default "core"

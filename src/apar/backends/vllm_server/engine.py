@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Self
 
-from apar.backends.backend import Backend
+from apar.backends.backend import GroupBackend
 from apar.backends.data_parallel import DataParallelRouter
 from apar.backends.sequence_engine import decode_forked, vllm_limits
 from apar.backends.vllm_server.body import completion_body
@@ -37,7 +37,7 @@ _NO_PRIORITIES = (
 )
 
 
-class VllmServerBackend(Backend):
+class VllmServerBackend(GroupBackend):
     """A model that a vLLM server at `url` runs, decoding the parts of an answer in parallel.
 
     `model` is a folder or hub id with the tokenizer of the server's model, or `tokenizer` is. `served_model` is the
