@@ -199,8 +199,8 @@ class AnswerStream(AsyncIterator[Event]):
 class Backend(ABC):
     """Something that answers many prompts at once in an event loop; `apar.AsyncLLM` is one.
 
-    A subclass says how requests are started (`_start`); a `GroupBackend` how a group is decoded. `tokenizer` is the model's; `context` is how many tokens a path may have, the
-    prompt included.
+    A subclass says how requests are started (`_start`); a `GroupBackend` how a group is decoded. `tokenizer` is the
+    model's; `context` is how many tokens a path may have, the prompt included.
     """
 
     def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:
