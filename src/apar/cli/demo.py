@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.options import count_option
 from apar.cli.options.model import model_options
 from apar.decoding.params import SamplingParams
 from apar.errors import UserError
@@ -35,7 +36,7 @@ TOP_P = 0.9
     "--temperature", default=0.5, show_default=True, metavar="T", help="0 is greedy; a small model then loops."
 )
 @click.option("--seed", default=0, show_default=True, metavar="S", help="Seed of the sampling, the same for both ways.")
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Answer only the first N.  [default: all]")
+@count_option("--count", help="Answer only the first N.  [default: all]")
 @click.option(
     "--pace",
     type=click.FloatRange(min=0),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.options import count_option
+
 if TYPE_CHECKING:
     from apar.corpus.chunks import Source
     from apar.corpus.run import ExtractionRun, Progress
@@ -46,7 +48,7 @@ _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a value over the file's (repeatable)."
 )
 @click.option("--format", "form", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
-@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Worker processes (default: one a core).")
+@count_option("--processes", help="Worker processes (default: one a core).")
 @click.option("--restart", is_flag=True, help="Discard an unfinished run instead of continuing it.")
 @click.option(
     "--tokenizer",
@@ -58,9 +60,7 @@ _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
     "--verify", metavar="MODEL", help="Check by a model which details depend on others, and merge those back."
 )
 @click.option("--verify-sequential", metavar="MODEL", help="Another model for the sequential side of --verify.")
-@click.option(
-    "--verify-length", type=click.IntRange(min=2), metavar="N", help="Skip answers longer than N tokens in --verify."
-)
+@count_option("--verify-length", help="Skip answers longer than N tokens in --verify.", least=2)
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="A page to browse a sample of the trees.")
 @click.option("--html-sample", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from apar.cli.options import count_option
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_maker, vllm_config_option, vllm_words
 from apar.cli.options.model import model_options
 from apar.cli.options.serve import OWN, Serving, serve_options
@@ -54,7 +55,7 @@ class ServeCommand(BackendCommand):
 @click.option(
     "--remote-model", metavar="NAME", help="Name of the model on the server at --url.  [default: its only one]"
 )
-@click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Number of data-parallel ranks of that server.")
+@count_option("--ranks", help="Number of data-parallel ranks of that server.")
 @click.option("--fork", type=click.Choice(("core", "requests")), help="Fork inside vLLM's core or by requests.")
 @vllm_config_option
 @model_options

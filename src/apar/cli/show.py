@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apar.cli.options import count_option
+
 if TYPE_CHECKING:
     from apar.data.records import TreeRecord
     from apar.data.token_counter import TokenCounter
@@ -15,13 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("trees", metavar="TREES", type=click.Path(path_type=Path))
-@click.option(
-    "-i",
-    "--index",
-    metavar="N",
-    type=click.IntRange(min=0),
-    help="Which tree of the file, counted from 0 (default: the first).",
-)
+@count_option("-i", "--index", help="Which tree of the file, counted from 0 (default: the first).", least=0)
 @click.option("--id", "identity", metavar="ID", help="The tree with this id.")
 @click.option(
     "--tokenizer",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apar.cli.bench.engine import VLLM, check_backend, loading_of, open_engine, read_trees
+from apar.cli.options import count_option
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options
 from apar.cli.options.bench import (
     PATH,
@@ -78,9 +79,7 @@ def structure(
 @command.command("latency", cls=BackendCommand)
 @model_options
 @replay_options
-@click.option(
-    "--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Times that each answer is decoded."
-)
+@count_option("--rounds", help="Times that each answer is decoded.", default=1)
 @peer_options
 @click.option("--batch", default="1", show_default=True, callback=numbers, help="Batch sizes for --peers.")
 @json_option
@@ -118,18 +117,9 @@ def _latency(
 @command.command("throughput", cls=BackendCommand)
 @model_options
 @replay_options
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), metavar="N", help="Answers decoded at a time.  [default: all]"
-)
-@click.option(
-    "--forked-concurrency",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Answers decoded at a time with forking.  [default: as --concurrency]",
-)
-@click.option(
-    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Times that all answers are decoded."
-)
+@count_option("--concurrency", help="Answers decoded at a time.  [default: all]")
+@count_option("--forked-concurrency", help="Answers decoded at a time with forking.  [default: as --concurrency]")
+@count_option("--rounds", help="Times that all answers are decoded.", default=3)
 @peer_options
 @json_option
 def throughput(choice: BackendChoice, **options: Any) -> None:
@@ -170,15 +160,8 @@ def _throughput(
 @click.option(
     "--threads", default="1,2,4,8,16", show_default=True, callback=numbers, help="Numbers of threads decoded at once."
 )
-@click.option(
-    "--prompt-tokens",
-    type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Length of the prompt.",
-)
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds of the measurement.")
+@count_option("--prompt-tokens", help="Length of the prompt.", default=128)
+@count_option("--rounds", help="Rounds of the measurement.", default=5)
 @json_option
 def steps(choice: BackendChoice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""

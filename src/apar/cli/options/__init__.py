@@ -47,6 +47,12 @@ def gather(keyword: str, build: Callable[..., Any], *decorators: Decorator) -> D
     return decorate
 
 
+def count_option(*names: str, help: str, default: int | None = None, least: int = 1) -> Decorator:
+    """An option whose value is a whole number of at least `least`; the help page shows its default, if it has one."""
+    kind = click.IntRange(min=least)
+    return click.option(*names, type=kind, default=default, show_default=default is not None, metavar="N", help=help)
+
+
 def renamed_option(old: str, new: str) -> Decorator:
     """An option that is not there any more: whoever gives it is answered with the new name."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.options import gather, renamed_option
+from apar.cli.options import count_option, gather, renamed_option
 from apar.errors import UserError
 from apar.extras import require
 
@@ -113,9 +113,7 @@ BACKEND_OPTIONS = (
         metavar="KEY",
         help="API key of the server at --url.  [default: $VLLM_API_KEY]",
     ),
-    click.option(
-        "--ranks", type=click.IntRange(min=1), metavar="N", help="Number of data-parallel ranks of the server."
-    ),
+    count_option("--ranks", help="Number of data-parallel ranks of the server."),
     click.option(
         "--fork",
         type=click.Choice(("core", "requests")),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from apar.cli.options import options, renamed_option
+from apar.cli.options import count_option, options, renamed_option
 from apar.cli.options.backend import backend_options
 
 PATH = click.Path(path_type=Path)
@@ -21,9 +21,7 @@ tree_options = options(
         metavar="KEY=VALUE[,VALUE]",
         help="Use only answers with this value, as category=writing.",
     ),
-    click.option(
-        "--answers", "count", type=click.IntRange(min=1), metavar="N", help="Use an even sample of N answers."
-    ),
+    count_option("--answers", "count", help="Use an even sample of N answers."),
 )
 tokenizer_option = click.option(
     "--tokenizer",
@@ -38,57 +36,25 @@ model_options = options(
     ),
     click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
     click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:N."),
-    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Number of CPU threads."),
+    count_option("--cpu-threads", help="Number of CPU threads."),
     tokenizer_option,
 )
 replay_options = options(
     click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
     tree_options,
     backend_options,
-    click.option(
-        "--num-blocks",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Size of the KV cache, in blocks of 16 tokens (vLLM on the CPU: 32).",
-    ),
+    count_option("--num-blocks", help="Size of the KV cache, in blocks of 16 tokens (vLLM on the CPU: 32)."),
     renamed_option("--kv-blocks", "--num-blocks"),
-    click.option(
-        "--max-rows",
-        type=click.IntRange(min=1),
-        default=64,
-        show_default=True,
-        help="Most threads in one forward pass.",
-    ),
+    count_option("--max-rows", help="Most threads in one forward pass.", default=64),
 )
 peer_options = options(
     click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
     click.option(
         "--peer-python", multiple=True, metavar="NAME=PYTHON", help="Python interpreter in which a peer is installed."
     ),
-    click.option(
-        "--prompt-tokens",
-        type=click.IntRange(min=1),
-        default=128,
-        show_default=True,
-        metavar="N",
-        help="Length of a prompt for --peers.",
-    ),
-    click.option(
-        "--new-tokens",
-        type=click.IntRange(min=2),
-        default=64,
-        show_default=True,
-        metavar="N",
-        help="Tokens to decode for --peers.",
-    ),
-    click.option(
-        "--peer-rounds",
-        type=click.IntRange(min=1),
-        default=5,
-        show_default=True,
-        metavar="N",
-        help="Rounds of --peers.",
-    ),
+    count_option("--prompt-tokens", help="Length of a prompt for --peers.", default=128),
+    count_option("--new-tokens", help="Tokens to decode for --peers.", default=64, least=2),
+    count_option("--peer-rounds", help="Rounds of --peers.", default=5),
 )
 
 

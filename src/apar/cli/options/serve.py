@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.options import gather
+from apar.cli.options import count_option, gather
 from apar.cli.options.origins import check_origin
 from apar.errors import UserError
 from apar.sizes import parse_bytes
@@ -132,13 +132,8 @@ serve_options = gather(
         metavar="NAME",
         help="Name of the model for clients.  [default: MODEL, or the name of its folder]",
     ),
-    click.option(
-        "--max-open",
-        type=click.IntRange(min=1),
-        default=256,
-        show_default=True,
-        metavar="N",
-        help="Most answers in progress or waiting; further requests are refused with 429.",
+    count_option(
+        "--max-open", help="Most answers in progress or waiting; further requests are refused with 429.", default=256
     ),
     click.option("--max-body", default="4MiB", show_default=True, metavar="SIZE", help="Largest body of a request."),
     click.option(
@@ -158,6 +153,6 @@ serve_options = gather(
         help="Time for open answers to finish after the signal to stop, in seconds.",
     ),
     click.option("--log-requests", is_flag=True, help="Log every request on standard error."),
-    click.option("--cpu-threads", type=click.IntRange(min=1), metavar="N", help="Number of CPU threads."),
+    count_option("--cpu-threads", help="Number of CPU threads."),
 )
 """The command is called with their `Serving` as `serving`."""
