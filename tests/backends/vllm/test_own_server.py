@@ -82,6 +82,10 @@ def test_a_client_that_leaves_ends_its_answer_in_vllm(site: Site, backend: list[
     for _ in range(5):
         with site.client.stream("POST", "/v1/chat/completions", json=body) as response:
             next(response.iter_lines())
+            wait_for(
+                lambda: processor.has_unfinished_requests() or site.metric("apar_answers_open") == 0,
+                "vLLM works at it, or has finished",
+            )
         wait_for(lambda: site.metric("apar_answers_open") == 0, "the place is free")
         wait_for(lambda: not processor.has_unfinished_requests(), "vLLM has nothing to do")
         if site.metric("apar_answers_cancelled_total") == cancelled + 1:
