@@ -47,8 +47,8 @@ def test_overrides_replace_values_at_any_depth(config: Path) -> None:
         ("start={model: a, shape: {}}", "give either model"),
         ("batch_tokens=64", "batch_tokens .64. is less than max_length .128."),
         ("steps=[", "the value is not YAML"),
-        ("mix.languages=[en]", "mix: languages is decided by `apar extract` now: set filters.languages"),
-        ("mix.held_out=0.01", "mix: held_out is decided .*: set split.held_out, whose file goes into `held_out`"),
+        ("mix.languages=[en]", "mix.languages is no longer a key; use filters.languages of `apar extract`"),
+        ("mix.held_out=0.01", "mix.held_out is no longer a key; use split.held_out of `apar extract`, and the file"),
     ],
 )
 def test_a_wrong_override_names_the_key_and_the_mend(config: Path, override: str, message: str) -> None:
@@ -59,7 +59,7 @@ def test_a_wrong_override_names_the_key_and_the_mend(config: Path, override: str
 def test_an_old_key_of_an_evaluation_says_what_took_its_place(tmp_path: Path) -> None:
     path = tmp_path / "evaluate.yaml"
     path.write_text("model: demo\ntrees: [a.jsonl]\nmix: {languages: [en]}\n")
-    with pytest.raises(ConfigError, match=r"mix is no key any more: .* choose them with `apar extract`"):
+    with pytest.raises(ConfigError, match=r"mix is no longer a key; use `apar extract` to choose answers"):
         load_config(path, Plan)
 
 

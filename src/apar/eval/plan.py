@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from apar.config import Section
 from apar.train.recipe import Positive
@@ -31,9 +32,4 @@ class Plan(Section):
     output: Path | None = None
     """Where the whole result is written as JSON, every answer's figures included."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_mix(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "mix" in data:
-            raise ValueError("mix is no key any more: all answers of `trees` count; choose them with `apar extract`")
-        return data
+    renamed: ClassVar[Mapping[str, str]] = {"mix": "`apar extract` to choose answers: all of `trees` count"}

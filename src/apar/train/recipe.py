@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,32 +31,23 @@ class Start(Section):
         return self
 
 
-# Keys that recipes had here, and the knobs of `apar extract` that do the same.
-_OF_EXTRACTION = {
-    "max_answers_per_prompt": "duplicates.answers_per_prompt",
-    "min_response_chars": "filters.min_chars",
-    "max_response_chars": "filters.max_chars",
-    "languages": "filters.languages",
-    "fork_rules": "structure.rules",
-    "skip_reasons": "filters.skip_reasons",
-    "skip_sources": "filters.skip_sources",
-    "held_out": "split.held_out, whose file goes into `held_out` of the recipe",
-}
-
-
 class Mix(Section):
     """In what proportion the answers are drawn; which there are, `apar extract` has decided."""
 
     structured: Share | None = 0.5
     """Share of structured answers (the paper: 1:1, so that the model learns when not to fork); null: as they come."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_old_keys(cls, data: Any) -> Any:
-        for key in _OF_EXTRACTION if isinstance(data, dict) else ():
-            if key in data:
-                raise ValueError(f"{key} is decided by `apar extract` now: set {_OF_EXTRACTION[key]}")
-        return data
+    # Extraction decides these: the keys of its configuration.
+    renamed: ClassVar[Mapping[str, str]] = {
+        "max_answers_per_prompt": "duplicates.answers_per_prompt of `apar extract`",
+        "min_response_chars": "filters.min_chars of `apar extract`",
+        "max_response_chars": "filters.max_chars of `apar extract`",
+        "languages": "filters.languages of `apar extract`",
+        "fork_rules": "structure.rules of `apar extract`",
+        "skip_reasons": "filters.skip_reasons of `apar extract`",
+        "skip_sources": "filters.skip_sources of `apar extract`",
+        "held_out": "split.held_out of `apar extract`, and the file that it writes as `held_out` of the recipe",
+    }
 
 
 class Optimizer(Section):
