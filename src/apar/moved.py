@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.abc import MetaPathFinder
-from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # By the old package, old name = new name within `apar`.
 _MOVED = """
@@ -69,8 +71,11 @@ def moved() -> dict[str, str]:
     return names
 
 
-class _Signpost(MetaPathFinder):
-    """The last finder that Python asks: a module that it knows was found by no other."""
+class _Signpost:
+    """The last finder that Python asks: a module that it knows was found by no other.
+
+    Its base class is not imported: that takes longer than all else of `import apar`.
+    """
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if name.startswith("apar.") and name in moved():
