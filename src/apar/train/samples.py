@@ -1,14 +1,16 @@
 """From a prompt and an encoded paragraph tree to what the trainer reads: each token once, in one sequence.
 
 A tree is laid out depth first: a node's tokens, its `[Fork]`, its detail subtree (opened by `[Child]`), its
-next subtree; a leaf ends in end-of-sequence. Three numbers go with every token:
+next subtree; a leaf ends in end-of-sequence. Four numbers go with every token:
 
 - its *path position*: the distance from the root along its own path (siblings' positions overlap),
-- its *label*: the token that follows it on its path, explicit and not shifted; `IGNORE` where there is no
-  target. What follows `[Fork]` is the next sibling; nothing predicts `[Child]`, which itself predicts the
-  detail's first token,
+- its *next*: the index of the token that follows it on its path, -1 where none does. What follows `[Fork]` is the
+  next sibling; nothing leads to `[Child]`, which itself is followed by the detail's first token,
+- its *target*: whether what follows is learned, and whether that is text or a control token,
 - its *subtree end* (exclusive, as an index into the sequence): token i attends to token j exactly when
   `j <= i < subtree_end[j]`. This is tree attention (APAR paper, section 3.2) in one integer a token.
+
+The label of a token is the id at its next; that of Medusa head k (1, 2, ...) the id reached by k more.
 """
 
 from __future__ import annotations
@@ -22,44 +24,56 @@ from apar.tree import Node, ParagraphTree
 IGNORE = -100
 """The label of a token that predicts nothing; what torch's cross entropy leaves out."""
 
+NO_TARGET, TEXT, CONTROL = 0, 1, 2
+"""Kinds of target: none, a token of the answer's text (these losses can be compared between forked and sequential
+training), and `[Fork]`, end-of-sequence or a token of the prompt."""
+
 
 @dataclass(slots=True)
 class Sample:
-    """One or more packed samples: four lists of one length.
-
-    `is_text[i]` says whether the label at i is a token of the answer's text, neither `[Fork]` nor
-    end-of-sequence: losses over these can be compared between forked and sequential training.
-    """
+    """One or more packed samples: five lists of one length."""
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
+    next: list[int] = field(default_factory=list)
+    target: list[int] = field(default_factory=list)
     subtree_end: list[int] = field(default_factory=list)
-    is_text: list[bool] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def labels(self) -> list[int]:
+        """The token that each token is to predict; `IGNORE` where none."""
+        return [self.ids[at] if kind else IGNORE for at, kind in zip(self.next, self.target, strict=True)]
+
+    @property
+    def is_text(self) -> list[bool]:
+        """Whether each label is a token of the answer's text."""
+        return [kind == TEXT for kind in self.target]
+
     def extend(self, other: Sample) -> None:
-        """Append another sample; its subtree ends move along, so the two do not see each other."""
+        """Append another sample; its indices move along, so the two do not see each other."""
         offset = len(self)
         self.ids += other.ids
         self.positions += other.positions
-        self.labels += other.labels
+        self.next += [-1 if at < 0 else at + offset for at in other.next]
+        self.target += other.target
         self.subtree_end += [end + offset for end in other.subtree_end]
-        self.is_text += other.is_text
 
     def _put(self, token: int, position: int) -> int:
         self.ids.append(token)
         self.positions.append(position)
-        self.labels.append(IGNORE)
+        self.next.append(-1)
+        self.target.append(NO_TARGET)
         self.subtree_end.append(0)
-        self.is_text.append(False)
         return len(self.ids) - 1
 
-    def _aim(self, index: int, label: int, *, is_text: bool) -> None:
-        self.labels[index] = label
-        self.is_text[index] = is_text
+    def _lead(self, before: int, token: int, target: int) -> int:
+        """Write the token that follows `before` on its path; return its index."""
+        self.next[before] = len(self.ids)
+        self.target[before] = target
+        return self._put(token, self.positions[before] + 1)
 
 
 def tree_sample(
@@ -89,7 +103,7 @@ def tree_sample(
         first = len(sample)
         last = _put_text(sample, node, before)
         end = eos if not node.forks else None if control is None else control.fork
-        last = last if end is None else _follow(sample, last, end)
+        last = last if end is None else sample._lead(last, end, CONTROL)
         todo.append(range(first, len(sample)))
         if node.detail is not None and node.next is not None:
             todo.append((node.next, last))
@@ -105,31 +119,24 @@ def sequential_sample(prompt: Sequence[int], tree: ParagraphTree, eos: int, *, l
     before = _put_prompt(sample, prompt, loss_on_prompt=loss_on_prompt)
     for node in tree.nodes():
         before = _put_text(sample, node, before)
-    _follow(sample, before, eos)
+    sample._lead(before, eos, CONTROL)
     sample.subtree_end = [len(sample)] * len(sample)
     return sample
 
 
 def _put_prompt(sample: Sample, prompt: Sequence[int], *, loss_on_prompt: bool) -> int:
-    for position, token in enumerate(prompt):
-        index = sample._put(token, position)
-        if loss_on_prompt and index:
-            sample._aim(index - 1, token, is_text=False)
-    return len(prompt) - 1
+    last = sample._put(prompt[0], 0)
+    for token in prompt[1:]:
+        last = sample._lead(last, token, CONTROL if loss_on_prompt else NO_TARGET)
+    return last
 
 
 def _put_text(sample: Sample, node: Node, before: int) -> int:
     """Write the node's tokens after `before`; return the index of the last one."""
     assert node.tokens is not None, "encode the tree first"
     for token in node.tokens:
-        sample._aim(before, token, is_text=True)
-        before = sample._put(token, sample.positions[before] + 1)
+        before = sample._lead(before, token, TEXT)
     return before
-
-
-def _follow(sample: Sample, before: int, control: int) -> int:
-    sample._aim(before, control, is_text=False)
-    return sample._put(control, sample.positions[before] + 1)
 
 
 def pack(samples: Iterable[Sample], length: int, open_packs: list[Sample] | None = None) -> Iterator[Sample]:
