@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from apar.train.mask import additive_mask, dense_mask, mask_mod
+from apar.train.mask import additive, dense_mask, mask_mod
 
 # [prompt A] { [Child B] } [C], then a padding token that sees only itself.
 ENDS = torch.tensor([[5, 5, 4, 4, 5, 6]])
@@ -21,4 +21,4 @@ def test_the_flex_attention_rule_and_the_additive_mask_are_the_dense_mask() -> N
     index = torch.arange(6)
     zero = torch.tensor(0)
     assert torch.equal(attends(zero, zero, index[:, None], index[None, :]), dense[0, 0])
-    assert torch.equal(additive_mask(ENDS, torch.float32) == 0, dense)
+    assert torch.equal(additive(dense, torch.float32) == 0, dense)

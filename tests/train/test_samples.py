@@ -135,5 +135,5 @@ def test_packed_samples_do_not_see_each_other(model: LlamaForCausalLM) -> None:
 
 
 def test_a_sample_longer_than_a_pack_is_an_error() -> None:
-    with pytest.raises(ValueError, match="does not fit into a pack of 4"):
+    with pytest.raises(ValueError, match="13 does not fit into 4"):
         list(pack([tree_sample([20, 21], example(), CONTROL, eos=0)], 4))

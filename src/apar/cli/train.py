@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from apar.train.recipe import Recipe
 
 
 @click.command("train")
@@ -18,10 +21,16 @@ import click
     help="Set a value over the config's (repeatable).",
 )
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the output folder.")
-def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train a model to fork, by the recipe CONFIG (see recipes/).
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Train nothing: show ten samples with their labels, and estimate memory and time by two steps.",
+)
+def command(config: Path, overrides: tuple[str, ...], resume: bool, check: bool) -> None:
+    """Train a model to fork, or Medusa heads, by the recipe CONFIG (see recipes/).
 
-    Prints the folder of the trained model, which loads with AutoModelForCausalLM.
+    Prints the folder of the result: an adapter with `lora`, otherwise a whole model. For several GPUs or machines
+    start it by `accelerate launch --config_file recipes/accelerate/FILE -m apar train CONFIG`.
     """
     from apar.config import load_config
     from apar.train.recipe import Recipe
@@ -29,14 +38,27 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
     recipe = load_config(config, Recipe, overrides)
     from apar.extras import require
 
-    require("local", "torch", "transformers")
+    require("train", "torch", "transformers", "accelerate", "peft")
+    from apar.cli.answering import quiet_libraries
+
+    quiet_libraries()
+    if check:
+        from rich.console import Console
+
+        from apar.train.check import check_recipe
+
+        Console(highlight=False, soft_wrap=True).print(check_recipe(recipe))
+        return
+    click.echo(_train(recipe, resume))
+
+
+def _train(recipe: Recipe, resume: bool) -> Path:
+    """Run the training beside a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from apar.cli.answering import quiet_libraries
-    from apar.train.sft import train
+    from apar.train.run import train
 
-    quiet_libraries()
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -48,11 +70,11 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool) -> None:
         task = progress.add_task("training", total=recipe.steps, figures="")
 
         def report(line: dict[str, Any]) -> None:
+            if "held_out" in line:
+                parts = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in line["held_out"].items())
+                progress.console.print(f"step {line['step']}: {parts}")
+                return
             figures = f"loss {line['loss']:.3f}, {line['tokens'] / line['seconds']:.0f} tokens/s"
             progress.update(task, completed=line["step"], figures=figures)
-            if "held_out" in line:
-                text = line["held_out"]["text"]
-                progress.console.print(f"step {line['step']}: {figures}, held-out loss {text:.3f} a token of text")
 
-        folder = train(recipe, resume=resume, report=report)
-    click.echo(folder)
+        return train(recipe, resume=resume, report=report)

@@ -99,3 +99,11 @@ def _unsupported(config: Any) -> str | None:
         if parameters.get("rope_type") in _ROPE_BY_LENGTH:
             return f"its {parameters['rope_type']} rotary positions depend on the longest text in a batch"
     return None
+
+
+def load_for_training(
+    model: str, dtype: torch.dtype, *, adapter: str | None = None, quantize: str | None = None
+) -> tuple[Any, Any]:
+    source = model_source(model)
+    loaded = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+    return loaded, load_tokenizer(source)

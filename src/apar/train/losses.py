@@ -2,41 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from apar.train.batches import PackedBatch
-from apar.train.mask import additive_mask, dense_mask
+from apar.train.mask import attention_mask
 from apar.train.samples import IGNORE
+
+CHUNK_BYTES = 1 << 29
+"""Memory of the logits that exist at once; where there are more, they are computed again for the gradients."""
+_AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Settings of models that change their logits after the output layer."""
 
 
 def token_losses(model: Any, batch: PackedBatch) -> Tensor:
-    """Cross entropy of every label, [packs, length] in float32 nats; 0 where there is no label."""
-    logits = model(
-        input_ids=batch.ids,
-        position_ids=batch.positions,
-        attention_mask=_mask(model, batch.subtree_end),
-        use_cache=False,
-    ).logits
-    flat = F.cross_entropy(logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORE, reduction="none")
-    return flat.view(batch.labels.shape)
+    """Cross entropy of every label, [packs, length] in float32 nats; 0 where there is no label.
+
+    Logits are computed only where there are labels, in chunks: inside the output layer's own call, so that wrappers
+    around the model (data parallel, sharded) see an ordinary forward pass. `model` may be so wrapped.
+    """
+    labels = batch.labels
+    chosen = labels != IGNORE
+    found = torch.zeros(labels.shape, device=labels.device)
+    found[chosen] = _label_losses(model, batch, chosen, labels[chosen])
+    return found
 
 
-def _mask(model: Any, subtree_end: Tensor) -> Tensor:
-    """Tree attention in the form that the model's attention takes: "eager" adds the mask, the others read booleans."""
-    if model.config._attn_implementation != "eager":
-        return dense_mask(subtree_end)
-    dtype = (
-        torch.get_autocast_dtype(subtree_end.device.type)
-        if torch.is_autocast_enabled(subtree_end.device.type)
-        else model.dtype
-    )
-    return additive_mask(subtree_end, dtype)
+def _label_losses(model: Any, batch: PackedBatch, chosen: Tensor, labels: Tensor) -> Tensor:
+    inner = unwrapped(model)
+    changes = any(getattr(inner.config, name, None) not in (None, 1, 1.0) for name in _AFTER_THE_HEAD)
+
+    def outputs(head: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+        wanted = hidden[chosen]
+        return head(wanted)[None] if changes else _chunked(head, wanted, labels, inner.config.vocab_size)[None, :, None]
+
+    with _instead_of_logits(inner, outputs):
+        result = model(
+            input_ids=batch.ids,
+            position_ids=batch.positions,
+            attention_mask=attention_mask(inner.config, batch.subtree_end, batch.positions, _dtype(inner, batch)),
+            use_cache=False,
+        ).logits
+    return F.cross_entropy(result[0].float(), labels, reduction="none") if changes else result[0, :, 0]
+
+
+def unwrapped(model: Any) -> Any:
+    """The Transformers model in what data parallelism, accelerate and PEFT put around it."""
+    model = getattr(model, "module", model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def _instead_of_logits(model: Any, outputs: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]) -> Iterator[None]:
+    """While inside, the model's output layer returns `outputs(its own forward, hidden states)`."""
+    head = model.get_output_embeddings()
+    own = head.forward
+    head.forward = lambda hidden: outputs(own, hidden)
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+def _chunked(head: Callable[[Tensor], Tensor], hidden: Tensor, labels: Tensor, vocabulary: int) -> Tensor:
+    """The losses of `hidden` [labels, width]; at most `CHUNK_BYTES` of logits at once."""
+
+    def losses(some: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(head(some).float(), wanted, reduction="none")
+
+    size = max(1, CHUNK_BYTES // (4 * vocabulary))
+    if len(labels) <= size:
+        return losses(hidden, labels)
+    chunks = zip(torch.split(hidden, size), torch.split(labels, size), strict=True)
+    return torch.cat([checkpoint(losses, some, wanted, use_reentrant=False) for some, wanted in chunks])
+
+
+def _dtype(model: Any, batch: PackedBatch) -> torch.dtype:
+    """That of the attention scores."""
+    kind = batch.ids.device.type
+    dtype: torch.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else model.dtype
+    return dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +100,14 @@ class HeldOutLoss:
     text_tokens: int
     control_tokens: int
 
+    @property
+    def all(self) -> float:
+        """Over both."""
+        total = self.text * self.text_tokens + self.control * self.control_tokens
+        return total / max(1, self.text_tokens + self.control_tokens)
 
-@torch.inference_mode()
+
+@torch.no_grad()
 def held_out_loss(model: Any, batches: Iterable[PackedBatch], precision: torch.dtype = torch.float32) -> HeldOutLoss:
     """Measure a model on batches; the text part can be compared between forked and sequential models."""
     device = next(model.parameters()).device
@@ -60,7 +118,7 @@ def held_out_loss(model: Any, batches: Iterable[PackedBatch], precision: torch.d
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
             losses = token_losses(model, batch)
         for is_text in (True, False):
-            chosen = (batch.labels != IGNORE) & (batch.is_text.bool() == is_text)
+            chosen = (batch.labels != IGNORE) & (batch.is_text == is_text)
             sums[is_text] += float(losses[chosen].sum())
             counts[is_text] += int(chosen.sum())
     mean = {kind: sums[kind] / max(counts[kind], 1) for kind in (True, False)}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def dense_mask(subtree_end: Tensor) -> Tensor:
@@ -20,16 +23,51 @@ def dense_mask(subtree_end: Tensor) -> Tensor:
     return (causal & inside)[:, None]
 
 
-def additive_mask(subtree_end: Tensor, dtype: torch.dtype) -> Tensor:
-    """The same mask to be added to attention scores: 0 where the query attends, the least number elsewhere."""
-    attends = dense_mask(subtree_end)
+def within_window(positions: Tensor, window: int) -> Tensor:
+    """Where the key is less than `window` positions back; shaped as `dense_mask`, `positions` is [batch, length]."""
+    return (positions[:, :, None] - positions[:, None, :] < window)[:, None]
+
+
+def additive(attends: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask to be added to attention scores: 0 where the query attends, the least number elsewhere."""
     return torch.zeros(attends.shape, dtype=dtype, device=attends.device).masked_fill_(~attends, torch.finfo(dtype).min)
 
 
-def mask_mod(subtree_end: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """The same rule as a FlexAttention `mask_mod` over `subtree_end` [batch, length]."""
+def mask_mod(subtree_end: Tensor, positions: Tensor | None = None, window: int | None = None) -> Rule:
+    """The same rule as a FlexAttention `mask_mod` over `subtree_end` [batch, length], with a window or without."""
 
     def attends(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (query < subtree_end[batch, key])
 
-    return attends
+    def attends_within(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        assert positions is not None
+        assert window is not None
+        near = positions[batch, query] - positions[batch, key] < window
+        return attends(batch, head, query, key) & near
+
+    return attends if window is None else attends_within
+
+
+def attention_mask(config: Any, subtree_end: Tensor, positions: Tensor, dtype: torch.dtype) -> Any:
+    """Tree attention in the form that a Transformers model of this config takes as `attention_mask`.
+
+    A model whose layers differ gets a mask by the type of layer. Sliding windows are measured along the path.
+    """
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or (["sliding_attention"] if window else ["full_attention"]))
+    windows = {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
+    masks = {kind: _mask(config, subtree_end, positions, size, dtype) for kind, size in windows.items()}
+    return next(iter(masks.values())) if len(masks) == 1 else masks
+
+
+def _mask(config: Any, subtree_end: Tensor, positions: Tensor, window: int | None, dtype: torch.dtype) -> Any:
+    if config._attn_implementation == "flex_attention":
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        batch, length = subtree_end.shape
+        rule = mask_mod(subtree_end, positions, window)
+        return create_block_mask(rule, batch, None, length, length, device=subtree_end.device)
+    attends = dense_mask(subtree_end)
+    if window is not None:
+        attends = attends & within_window(positions, window)
+    return additive(attends, dtype) if config._attn_implementation == "eager" else attends

@@ -15,11 +15,14 @@ The label of a token is the id at its next; that of Medusa head k (1, 2, ...) th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from apar.tokens import ControlTokens
 from apar.tree import Node, ParagraphTree
+
+Item = TypeVar("Item")
 
 IGNORE = -100
 """The label of a token that predicts nothing; what torch's cross entropy leaves out."""
@@ -139,26 +142,41 @@ def _put_text(sample: Sample, node: Node, before: int) -> int:
     return before
 
 
-def pack(samples: Iterable[Sample], length: int, open_packs: list[Sample] | None = None) -> Iterator[Sample]:
-    """Join samples, in order, into packs of at most `length` tokens, keeping a few packs open.
+def pack(samples: Iterable[Sample], length: int) -> Iterator[Sample]:
+    """Join samples, in order, into packs of at most `length` tokens.
 
-    `open_packs` is the list to keep them in: between two packs, with what is left of `samples`, it decides all
-    that follows. A sample longer than `length` raises ValueError: the caller decides what to do with it.
+    A sample longer than `length` raises ValueError: the caller decides what to do with it.
     """
-    open_packs = [] if open_packs is None else open_packs
-    for sample in samples:
-        if len(sample) > length:
-            raise ValueError(f"a sample of {len(sample)} tokens does not fit into a pack of {length}")
-        fitting = next((p for p in open_packs if len(p) + len(sample) <= length), None)
+    for group in bins(samples, len, length):
+        joined = Sample()
+        for sample in group:
+            joined.extend(sample)
+        yield joined
+
+
+def bins(items: Iterable[Item], size: Callable[[Item], int], capacity: int) -> Iterator[list[Item]]:
+    """Put items, in order, into the first of a few open bins that has room; give the fullest when there are too many.
+
+    An item larger than `capacity` raises ValueError.
+    """
+    open_bins: list[list[Item]] = []
+    filled: list[int] = []
+    for item in items:
+        if size(item) > capacity:
+            raise ValueError(f"an item of {size(item)} does not fit into {capacity}")
+        fitting = next((k for k, used in enumerate(filled) if used + size(item) <= capacity), None)
         if fitting is None:
-            fitting = Sample()
-            open_packs.append(fitting)
-        fitting.extend(sample)
-        if len(open_packs) > OPEN_PACKS:
-            fullest = max(range(len(open_packs)), key=lambda k: len(open_packs[k]))
-            yield open_packs.pop(fullest)
-    yield from open_packs
+            fitting = len(filled)
+            open_bins.append([])
+            filled.append(0)
+        open_bins[fitting].append(item)
+        filled[fitting] += size(item)
+        if len(filled) > OPEN_BINS:
+            fullest = max(range(len(filled)), key=filled.__getitem__)
+            del filled[fullest]
+            yield open_bins.pop(fullest)
+    yield from open_bins
 
 
-OPEN_PACKS = 16
+OPEN_BINS = 16
 """Packs that may still take a sample: more fill better (16 give about 97 %), fewer keep the order closer."""

@@ -1,0 +1,127 @@
+"""Adapters of ours on disk: a PEFT folder, and beside it which base they are of and which tokens they add."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from apar.data.files import atomic_folder
+from apar.errors import ModelError
+from apar.tokens import CHILD, FORK, add_control_tokens
+
+SIDE_FILE = "apar.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The model that an adapter was trained on: its hub id or folder, and its `base_fingerprint`."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """What the side file says: the base, and the ids of the control tokens, which are rows behind the base's."""
+
+    base: BaseModel
+    control_tokens: Mapping[str, int]
+
+
+def save_adapter(
+    adapted: Any,
+    folder: Path,
+    base_name: str,
+    fingerprint: str,
+    control_tokens: Mapping[str, int],
+    state_dict: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the adapter of a PEFT model to `folder`, its weights in bfloat16; an earlier folder goes.
+
+    Of the embeddings only the rows of `trainable_token_indices` are written. `control_tokens` are the ids by name.
+    `state_dict` is that of the whole model, where it has to be gathered from several processes. The folder is whole
+    or as it was before; raises RunError where it cannot be written.
+    """
+    with atomic_folder(folder) as temporary:
+        write_adapter(adapted, temporary, base_name, fingerprint, control_tokens, state_dict)
+
+
+def write_adapter(
+    adapted: Any,
+    folder: Path,
+    base_name: str,
+    fingerprint: str,
+    control_tokens: Mapping[str, int],
+    state_dict: Mapping[str, Any] | None = None,
+) -> None:
+    """As `save_adapter`, into a folder that exists, beside what is there. Raises OSError where it cannot be written."""
+    from peft import get_peft_model_state_dict
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    # Without saying so, PEFT would add the whole tables of a model that got rows.
+    weights = get_peft_model_state_dict(adapted, state_dict=state_dict, save_embedding_layers=False)
+    try:
+        save_file({key: _half(weight) for key, weight in weights.items()}, folder / WEIGHTS_FILE, {"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(None, str(error), str(folder)) from error
+    config = copy.deepcopy(adapted.peft_config[adapted.active_adapter])
+    config.base_model_name_or_path, config.inference_mode = base_name, True
+    config.save_pretrained(str(folder))
+    info = AdapterInfo(BaseModel(base_name, fingerprint), dict(control_tokens))
+    (folder / SIDE_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+
+
+def _half(weight: Any) -> Any:
+    import torch
+
+    return weight.detach().to("cpu", torch.bfloat16).contiguous()
+
+
+def read_info(source: str, name: str) -> AdapterInfo | None:
+    """The side file of an adapter's folder or hub id; None for an adapter of others, which has none.
+
+    Raises ModelError where the file is damaged.
+    """
+    file = _file(source, SIDE_FILE)
+    if file is None:
+        return None
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+        base = BaseModel(str(found["base"]["name"]), str(found["base"]["fingerprint"]))
+        tokens = {str(token): int(number) for token, number in found["control_tokens"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"the adapter {name} has a damaged {SIDE_FILE} ({error}); save or download it again"
+        ) from error
+    return AdapterInfo(base, tokens)
+
+
+def has_tokenizer(source: str) -> bool:
+    """Whether an adapter comes with the tokenizer that it was trained with."""
+    return _file(source, "tokenizer_config.json") is not None
+
+
+def add_tokens(tokenizer: Any, info: AdapterInfo, name: str) -> None:
+    """Give a base's tokenizer the control tokens of an adapter. Raises ModelError where they get other ids there."""
+    add_control_tokens(tokenizer)
+    for token in (FORK, CHILD):
+        found, wanted = tokenizer.convert_tokens_to_ids(token), info.control_tokens.get(token)
+        if found != wanted:
+            raise ModelError(
+                f"the adapter {name} does not fit the tokenizer: {token} is token {wanted} there and {found} here; "
+                f"it was trained on {info.base.name}, give that model"
+            )
+
+
+def _file(source: str, name: str) -> str | None:
+    """The path of an adapter's file, downloaded where the adapter is a hub id; None where it has no such file."""
+    from transformers.utils.hub import cached_file
+
+    found: str | None = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    return found

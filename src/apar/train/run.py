@@ -1,0 +1,212 @@
+"""Fine-tuning with tree attention (APAR paper, section 3.2), behind `apar train`.
+
+    trees -> samples -> packs -> TreeTrainer -> checkpoints -> OUTPUT/adapter or OUTPUT/model
+
+Everything that a training reports is one JSON line a step in `OUTPUT/log.jsonl`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apar.data.records import Example, first_question, read_examples
+from apar.errors import RunError, UserError
+from apar.models.device import choose_device
+from apar.models.fingerprint import base_fingerprint
+from apar.train.answers import show_answers
+from apar.train.arguments import accumulation, training_arguments
+from apar.train.batches import Encoder, PackedBatch
+from apar.train.callbacks import OnStep, SampleAnswers, StepLog
+from apar.train.checkpoints import fingerprint, last_checkpoint, remove_parts, start_over, write_training
+from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer_batch, write_samples
+from apar.train.initial_model import InitialModel, prepare
+from apar.train.lora import add_adapter
+from apar.train.precision import choose_attention, choose_compile, choose_precision
+from apar.train.recipe import Recipe
+from apar.train.results import Outcome, write_results
+from apar.train.trainer import TreeTrainer
+
+
+@dataclass(slots=True)
+class Training:
+    """A training that is ready to start."""
+
+    recipe: Recipe
+    precision: torch.dtype
+    initial: InitialModel
+    base: str
+    """The base's fingerprint."""
+    model: Any
+    """What is trained: the initial model, or PEFT's around it."""
+    encoder: Encoder
+    store: SampleStore
+    packs: PackedDataset
+    held_out: list[Example]
+    arguments: Any
+
+
+def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line: None) -> Path:
+    """Train by the recipe; return the folder of the result: OUTPUT/adapter with `lora`, else OUTPUT/model.
+
+    With `resume`, go on from the last whole checkpoint: the weights become those of a training that was not
+    interrupted. More `steps` than it began with go on with the rate that the recipe now has at each step.
+    Raises UserError where the recipe does not fit the data, the model or the checkpoint, RunError where the loss is no
+    number or the disk is full.
+    """
+    checkpoint = last_checkpoint(recipe) if resume else None
+    training = set_up(recipe)
+    if checkpoint is None:
+        start_over(recipe.output)
+    remove_parts(recipe.output)
+    write_training(recipe.output, _summary(training))
+    trainer = make_trainer(training, report, done=0 if checkpoint is None else int(checkpoint.name.split("-")[-1]))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except (OSError, RuntimeError) as error:
+        raise _explained(error, recipe) from error
+    return write_results(Outcome(recipe, training.initial, training.base, trainer, token_counts(training.store)))
+
+
+def set_up(recipe: Recipe) -> Training:
+    """Read the data, load the model, encode the samples: what can be wrong with them is found here."""
+    from transformers import set_seed
+
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    examples, held_out = read_examples(recipe.trees), read_examples(recipe.held_out)
+    _check_examples(recipe, examples, held_out)
+    device = choose_device(recipe.device)
+    precision = choose_precision(recipe, device)
+    arguments = training_arguments(recipe, device, precision)
+    arguments.gradient_accumulation_steps = accumulation(recipe, arguments.world_size)
+    # What is not trained may be kept in the type that it is computed in.
+    frozen = recipe.lora is not None and device.type == "cuda"
+    initial = prepare(recipe, examples, precision if frozen else torch.float32)
+    base = base_fingerprint(initial.model, initial.tokenizer)
+    initial.model.set_attn_implementation(choose_attention(recipe, device))
+    encoder = Encoder(
+        initial.tokenizer,
+        forked=recipe.mode == "forked",
+        max_length=recipe.max_length,
+        loss_on_prompt=recipe.loss_on_prompt,
+    )
+    with arguments.main_process_first():
+        store = _samples(recipe, examples, encoder)
+    packs = PackedDataset(store, recipe)
+    set_seed(recipe.seed)
+    model = initial.model
+    if recipe.lora is not None:
+        model = add_adapter(model, initial.tokenizer, recipe.lora, forked=recipe.mode == "forked")
+    if choose_compile(recipe, device):
+        _compile_layers(initial.model)
+    return Training(recipe, precision, initial, base, model, encoder, store, packs, held_out, arguments)
+
+
+def make_trainer(training: Training, report: OnStep, *, done: int = 0, measured: bool = True) -> TreeTrainer:
+    """The Trainer of a training that has done so many steps; without `measured` it writes and evaluates nothing."""
+    from transformers import EarlyStoppingCallback, PrinterCallback
+
+    recipe = training.recipe
+    chosen = training.held_out[: recipe.evaluate_samples] if measured else []
+    callbacks: list[Any] = []
+    if measured:
+        callbacks.append(StepLog(recipe.output, recipe.packs_per_step * recipe.max_length, report, done=done))
+    if prompts := chosen[: recipe.sample_answers]:
+        answer = functools.partial(
+            show_answers, tokenizer=training.initial.tokenizer, examples=prompts, forked=recipe.mode == "forked"
+        )
+        callbacks.append(SampleAnswers(recipe.output, answer))
+    if recipe.stop_after is not None and chosen:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.stop_after))
+    trainer = TreeTrainer(
+        model=training.model,
+        args=training.arguments,
+        train_dataset=training.packs,
+        data_collator=trainer_batch,
+        callbacks=callbacks,
+        held_out=_held_out_batches(training, chosen),
+        control_rate=recipe.optimizer.control_rate,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _held_out_batches(training: Training, chosen: list[Example]) -> dict[str, list[PackedBatch]]:
+    rows = training.recipe.packs_per_pass
+    found = {}
+    for kind, flag in (("structured", True), ("unstructured", False)):
+        batches = list(training.encoder.fixed_batches([e for e in chosen if e.structured == flag], rows))
+        if batches:
+            found[kind] = batches
+    return found
+
+
+def _compile_layers(model: Any) -> None:
+    """Compile each repeated block by itself: one compilation serves them all."""
+    names = set(model._no_split_modules or ())
+    for module in model.modules():
+        if type(module).__name__ in names:
+            module.compile(dynamic=False)
+
+
+def _samples(recipe: Recipe, examples: list[Example], encoder: Encoder) -> SampleStore:
+    """The encoded samples, kept in the output folder under a name that says what they were made of."""
+    said = {"trees": fingerprint(recipe)["trees"], "mode": recipe.mode, "max_length": recipe.max_length}
+    said |= {"loss_on_prompt": recipe.loss_on_prompt, "tokenizer": _tokenizer_hash(encoder.tokenizer)}
+    folder = recipe.output / f"samples-{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]}"
+    if not folder.is_dir():
+        for earlier in recipe.output.glob("samples-*"):
+            shutil.rmtree(earlier)
+        write_samples(examples, encoder, folder)
+    return SampleStore(folder)
+
+
+def _tokenizer_hash(tokenizer: Any) -> str:
+    said = f"{tokenizer.chat_template}{tokenizer.eos_token_id}{tokenizer.backend_tokenizer.to_str()}"
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_examples(recipe: Recipe, examples: list[Example], held_out: list[Example]) -> None:
+    names = ", ".join(map(str, recipe.trees))
+    if not examples:
+        raise UserError(f"{names} has no answers; report.json beside it says what `apar extract` left out, and why")
+    trained = {first_question(example.messages) for example in examples}
+    both = sum(first_question(example.messages) in trained for example in held_out)
+    if both:
+        raise UserError(
+            f"{both} answers of held_out are to prompts that {names} has too; take both files of one `apar extract`"
+        )
+
+
+def _summary(training: Training) -> dict[str, Any]:
+    """What `training.json` says."""
+    counted = [p for p in training.model.parameters() if p.requires_grad]
+    return {
+        "recipe": training.recipe.model_dump(mode="json"),
+        "fingerprint": fingerprint(training.recipe),
+        "base": training.base,
+        "precision": str(training.precision).removeprefix("torch."),
+        "attention": training.initial.model.config._attn_implementation,
+        "parameters": sum(p.numel() for p in training.initial.model.parameters()),
+        "trained": sum(p.numel() for p in counted),
+        "data": token_counts(training.store),
+        "packs": len(training.packs),
+        "held_out_examples": len(training.held_out),
+    }
+
+
+def _explained(error: Exception, recipe: Recipe) -> Exception:
+    """A full disk in one line; other errors as they are. What was written before stays."""
+    text = " ".join(str(error).split())
+    full = isinstance(error, OSError) or "file write failed" in text or "PytorchStreamWriter" in text
+    if not full or isinstance(error, RunError):
+        return error
+    return RunError(f"cannot write a checkpoint to {recipe.output}: {text[:200]}; the one before stays, use --resume")
