@@ -39,7 +39,7 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,data,sentencepiece,server,client,dev]"
+	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,gguf,data,sentencepiece,server,client,dev]"
 	touch $@
 
 # vLLM is far larger than all else, so it has an environment of its own. See requirements-vllm.txt for the second step.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer
 
 from apar.bench.shapes import random_model
 from apar.data.token_counter import load_codec
 from apar.decoding.detokenize import Decode
 from apar.decoding.vocabulary import Vocabulary
-from apar.demo import model_folder
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
@@ -25,6 +22,7 @@ from apar.errors import UserError
 from apar.models.device import choose_device, choose_dtype
 from apar.models.load import load
 from apar.models.memory import memory_for_weights
+from apar.models.model_source import DEMO, ModelSource, load_tokenizer, model_source
 from apar.tokens import ControlTokens, TextCodec
 
 
@@ -116,18 +114,16 @@ def load_bench_model(
 
 
 def codec_for_shape(path: Path | None) -> TextCodec:
-    """The codec of a model folder, a `tokenizer.json` or a SentencePiece `.model`; None is the demo model's.
+    """The codec of a model folder or GGUF file, a `tokenizer.json` or a SentencePiece `.model`; None is that of `demo`.
 
-    Only a folder has a chat template. Raises UserError where there is no tokenizer or it cannot be read.
+    Only the first two have a chat template. Raises UserError where there is no tokenizer or it cannot be read.
     """
-    folder = model_folder() if path is None else path
-    if not folder.is_dir():
-        return load_codec(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    except Exception as error:  # the library raises bare exceptions of its own
-        raise UserError(f"{folder} cannot be read as a tokenizer: {' '.join(str(error).split())[:160]}") from error
-    return TextCodec.of(tokenizer, "the demo model's" if path is None else str(path))
+    if path is None:
+        return TextCodec.of(load_tokenizer(model_source(DEMO)), "the demo model's")
+    if path.is_dir() or path.suffix == ".gguf":
+        source = ModelSource(str(path)) if (path / "tokenizer_config.json").is_file() else model_source(path)
+        return TextCodec.of(load_tokenizer(source), str(path))
+    return load_codec(path)
 
 
 def weight_bytes(model: nn.Module) -> int:
@@ -144,7 +140,7 @@ def kv_bytes_per_token(model: Any) -> int:
 
 def model_folder_of(bench_model: BenchModel, name: str | None, scratch: Path) -> Path:
     """A folder that others can load the model from: its own, or one in `scratch`. Call it before `engine`."""
-    if name is not None and os.path.isdir(name):
+    if name is not None and (Path(name) / "config.json").is_file():
         return Path(name)
     bench_model.model.save_pretrained(scratch)
     return scratch

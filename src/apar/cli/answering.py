@@ -42,7 +42,7 @@ def load_llm(model: str, console: Console, **loading: Any) -> LLM:
 
 def spinner(model: str, console: Console) -> AbstractContextManager[object]:
     """Something that turns while a model loads; nothing for one of the hub: its download has progress bars."""
-    if model == "demo" or Path(model).is_dir():
+    if model == "demo" or Path(model).exists():
         return console.status(f"loading {model}")
     return nullcontext()
 

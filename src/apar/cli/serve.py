@@ -160,6 +160,8 @@ def _serve_by_vllm(model: str, name: str, choice: BackendChoice, serving: Servin
 
 
 def _name_of(model: str) -> str:
-    """A hub id is its own name; a folder has the last part of its path, which tells nothing of the machine."""
-    folder = Path(model)
-    return folder.resolve().name if folder.is_dir() else model
+    """A hub id is its own name; a folder or GGUF file has the last part of its path: no more is told of the machine."""
+    place = Path(model)
+    if place.is_file():
+        return place.stem
+    return place.resolve().name if place.is_dir() else model

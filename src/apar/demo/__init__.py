@@ -1,4 +1,4 @@
-"""What is shipped for `apar demo`: the model, and questions that it was not trained on."""
+"""What is shipped for `apar demo`: the adapter, and questions that it was not trained on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from apar.errors import ModelError
 
 _HERE = Path(__file__).parent
 QUESTIONS = _HERE / "questions.txt"
+
+
+def adapter_folder() -> Path | None:
+    """The folder of the shipped adapter; None while there is none, and `model_folder` stands for it."""
+    folder = _HERE / "adapter"
+    return folder if (folder / "adapter_config.json").is_file() else None
 
 
 def model_folder() -> Path:

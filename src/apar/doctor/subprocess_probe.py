@@ -12,10 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apar.doctor.report import reason
 from apar.errors import AparError, ModelError, RunError
+
+if TYPE_CHECKING:
+    from apar.models.model_source import ModelSource
 
 SECONDS = 180.0
 Facts = dict[str, Any]
@@ -100,21 +103,23 @@ def probe_model(model: str) -> Facts:
 
     Raises ModelError where the configuration or the tokenizer cannot be read.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    from apar.models.model_source import model_source, reason_of
+    from apar.models.model_source import load_tokenizer, model_source, reason_of
     from apar.tokens import CHILD, FORK
 
     source = model_source(model)
+    weights = _weights(source)
     try:
-        config, tokenizer = AutoConfig.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source.path, **source.options)
     except Exception as error:  # files of a model hold whatever their author wrote
-        raise ModelError(f"cannot read {model}: {reason_of(error, source)}") from error
+        raise ModelError(f"cannot read {model}: {reason_of(error, source.path)}") from error
+    tokenizer = load_tokenizer(source)
     vocabulary = tokenizer.get_added_vocab()
     return {
         "type": config.model_type,
         "context": getattr(config, "max_position_embeddings", None),
-        "weights": _weights(source),
+        "weights": weights,
         "unsupported": _unsupported(config, model),
         "lacks": [token for token in (FORK, CHILD) if token not in vocabulary],
         "eos": tokenizer.eos_token_id is not None,
@@ -122,9 +127,18 @@ def probe_model(model: str) -> Facts:
     }
 
 
-def _weights(source: str) -> int | None:
-    """Bytes of the weights in a folder; None for a model of the hub, which may not be here yet."""
-    folder = Path(source)
+def _weights(source: ModelSource) -> int | None:
+    """Bytes of the weights in a folder or GGUF file; None for a model of the hub, which may not be here yet.
+
+    Raises ModelError for a GGUF file that is none, or is cut off.
+    """
+    folder = Path(source.path)
+    if source.gguf_file is not None:
+        from apar.models.gguf_file import gguf_path, read_gguf
+
+        path = gguf_path(source)
+        read_gguf(path)
+        return path.stat().st_size
     if not folder.is_dir():
         return None
     return sum(file.stat().st_size for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))

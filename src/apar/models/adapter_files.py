@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers.utils.hub import cached_file
-
 from apar.data.files import atomic_folder
 from apar.errors import ModelError
+from apar.tokens import CHILD, FORK, add_control_tokens
 
 SIDE_FILE = "apar.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -79,7 +77,9 @@ def write_adapter(
     (folder / SIDE_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
 
 
-def _half(weight: torch.Tensor) -> torch.Tensor:
+def _half(weight: Any) -> Any:
+    import torch
+
     return weight.detach().to("cpu", torch.bfloat16).contiguous()
 
 
@@ -88,7 +88,7 @@ def read_info(source: str, name: str) -> AdapterInfo | None:
 
     Raises ModelError where the file is damaged.
     """
-    file = cached_file(source, SIDE_FILE, _raise_exceptions_for_missing_entries=False)
+    file = _file(source, SIDE_FILE)
     if file is None:
         return None
     try:
@@ -96,5 +96,32 @@ def read_info(source: str, name: str) -> AdapterInfo | None:
         base = BaseModel(str(found["base"]["name"]), str(found["base"]["fingerprint"]))
         tokens = {str(token): int(number) for token, number in found["control_tokens"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"the adapter {name} has a damaged {SIDE_FILE} ({error}); save or download it again") from error
+        raise ModelError(
+            f"the adapter {name} has a damaged {SIDE_FILE} ({error}); save or download it again"
+        ) from error
     return AdapterInfo(base, tokens)
+
+
+def has_tokenizer(source: str) -> bool:
+    """Whether an adapter comes with the tokenizer that it was trained with."""
+    return _file(source, "tokenizer_config.json") is not None
+
+
+def add_tokens(tokenizer: Any, info: AdapterInfo, name: str) -> None:
+    """Give a base's tokenizer the control tokens of an adapter. Raises ModelError where they get other ids there."""
+    add_control_tokens(tokenizer)
+    for token in (FORK, CHILD):
+        found, wanted = tokenizer.convert_tokens_to_ids(token), info.control_tokens.get(token)
+        if found != wanted:
+            raise ModelError(
+                f"the adapter {name} does not fit the tokenizer: {token} is token {wanted} there and {found} here; "
+                f"it was trained on {info.base.name}, give that model"
+            )
+
+
+def _file(source: str, name: str) -> str | None:
+    """The path of an adapter's file, downloaded where the adapter is a hub id; None where it has no such file."""
+    from transformers.utils.hub import cached_file
+
+    found: str | None = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    return found

@@ -5,27 +5,26 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from transformers.utils.hub import cached_file
-
 from apar.errors import ModelError
 from apar.extras import require
+from apar.models.adapter_files import AdapterInfo, read_info
+from apar.models.fingerprint import SHOWN, base_fingerprint
 from apar.models.model_source import reason_of
 
-
-def has_tokenizer(source: str) -> bool:
-    """Whether an adapter comes with the tokenizer that it was trained with."""
-    name = "tokenizer_config.json"
-    return cached_file(source, name, _raise_exceptions_for_missing_entries=False) is not None
+_DELTA = ".token_adapter.trainable_tokens_delta"
 
 
-def merge_adapter(model: Any, source: str, name: str) -> Any:
+def merge_adapter(model: Any, tokenizer: Any, source: str, name: str) -> Any:
     """The Hugging Face model with the adapter of a folder or hub id added to its weights.
 
     Rows that the adapter's training added to the vocabulary, as those of the control tokens, are added. Raises
-    ModelError where the adapter cannot be read, does not fit the model, or is of a kind that is not merged, and
-    UserError where peft is not installed.
+    ModelError where the adapter cannot be read, is of another base, does not fit the model, or is of a kind that is
+    not merged, and UserError where peft is not installed. The tokenizer has the adapter's tokens already.
     """
     require("adapters", "peft")
+    info = read_info(source, name)
+    if info is not None:
+        _check_base(model, tokenizer, info, name)
     from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights
 
@@ -39,6 +38,8 @@ def merge_adapter(model: Any, source: str, name: str) -> Any:
             f"the adapter {name} ({config.peft_type}) adds to the prompt and cannot be merged; give a LoRA"
         )
     _add_rows(model, weights)
+    if info is not None:
+        _add_control_rows(model, info, weights, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of weights that are missing: that is an error, below
@@ -51,6 +52,29 @@ def merge_adapter(model: Any, source: str, name: str) -> Any:
     # peft's copy of an output layer that is tied to the embeddings names its sizes the wrong way round.
     head.out_features, head.in_features = head.weight.shape
     return merged
+
+
+def _check_base(model: Any, tokenizer: Any, info: AdapterInfo, name: str) -> None:
+    """Raise ModelError if an adapter was trained on another model."""
+    found, wanted = base_fingerprint(model, tokenizer), info.base.fingerprint
+    if found != wanted:
+        raise ModelError(
+            f"the adapter {name} is of another base: it was trained on {info.base.name} ({wanted[:SHOWN]}), "
+            f"and this model is {found[:SHOWN]}; give {info.base.name}"
+        )
+
+
+def _add_control_rows(model: Any, info: AdapterInfo, weights: dict[str, Any], name: str) -> None:
+    """Give the model rows for the control tokens; the adapter has what is in them, in either table."""
+    head = model.get_output_embeddings()
+    tied = head is None or head.weight is model.get_input_embeddings().weight
+    trained = sum(key.endswith(_DELTA) for key in weights) + sum(map(_is_table, weights))
+    if trained < (1 if tied else 2):
+        table = "embeddings" if trained == 0 else "embeddings or the output layer, which are not tied"
+        raise ModelError(f"the adapter {name} lacks rows of its control tokens in the {table}; train it again")
+    rows = max(info.control_tokens.values()) + 1
+    if rows > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(rows, mean_resizing=False)
 
 
 def _add_rows(model: Any, weights: dict[str, Any]) -> None:

@@ -6,14 +6,15 @@ import os
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from apar.errors import ModelError
-from apar.models.adapters import has_tokenizer, merge_adapter
+from apar.models.adapters import merge_adapter
 from apar.models.device import choose_device, choose_dtype
+from apar.models.gguf_file import GgufFile, gguf_path, make_ordinary, read_gguf
 from apar.models.memory import check_weights_fit, is_out_of_memory, memory_for_weights
-from apar.models.model_source import adapter_source, load_tokenizer, model_source, reason_of
+from apar.models.model_source import ModelSource, load_tokenizer, model_source, reason_of
 from apar.models.quantize import check_kind, quantize_model
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
@@ -26,47 +27,73 @@ def load(
     device: str,
     adapter: str | os.PathLike[str] | None = None,
     quantize: str | None = None,
+    *,
+    decodable: bool = True,
 ) -> tuple[Any, Any]:
     """The model, on its device and ready to decode, and its tokenizer.
 
-    `model` is a folder, a hub id, or `demo`; `adapter` a folder or hub id, whose tokenizer goes before the
-    model's. Raises ModelError with what is missing or does not fit, UserError where an extra is not installed.
+    `model` is a folder, a GGUF file, a hub id, or `demo` (see `model_source`); `adapter` a folder or hub id, which
+    takes the place of one that comes with the model, and whose tokenizer goes before the model's. Unless `decodable`
+    the model may be one that paged attention cannot decode. Raises ModelError with what is missing or does not fit,
+    UserError where an extra is not installed.
     """
     check_kind(quantize)
     place = choose_device(device)
     kind = choose_dtype(dtype, place, quantize)
-    source, name = model_source(model), str(model)
-    added = None if adapter is None else adapter_source(adapter)
+    source, name = model_source(model, adapter), str(model)
     with memory_for_weights(name):
-        loaded = _read(source, name, kind, place)
-        tokenizer = _tokenizer(source, added)
-        if added is not None:
-            loaded = merge_adapter(loaded, added, str(adapter))
+        loaded = _read(source, name, kind, place, decodable)
+        tokenizer = load_tokenizer(source)
+        if source.adapter is not None:
+            loaded = merge_adapter(loaded, tokenizer, source.adapter, str(adapter or model))
         loaded = loaded.to(place).eval()
         if quantize is not None:
             quantize_model(loaded, quantize)
     return loaded, tokenizer
 
 
-def _read(source: str, name: str, dtype: torch.dtype | str, place: torch.device) -> Any:
-    """The model of a source, on the CPU."""
+def load_for_training(model: str | os.PathLike[str], dtype: str = "float32") -> tuple[Any, Any]:
+    """Any decoder that Transformers knows, on the CPU, and its tokenizer; raises as `load` does."""
+    return load(model, dtype, "cpu", decodable=False)
+
+
+def _read(source: ModelSource, name: str, dtype: torch.dtype | str, place: torch.device, decodable: bool) -> Any:
+    """The model of a source, on the CPU, without its adapter."""
+    file = None if source.gguf_file is None else read_gguf(gguf_path(source))
     try:
-        config = AutoConfig.from_pretrained(source)
-        check_supported(config, name)
-        check_weights_fit(source, config, dtype, place, name)
-        result: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        config = AutoConfig.from_pretrained(source.path, **source.options)
+        if decodable:
+            check_supported(config, name)
+        check_weights_fit(source, file, config, dtype, place, name)
+        result: Any = AutoModelForCausalLM.from_pretrained(
+            source.path, config=config, dtype=dtype, output_loading_info=True, **source.options, **_unpacked(file)
+        )
+    except ModelError:
+        raise
+    except Exception as error:  # files of a model hold whatever their author wrote
         if is_out_of_memory(error):
             raise
-        raise ModelError(f"cannot load the model {name}: {reason_of(error, source)}") from error
+        raise ModelError(f"cannot load the model {name}: {reason_of(error, source.path)}{_other_file(file)}") from error
     model, report = result
     _check_complete(report, name)
+    if file is not None:
+        make_ordinary(model)
     return model
 
 
-def _tokenizer(source: str, adapter: str | None) -> Any:
-    """The tokenizer of the adapter, or else of the model."""
-    return load_tokenizer(adapter if adapter is not None and has_tokenizer(adapter) else source)
+def _unpacked(file: GgufFile | None) -> dict[str, Any]:
+    """What lets Transformers turn a GGUF file's weights into numbers, also where it could compute on packed ones."""
+    config = (
+        None if file is None else getattr(transformers, "GgufConfig", None)
+    )  # not in older versions, which always do
+    return {} if config is None else {"quantization_config": config(dequantize=True)}
+
+
+def _other_file(file: GgufFile | None) -> str:
+    if file is None:
+        return ""
+    kinds = ", ".join(file.kinds)
+    return f"; Transformers reads no {file.architecture} as GGUF in {kinds}: take another file of it, or its folder"
 
 
 def _check_complete(report: dict[str, Any], name: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from apar.errors import ModelError
+from apar.models.gguf_file import GgufFile
+from apar.models.model_source import ModelSource
 from apar.sizes import show_bytes
 
 
@@ -49,15 +51,27 @@ def _container_bytes(group: Path = Path("/sys/fs/cgroup")) -> int | None:
     return max(0, int(limit) - used + int(droppable))
 
 
-def check_weights_fit(source: str, config: Any, dtype: torch.dtype | str, device: torch.device, name: str) -> None:
-    """Raise ModelError if the files of a folder hold more weights than the memory that is free.
+def check_weights_fit(
+    source: ModelSource,
+    file: GgufFile | None,
+    config: Any,
+    dtype: torch.dtype | str,
+    device: torch.device,
+    name: str,
+) -> None:
+    """Raise ModelError if a folder, or a GGUF `file` of it, holds more weights than the memory that is free.
 
     Without this a process that asks for too much host memory is killed, and nobody is told why.
     """
-    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
-    kept = dtype if isinstance(dtype, torch.dtype) else stored
-    files = sum(file.stat().st_size for file in Path(source).glob("*.safetensors")) if Path(source).is_dir() else 0
-    needed = files * kept.itemsize // stored.itemsize
+    if file is not None:
+        kept = dtype if isinstance(dtype, torch.dtype) else getattr(torch, file.dtype)
+        needed = file.weights * kept.itemsize
+    else:
+        stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+        kept = dtype if isinstance(dtype, torch.dtype) else stored
+        folder = Path(source.path)
+        files = sum(part.stat().st_size for part in folder.glob("*.safetensors")) if folder.is_dir() else 0
+        needed = files * kept.itemsize // stored.itemsize
     free = free_bytes(device)
     if needed > free:
         raise ModelError(

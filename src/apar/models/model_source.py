@@ -1,50 +1,171 @@
-"""Finding what a user names: the folder or hub id of a model or of an adapter."""
+"""Finding what a user names: the folder, GGUF file or hub id of a model or of an adapter."""
 
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from apar import demo
 from apar.errors import ModelError
+from apar.models.local_copies import how_to_get, is_cached, local_copy
 
 DEMO = "demo"
+_GGUF_OF_HUB = re.compile(r"[\w.-]+/[\w.-]+:[^:]+\.gguf")
+_SHOWN_FILES = 4
 
 
-def model_source(model: str | os.PathLike[str]) -> str:
-    """The folder or hub id of a model; `demo` is the shipped one. Raises ModelError where a folder holds none."""
-    return str(demo.model_folder()) if model == DEMO else _source(model, "model", "config.json")
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where Transformers finds a model: a folder or hub id, in it a GGUF file, and an adapter to be merged into it."""
+
+    path: str
+    gguf_file: str | None = None
+    adapter: str | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Keyword arguments for every `from_pretrained` of Transformers, beside `path`."""
+        return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}
+
+    def __str__(self) -> str:
+        return self.path if self.gguf_file is None else os.path.join(self.path, self.gguf_file)
+
+
+def model_source(model: str | os.PathLike[str], adapter: str | os.PathLike[str] | None = None) -> ModelSource:
+    """Where the model of that name is, with the adapter that is given, or else the one that comes with the model.
+
+    A name is a folder, a GGUF file, a folder with one of them, `OWNER/NAME` or `OWNER/NAME:FILE.gguf` of the hub, or
+    `demo`. A model of the hub that is not in its cache is taken from an installed package that has it. Raises
+    ModelError where there is none.
+    """
+    source = _demo() if model == DEMO else _model(model)
+    return source if adapter is None else replace(source, adapter=adapter_source(adapter))
 
 
 def adapter_source(adapter: str | os.PathLike[str]) -> str:
     """The folder or hub id of an adapter. Raises ModelError where a folder holds none."""
-    return _source(adapter, "adapter", "adapter_config.json")
+    folder = Path(adapter)
+    if not folder.is_dir():
+        return _hub_id(adapter, "adapter")
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"the folder {folder} holds no adapter: it has no adapter_config.json")
+    return str(folder)
 
 
-def load_tokenizer(source: str) -> Any:
-    """The tokenizer of a folder or hub id. Raises ModelError where it cannot be loaded."""
-    from transformers import AutoTokenizer
+def plain_source(model: str | os.PathLike[str], reader: str) -> str:
+    """The folder or hub id of a model for a `reader` of ordinary models. Raises ModelError for a GGUF or an adapter."""
+    source = model_source(model)
+    if source.gguf_file is None and source.adapter is None:
+        return source.path
+    what = "is a GGUF file" if source.adapter is None else "is a base with an adapter"
+    raise ModelError(
+        f"{model} {what}, and {reader} loads ordinary folders: write one with `apar merge {model} -o FOLDER`, and give it"
+    )
 
-    try:
-        return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"cannot load the tokenizer of {source}: {reason_of(error, source)}") from error
 
+def load_tokenizer(source: ModelSource) -> Any:
+    """A model's tokenizer, or that of its adapter; with control tokens, where the adapter adds them.
 
-def _source(name: str | os.PathLike[str], what: str, needed: str) -> str:
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / needed).is_file():
-            raise ModelError(f"the folder {folder} holds no {what}: it has no {needed}")
-        return str(folder)
-    # A hub id is `name` or `owner/name`; anything that looks like a place in the file system is one.
-    if isinstance(name, os.PathLike) or folder.is_absolute() or folder.exists() or name.count("/") > 1:
-        raise ModelError(f"there is no {what} folder {folder}")
-    return name
+    Raises ModelError where it cannot be loaded or its control tokens are not those of the adapter.
+    """
+    if source.adapter is None:
+        return _read_tokenizer(source)
+    from apar.models.adapter_files import add_tokens, has_tokenizer, read_info
+
+    of_adapter = has_tokenizer(source.adapter)
+    tokenizer = _read_tokenizer(ModelSource(source.adapter) if of_adapter else replace(source, adapter=None))
+    info = read_info(source.adapter, source.adapter)
+    if info is not None:
+        add_tokens(tokenizer, info, source.adapter)
+    return tokenizer
 
 
 def reason_of(error: Exception, source: str) -> str:
-    """Why a source could not be read, in one line."""
+    """Why a folder or hub id could not be read, in one line; for a known model with how else to get it."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return reason if Path(source).is_dir() else f"there is no such folder, and from the hub: {reason}"
+    if Path(source).is_dir():
+        return reason
+    how = how_to_get(source)
+    return f"there is no such folder, and from the hub: {reason}" + (f"; {how}" if how else "")
+
+
+def _read_tokenizer(source: ModelSource) -> Any:
+    from transformers import AutoTokenizer
+
+    if source.gguf_file is not None:
+        from apar.models.gguf_file import check_installed, gguf_path
+
+        check_installed()
+        gguf_path(source)
+    try:
+        return AutoTokenizer.from_pretrained(source.path, **source.options)
+    except Exception as error:  # files of a model hold whatever their author wrote
+        raise ModelError(f"cannot load the tokenizer of {source}: {reason_of(error, source.path)}") from error
+
+
+def _demo() -> ModelSource:
+    """The base with the shipped adapter; while none is shipped, the model that is."""
+    from apar.models.adapter_files import read_info
+
+    adapter = demo.adapter_folder()
+    if adapter is None:
+        return ModelSource(str(demo.model_folder()))
+    info = read_info(str(adapter), DEMO)
+    if info is None:
+        raise ModelError(f"the adapter in {adapter} names no base; install the package again")
+    return replace(_model(info.base.name), adapter=str(adapter))
+
+
+def _model(name: str | os.PathLike[str]) -> ModelSource:
+    place = Path(name)
+    if place.is_dir():
+        return _in_folder(place)
+    if place.suffix == ".gguf" and (place.is_file() or not _GGUF_OF_HUB.fullmatch(str(name))):
+        return _gguf(place)
+    if isinstance(name, str) and _GGUF_OF_HUB.fullmatch(name):
+        return ModelSource(*name.split(":"))
+    return _of_hub(_hub_id(name, "model"))
+
+
+def _in_folder(folder: Path) -> ModelSource:
+    """The model of a folder, or its only GGUF file where it has no weights of another kind."""
+    configured = (folder / "config.json").is_file()
+    files = sorted(file for file in folder.glob("*.gguf") if file.is_file())
+    if configured and (not files or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))):
+        return ModelSource(str(folder))
+    if len(files) > 1:
+        more = ", …" if len(files) > _SHOWN_FILES else ""
+        names = ", ".join(file.name for file in files[:_SHOWN_FILES]) + more
+        raise ModelError(f"the folder {folder} holds {len(files)} GGUF files ({names}): name one of them")
+    if not files:
+        raise ModelError(f"the folder {folder} holds no model: it has no config.json and no GGUF file")
+    return _gguf(files[0])
+
+
+def _gguf(file: Path) -> ModelSource:
+    if not file.is_file():
+        raise ModelError(f"there is no GGUF file {file}")
+    return ModelSource(str(file.parent), file.name)
+
+
+def _of_hub(name: str) -> ModelSource:
+    """A model of the hub; where its cache lacks it, that of a copy on this machine."""
+    copy = local_copy(name)
+    if copy is None or is_cached(name):
+        return ModelSource(name)
+    return _in_folder(copy) if copy.is_dir() else _gguf(copy)
+
+
+def _hub_id(name: str | os.PathLike[str], what: str) -> str:
+    """The name, if it can be a hub id: `name` or `owner/name`. Raises ModelError if it is a place in the file system."""
+    folder = Path(name)
+    if folder.is_file():
+        raise ModelError(
+            f"{folder} is a file, and no {what}; give its folder" + ", or a .gguf file" * (what == "model")
+        )
+    if isinstance(name, os.PathLike) or folder.is_absolute() or folder.exists() or name.count("/") > 1:
+        raise ModelError(f"there is no {what} folder {folder}")
+    return name

@@ -33,7 +33,7 @@ from apar.decoding.requests import Request, check
 from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RequestError, RunError, UserError
 from apar.events import Event
-from apar.models.model_source import model_source
+from apar.models.model_source import ModelSource, plain_source
 from apar.models.vocabulary import load_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ class VllmBackend(GroupBackend):
         **options: Any,
     ) -> None:
         version = require_vllm().version
-        source = model_source(model)
-        vocabulary = vocabulary or load_vocabulary(source)
+        source = plain_source(model, "vLLM")
+        vocabulary = vocabulary or load_vocabulary(ModelSource(source))
         self.fork = _fork_way(fork, version)
         if vocabulary.given:
             options = arguments_of_ids(options, vocabulary.control)

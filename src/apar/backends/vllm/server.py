@@ -11,7 +11,7 @@ from apar.backends.vllm.engine_args import CPU_BLOCK, SCHEDULER
 from apar.backends.vllm.passthrough_flags import PREFIX
 from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.errors import UserError
-from apar.models.model_source import model_source
+from apar.models.model_source import ModelSource, plain_source
 from apar.models.vocabulary import load_vocabulary
 from apar.tokens import ControlTokens
 
@@ -31,8 +31,8 @@ def server_command(model: str, options: Mapping[str, str | int | None], words: S
             f"forks in the core were not tested with {found}: serve the model with vLLM alone, and fork by requests "
             "(apar generate --backend vllm --url URL)"
         )
-    source = model_source(model)
-    vocabulary = load_vocabulary(source)
+    source = plain_source(model, "vLLM")
+    vocabulary = load_vocabulary(ModelSource(source))
     if vocabulary.control is None:
         ControlTokens.of(vocabulary.tokenizer)  # raises, naming what is missing
     given = [word.replace(PREFIX, "--", 1) if word.startswith(PREFIX) else word for word in words]

@@ -22,7 +22,7 @@ from apar.decoding.group import Group, Sampled
 from apar.errors import RunError, UserError
 from apar.events import Event
 from apar.extras import require
-from apar.models.model_source import model_source
+from apar.models.model_source import ModelSource, model_source
 from apar.models.vocabulary import load_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class VllmServerBackend(GroupBackend):
         from apar.client.http import AsyncHttpClient, Endpoint, HttpClient
 
         _check_options(timeout, max_connections, ranks)
-        vocabulary = load_vocabulary(model_source(model) if tokenizer is None else str(tokenizer))
+        vocabulary = load_vocabulary(model_source(model) if tokenizer is None else ModelSource(str(tokenizer)))
         endpoint = Endpoint(url, api_key, timeout)
         with HttpClient(endpoint) as http:
             served = find_model(http, served_model)

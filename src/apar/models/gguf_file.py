@@ -1,0 +1,95 @@
+"""GGUF files: what they hold, before Transformers reads their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apar.errors import ModelError
+from apar.extras import require
+
+if TYPE_CHECKING:
+    from apar.models.model_source import ModelSource
+
+_MAGIC = b"GGUF"
+_FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFile:
+    """What a GGUF file holds: its architecture, the number of its weights, and the types that they are kept in."""
+
+    architecture: str
+    weights: int
+    kinds: tuple[str, ...]
+
+    @property
+    def dtype(self) -> str:
+        """The type that the weights are loaded in where none is asked for; quantised ones in float32."""
+        plain = [_FLOATS[kind] for kind in self.kinds if kind in _FLOATS]
+        halves = [name for name in plain if name != "float32"]
+        return halves[0] if halves and len(plain) == len(self.kinds) else "float32"
+
+
+def check_installed() -> None:
+    """Raise UserError if what reads GGUF files is not installed."""
+    require("gguf", "gguf", "accelerate")
+
+
+def gguf_path(source: ModelSource) -> Path:
+    """The file of a source with one, downloaded where it is of the hub. Raises ModelError where it is no GGUF file."""
+    from transformers.utils.hub import cached_file
+
+    from apar.models.model_source import reason_of
+
+    try:
+        path = Path(str(cached_file(source.path, source.gguf_file)))
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise ModelError(f"cannot read {source}: {reason_of(error, source.path)}") from error
+    if magic != _MAGIC:
+        raise ModelError(f"{source} is no GGUF file: it does not begin with {_MAGIC.decode()}; download it again")
+    return path
+
+
+def read_gguf(path: Path) -> GgufFile:
+    """What a GGUF file holds; no weights are read. Raises ModelError where it is cut off, damaged or one of several."""
+    check_installed()
+    import gguf
+
+    try:
+        reader = gguf.GGUFReader(path)
+        architecture = _value(reader, "general.architecture")
+        parts = _value(reader, "split.count")
+        kinds = {tensor.tensor_type.name for tensor in reader.tensors}
+        weights = sum(int(tensor.n_elements) for tensor in reader.tensors)
+    except Exception as error:  # the reader trusts the lengths in a file, and raises what they lead to
+        raise ModelError(_unreadable(path, str(error))) from error
+    if architecture is None:
+        raise ModelError(f"{path} names no architecture (general.architecture); download it again")
+    if parts is not None and int(parts) > 1:
+        raise ModelError(f"{path} is one of {parts} files of a model: join them with `llama-gguf-split --merge`")
+    return GgufFile(str(architecture), weights, tuple(sorted(kinds)))
+
+
+def make_ordinary(model: Any) -> None:
+    """Let a model that was loaded from a GGUF file, whose weights are plain now, be moved and saved as any other."""
+    for owner, names in (
+        (model, ("hf_quantizer", "quantization_method", "is_quantized")),
+        (model.config, ("quantization_config", "_is_quantized")),
+    ):
+        for name in names:
+            owner.__dict__.pop(name, None)
+
+
+def _value(reader: Any, key: str) -> Any:
+    field = reader.get_field(key)
+    return None if field is None else field.contents()
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    if "GGMLQuantizationType" in reason:
+        return f"{path} has weights of a quantisation that is not known ({reason}); take a file of another, as Q8_0"
+    return f"{path} is cut off or damaged; download it again"
