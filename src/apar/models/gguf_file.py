@@ -44,7 +44,7 @@ def gguf_path(source: ModelSource) -> Path:
     from apar.models.model_source import reason_of
 
     try:
-        path = Path(str(cached_file(source.path, source.gguf_file)))
+        path = Path(str(cached_file(source.path, str(source.gguf_file))))
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except OSError as error:

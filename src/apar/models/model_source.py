@@ -62,7 +62,8 @@ def plain_source(model: str | os.PathLike[str], reader: str) -> str:
         return source.path
     what = "is a GGUF file" if source.adapter is None else "is a base with an adapter"
     raise ModelError(
-        f"{model} {what}, and {reader} loads ordinary folders: write one with `apar merge {model} -o FOLDER`, and give it"
+        f"{model} {what}, and {reader} loads folders of ordinary files: write one with "
+        f"`apar merge {model} -o FOLDER`, and give that"
     )
 
 
@@ -160,7 +161,7 @@ def _of_hub(name: str) -> ModelSource:
 
 
 def _hub_id(name: str | os.PathLike[str], what: str) -> str:
-    """The name, if it can be a hub id: `name` or `owner/name`. Raises ModelError if it is a place in the file system."""
+    """The name, if it can be a hub id: `name` or `owner/name`. Raises ModelError if it is a place on a disk."""
     folder = Path(name)
     if folder.is_file():
         raise ModelError(
