@@ -13,9 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 _PERMUTED = ("q_proj.weight", "k_proj.weight")
 
 
-def write_gguf(
-    folder: Path, file: Path, kind: str = "F32", *, architecture: str = "llama", **more: Any
-) -> Path:
+def write_gguf(folder: Path, file: Path, kind: str = "F32", *, architecture: str = "llama", **more: Any) -> Path:
     """Write the Llama of a folder, with its tokenizer and chat template, as GGUF; return the file.
 
     Matrices are kept in the quantisation `kind`, which must have blocks of 32 at most. `more` are further fields.

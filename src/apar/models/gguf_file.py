@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,14 @@ _FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 @dataclass(frozen=True, slots=True)
 class GgufFile:
-    """What a GGUF file holds: its architecture, the number of its weights, and the types that they are kept in."""
+    """What a GGUF file holds: its architecture, the number of its weights, the types that they are kept in, the
+    number of its tokens, and llama.cpp's name for how its tokenizer splits text."""
 
     architecture: str
     weights: int
     kinds: tuple[str, ...]
+    tokens: int
+    splitting: str
 
     @property
     def dtype(self) -> str:
@@ -56,6 +60,13 @@ def gguf_path(source: ModelSource) -> Path:
 
 def read_gguf(path: Path) -> GgufFile:
     """What a GGUF file holds; no weights are read. Raises ModelError where it is cut off, damaged or one of several."""
+    state = path.stat()
+    return _read(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, time: int, size: int) -> GgufFile:
+    """Kept as long as the file is the same: reading all tokens takes seconds."""
     check_installed()
     import gguf
 
@@ -63,6 +74,7 @@ def read_gguf(path: Path) -> GgufFile:
         reader = gguf.GGUFReader(path)
         architecture = _value(reader, "general.architecture")
         parts = _value(reader, "split.count")
+        tokens, splitting = reader.get_field("tokenizer.ggml.tokens"), _value(reader, "tokenizer.ggml.pre")
         kinds = {tensor.tensor_type.name for tensor in reader.tensors}
         weights = sum(int(tensor.n_elements) for tensor in reader.tensors)
     except Exception as error:  # the reader trusts the lengths in a file, and raises what they lead to
@@ -71,7 +83,8 @@ def read_gguf(path: Path) -> GgufFile:
         raise ModelError(f"{path} names no architecture (general.architecture); download it again")
     if parts is not None and int(parts) > 1:
         raise ModelError(f"{path} is one of {parts} files of a model: join them with `llama-gguf-split --merge`")
-    return GgufFile(str(architecture), weights, tuple(sorted(kinds)))
+    count = 0 if tokens is None else len(tokens.data)
+    return GgufFile(str(architecture), weights, tuple(sorted(kinds)), count, str(splitting))
 
 
 def make_ordinary(model: Any) -> None:

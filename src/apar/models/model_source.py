@@ -97,10 +97,9 @@ def _read_tokenizer(source: ModelSource) -> Any:
     from transformers import AutoTokenizer
 
     if source.gguf_file is not None:
-        from apar.models.gguf_file import check_installed, gguf_path
+        from apar.models.gguf_tokenizer import read_tokenizer
 
-        check_installed()
-        gguf_path(source)
+        return read_tokenizer(source)
     try:
         return AutoTokenizer.from_pretrained(source.path, **source.options)
     except Exception as error:  # files of a model hold whatever their author wrote
