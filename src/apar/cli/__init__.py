@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("apar.cli.extract", "Turn chats into paragraph trees."),
     "show": ("apar.cli.show", "Draw a paragraph tree in the terminal."),
     "train": ("apar.cli.train", "Train a model to fork, from a recipe."),
+    "merge": ("apar.cli.merge", "Write a model as an ordinary folder, its adapter merged."),
     "evaluate": ("apar.cli.evaluate", "Measure a model on held-out prompts, forked against sequential."),
     "bench": ("apar.cli.bench", "Measure what forking saves on the trees of real answers."),
     "plot": ("apar.cli.plot", "Draw the threads of a trace over its steps as SVG."),

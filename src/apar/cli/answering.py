@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -49,10 +50,14 @@ def spinner(model: str, console: Console) -> AbstractContextManager[object]:
 
 def quiet_libraries() -> None:
     """Let Transformers and the hub client log nothing but errors; a download keeps its progress bar."""
+    from transformers import modeling_gguf_pytorch_utils
     from transformers.utils import logging as transformers_logging
 
     quiet: Any = transformers_logging  # not all of it is typed
     quiet.disable_progress_bar()  # of reading a file; downloads keep theirs
+    gguf: Any = modeling_gguf_pytorch_utils
+    if hasattr(gguf, "tqdm"):  # it has a bar of its own
+        gguf.tqdm = partial(gguf.tqdm, disable=True)
     for name in ("transformers", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -24,7 +24,7 @@ TOP_P = 0.9
 
 
 @click.command("demo")
-@click.option("--model", default="demo", show_default=True, help="A folder, a hub id, or `demo`.")
+@click.option("--model", default="demo", show_default=True, help="A folder, a GGUF file, a hub id, or `demo`.")
 @click.option(
     "--questions",
     type=click.Path(path_type=Path),

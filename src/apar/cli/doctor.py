@@ -41,7 +41,7 @@ def command(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    """Look at what is installed here, at MODEL (a folder, a hub id, or `demo`), and at a server.
+    """Look at what is installed here, at MODEL (a folder, a GGUF file, a hub id, or `demo`), and at a server.
 
     Each check is ok, missing or broken, and says what to do. The exit code is 1 where a backend that was named,
     the MODEL or the server does not work. Libraries are imported in a process of their own: one that crashes is

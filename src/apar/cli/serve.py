@@ -73,7 +73,7 @@ def command(
 ) -> None:
     """Serve MODEL with OpenAI's API. The address that is printed also shows a web page.
 
-    MODEL is a folder, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE.
+    MODEL is a folder, a GGUF file, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE.
     """
     if remote_model is not None and url is None:
         raise UserError("--remote-model is the name that another server has for the model: give its --url")

@@ -84,9 +84,13 @@ def _temporary_beside(path: Path) -> Path:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise UserError(f"cannot write into the folder {path.parent}: {error.strerror or error}") from error
-    # mkstemp gives rights to the owner alone; a result should be as readable as any other new file.
+    os.close(handle)
+    give_usual_rights(Path(name))
+    return Path(name)
+
+
+def give_usual_rights(path: Path) -> None:
+    """Make a file as readable as any other new one: temporary files, and those of safetensors, are the owner's alone."""
     mask = os.umask(0)
     os.umask(mask)
-    os.chmod(handle, 0o666 & ~mask)
-    os.close(handle)
-    return Path(name)
+    path.chmod(0o666 & ~mask)

@@ -115,7 +115,7 @@ def model_checks(model: str) -> list[Check]:
         facts.update(run_probe("model", model))
         return _model(facts)
 
-    checks = [examine("model", ("model",), found, "give a folder with a model, a hub id, or `demo`")]
+    checks = [examine("model", ("model",), found, "give a folder with a model, a GGUF file, a hub id, or `demo`")]
     if not facts:
         return checks
     return [

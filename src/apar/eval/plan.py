@@ -16,7 +16,7 @@ class Plan(Section):
     """An evaluation. Prompts and reference answers come from files of `apar extract` that no training saw."""
 
     model: str
-    """A folder, a hub id, or `demo`."""
+    """A folder, a GGUF file, a hub id, or `demo`."""
     twin: str | None = None
     """The sequential twin, whose held-out loss the model's is compared with."""
     trees: tuple[Path, ...] = Field(min_length=1)

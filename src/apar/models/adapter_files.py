@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from apar.data.files import atomic_folder
+from apar.data.files import atomic_folder, give_usual_rights
 from apar.errors import ModelError
 from apar.tokens import CHILD, FORK, add_control_tokens
 
@@ -70,6 +70,7 @@ def write_adapter(
         save_file({key: _half(weight) for key, weight in weights.items()}, folder / WEIGHTS_FILE, {"format": "pt"})
     except SafetensorError as error:
         raise OSError(None, str(error), str(folder)) from error
+    give_usual_rights(folder / WEIGHTS_FILE)
     config = copy.deepcopy(adapted.peft_config[adapted.active_adapter])
     config.base_model_name_or_path, config.inference_mode = base_name, True
     config.save_pretrained(str(folder))

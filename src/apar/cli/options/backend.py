@@ -57,6 +57,8 @@ class BackendChoice:
         given = read_config(self.config) if self.config else {}
         given |= parse_options(self.words)
         for name, value in loading.items():
+            if name == "adapter":
+                raise UserError("vLLM loads no --adapter here: write a folder with `apar merge`, and give it as MODEL")
             if name != "dtype":
                 raise UserError(f"--{name.replace('_', '-')} is of --backend local; vLLM's own options are --vllm.NAME")
             given["dtype"] = value
