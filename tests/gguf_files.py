@@ -13,15 +13,26 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 _PERMUTED = ("q_proj.weight", "k_proj.weight")
 
 
-def write_gguf(folder: Path, file: Path, kind: str = "F32", *, architecture: str = "llama", **more: Any) -> Path:
+def write_gguf(
+    folder: Path,
+    file: Path,
+    kind: str = "F32",
+    *,
+    architecture: str = "llama",
+    splitting: str = "default",
+    tokenizer: bool = True,
+    **more: int,
+) -> Path:
     """Write the Llama of a folder, with its tokenizer and chat template, as GGUF; return the file.
 
-    Matrices are kept in the quantisation `kind`, which must have blocks of 32 at most. `more` are further fields.
+    Matrices are kept in the quantisation `kind`, which must have blocks of 32 at most. `splitting` is llama.cpp's name
+    for how text is split. `more` are further fields, with `__` for their dots.
     """
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     writer = gguf.GGUFWriter(str(file), architecture)
     _write_shape(writer, model.config)
-    _write_tokenizer(writer, folder)
+    if tokenizer:
+        _write_tokenizer(writer, folder, splitting)
     for key, value in more.items():
         writer.add_uint32(key.replace("__", "."), value)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
@@ -52,13 +63,13 @@ def _write_shape(writer: Any, config: Any) -> None:
     writer.add_vocab_size(config.vocab_size)
 
 
-def _write_tokenizer(writer: Any, folder: Path) -> None:
+def _write_tokenizer(writer: Any, folder: Path, splitting: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     merges = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["merges"]
     special = set(tokenizer.all_special_ids)
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("default")
+    writer.add_tokenizer_pre(splitting)
     writer.add_token_list(tokens)
     writer.add_token_types(
         [gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL for number in range(len(tokens))]

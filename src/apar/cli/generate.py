@@ -51,8 +51,8 @@ def command(
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
 
-    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input. The
-    answer is printed in reading order as it comes, its figures go to standard error.
+    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input.
+    The answer is printed in reading order as it comes, its figures go to standard error.
     """
     if params.n > 1 and (live or trace):
         raise RequestError("--live and --trace are of one answer; leave -n out")

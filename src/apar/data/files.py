@@ -90,7 +90,7 @@ def _temporary_beside(path: Path) -> Path:
 
 
 def give_usual_rights(path: Path) -> None:
-    """Make a file as readable as any other new one: temporary files, and those of safetensors, are the owner's alone."""
+    """Make a file as readable as any other new one: those of mkstemp and safetensors are their owner's alone."""
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)

@@ -24,8 +24,8 @@ __all__ = ["LLM", "Answer", "BatchError"]
 class LLM:
     """A model that answers, decoding the parts of an answer in parallel.
 
-    `model` is a folder, a GGUF file, a hub id, or `demo`; `adapter` the folder or hub id of a LoRA adapter, merged into it.
-    `dtype` `auto` is float32 on the CPU and the checkpoint's on a GPU; `quantize` "int8" or "int4" keeps the
+    `model` is a folder, a GGUF file, a hub id, or `demo`; `adapter` the folder or hub id of a LoRA adapter, merged
+    into it. `dtype` `auto` is float32 on the CPU and the checkpoint's on a GPU; `quantize` "int8" or "int4" keeps the
     weights in so many bits and computes in bfloat16, which does change answers (see `apar.models.quantize`).
     `block_size`, `num_blocks`, `kv_memory` and `max_rows` size the cache (see `CacheBudget`). A path is as long
     as the model's positions and the whole cache allow, at most. At most `max_rows` threads share a forward

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from apar.models.model_source import ModelSource
 
 _DIGITS_ALONE = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
-"""Names of llama.cpp for splitting by GPT-2's rules once each digit stands alone; Transformers 5.19 has none of them."""
+"""Names of llama.cpp for splitting by GPT-2's rules with each digit alone; Transformers 5.19 knows none of them."""
 
 
 def read_tokenizer(source: ModelSource) -> Any:
