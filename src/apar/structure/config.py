@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, model_validator
 
 from apar.config import Section
 from apar.structure.labels import Reason, Rule
@@ -52,6 +52,14 @@ class StructureConfig(Section):
     """Details of one answer in all; where there are more, the innermost do not fork."""
     min_detail_chars: int = Field(default=20, ge=1)
     max_lead_chars: int = Field(default=120, ge=1)
+    max_repeated_leads: int | None = Field(default=None, ge=0)
+    """An answer does not fork if more of its leads than this say, word for word, what one before them in their thread
+    said; case, numbers and emphasis do not count. Null sets no limit."""
+    lead_words: int | None = Field(default=None, ge=1)
+    """A lead is cut after so many words, and the rest of it opens the detail; null leaves leads whole. What forks stays
+    the same. Leads of one group keep as many words more as tell them apart."""
+    fork_opening: bool = False
+    """Whether plain paragraphs before the parts of an answer or a detail fork as well, after `lead_words` words."""
     min_sentence_chars: int = Field(default=20, ge=0)
     """A shorter first sentence of a paragraph ("Yes!") is no topic sentence."""
     max_sentence_chars: int = Field(default=240, ge=1)
@@ -61,6 +69,12 @@ class StructureConfig(Section):
     """The least ideal speed-up of an answer, by characters; below, nothing of weight would run beside."""
     max_chars: int = Field(default=200_000, ge=1)
     """A longer answer is not read: this bounds the time that one answer can take."""
+
+    @model_validator(mode="after")
+    def _openings_have_words(self) -> Self:
+        if self.fork_opening and self.lead_words is None:
+            raise ValueError("fork_opening needs lead_words, after how many words a paragraph forks: set lead_words=8")
+        return self
 
     @field_serializer("rules", "leads", "refused", when_used="json")
     def _in_order(self, names: frozenset[str]) -> list[str]:

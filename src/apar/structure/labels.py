@@ -30,6 +30,7 @@ Reason = Literal[
     "short_details",  # there are enough parts, and they have no lead or too little to say after it
     "too_many_parts",  # more threads than an engine should open
     "one_part",  # nearly everything is in one part: nothing would run beside it
+    "repeated_leads",  # leads say the same word for word: a list that a model should not learn
     "dependent",  # a model found that the details need the details before them (`apar extract --verify`)
 ]
 """Why an answer, or a group of parts in it, does not fork."""
