@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from apar.config import Section
+from apar.corpus.choice import ChoiceConfig
 from apar.corpus.duplicates import DuplicateConfig
 from apar.corpus.filters import FilterConfig
 from apar.corpus.split import SplitConfig
@@ -28,6 +29,8 @@ class ExtractConfig(Section):
     """Which answers are left out."""
     duplicates: DuplicateConfig = Field(default_factory=DuplicateConfig)
     """Which answers are taken to be the same."""
+    choice: ChoiceConfig = Field(default_factory=ChoiceConfig)
+    """Which of several answers to the same messages are kept."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     """What is held out, and the mix of structured and unstructured answers."""
 

@@ -38,7 +38,7 @@ class DuplicateConfig(Section):
     whatever was asked, estimated by MinHash; null looks for none. Answers of fewer than 20 shingles are not
     compared. It takes about 2.3 KB of memory an answer."""
     answers_per_prompt: int | None = Field(default=None, ge=1)
-    """How many answers to the same messages are kept at most, the first ones; null keeps all."""
+    """How many answers to the same messages are kept at most, the first ones or those of `choice`; null keeps all."""
 
 
 class Signature(NamedTuple):

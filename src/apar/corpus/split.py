@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -41,6 +41,8 @@ class SplitConfig(Section):
     """The share of structured answers to be had by leaving out some of the kind there is too much of."""
     at_most: Mapping[Kind, int] = Field(default_factory=dict)
     """How many answers of a kind are kept at most."""
+    unstructured_per_source: Mapping[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """How many unstructured answers of a source are kept at most, beside those held out; a hash draws them."""
     seed: int = 0
 
 
@@ -80,7 +82,15 @@ def is_kept(identity: str, share: float, config: SplitConfig) -> bool:
     return share >= 1 or _chance(f"{config.seed} mix {identity}") < share
 
 
+def lot(name: str, identity: str, config: SplitConfig) -> int:
+    """The lot of the answer `identity` in the draw `name`: a number below 2^64, whatever the order of the answers."""
+    return _hash(f"{config.seed} {name} {identity}")
+
+
 def _chance(text: str) -> float:
     """A number from 0 to 1 that the text decides."""
-    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return _hash(text) / 2**64
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")

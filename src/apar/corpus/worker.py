@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from apar.corpus.choice import Rating, rate
 from apar.corpus.chunks import Chunk
 from apar.corpus.config import ExtractConfig
 from apar.corpus.duplicates import Signature, signature
 from apar.corpus.filters import drop_reason
 from apar.corpus.language import language_of
-from apar.corpus.split import is_held_out
+from apar.corpus.split import is_held_out, lot
 from apar.corpus.totals import Summary, summarize
 from apar.data.formats import Chat, ChatReader
 from apar.data.raw import BrokenRecord
 from apar.data.records import TreeRecord
 from apar.data.token_counter import TokenCounter
-from apar.structure.extract import extract
+from apar.structure.extract import Extraction, extract
 
 
 class Kept(NamedTuple):
@@ -27,6 +28,7 @@ class Kept(NamedTuple):
     summary: Summary
     signature: Signature
     held_out: bool
+    rating: Rating
 
 
 class Dropped(NamedTuple):
@@ -55,26 +57,32 @@ class Worker:
 
     def row(self, chat: Chat) -> Kept | Dropped:
         """What comes of one answer."""
-        record = tree_record(chat, self.config)
-        if isinstance(record, str):
-            return Dropped(record, chat.source)
+        read = _read(chat, self.config)
+        if isinstance(read, str):
+            return Dropped(read, chat.source)
+        record, found = read
         return Kept(
             record.to_json(),
             record.id,
             summarize(record, self.counter, chat.format),
             signature(chat, self.config.duplicates),
             is_held_out(chat.messages, self.config.split),
+            rate(record, found.items, lot("choice", record.id, self.config.split), self.config.choice),
         )
 
 
 def tree_record(chat: Chat, config: ExtractConfig) -> TreeRecord | str:
     """The record of an answer, with its language if the data does not state it, or why the filters leave it out."""
+    read = _read(chat, config)
+    return read if isinstance(read, str) else read[0]
+
+
+def _read(chat: Chat, config: ExtractConfig) -> tuple[TreeRecord, Extraction] | str:
     dropped = drop_reason(chat, config.filters)
     if dropped is not None:
         return dropped
-    record = TreeRecord.of(chat, extract(chat.response, config.structure))
-    if record.reason in config.filters.skip_reasons:
-        return f"reason_{record.reason}"
-    if "lang" in record.extra:
-        return record
-    return record.with_extra(lang=language_of(chat.response))
+    found = extract(chat.response, config.structure)
+    if found.reason in config.filters.skip_reasons:
+        return f"reason_{found.reason}"
+    record = TreeRecord.of(chat, found)
+    return (record if "lang" in record.extra else record.with_extra(lang=language_of(chat.response))), found
