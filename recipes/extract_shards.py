@@ -4,7 +4,7 @@
     python recipes/extract_shards.py chats.parquet trees-1.parquet --shard 1 --shards 2 --workers 2
 
 What a row gives depends on that row alone, so that the shards together are what one run over all of them would
-be. Duplicates are found, and prompts held out, only by `apar extract`.
+be. Duplicates are found, answers chosen and prompts held out only by `apar extract`.
 """
 
 from __future__ import annotations

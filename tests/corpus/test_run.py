@@ -169,6 +169,29 @@ def test_answers_are_left_out_by_source_reason_and_prompt(source: Source, tmp_pa
     assert (report["answers"], set(report["dropped"]["by_reason"])) == (0, {"source"})
 
 
+def test_questions_that_models_are_judged_by_are_left_out(source: Source, tmp_path: Path) -> None:
+    whole = ExtractionRun([source], tmp_path / "whole", ExtractConfig()).run()
+    first, second, *others = [r.messages[0]["content"] for r in read_trees(tmp_path / "whole" / "trees.jsonl")]
+    judged = tmp_path / "judged.jsonl"
+    chats: list[dict[str, Any]] = [
+        {"prompt": f"  {first.upper()}", "response": "Nothing."},
+        {"prompt": "And then?", "response": "So.", "history": [second, "Nothing."]},
+    ]
+    judged.write_text("\n".join(map(json.dumps, chats)))
+    report = _without(judged, source, tmp_path / "out")
+    assert report["dropped"]["by_reason"]["prompt"] >= 2
+    assert report["answers"] == whole["answers"] - 2
+    assert [r.messages[0]["content"] for r in read_trees(tmp_path / "out" / "trees.jsonl")] == others
+    with pytest.raises(UserError, match=r"cannot read .*none\.jsonl"):
+        _without(tmp_path / "none.jsonl", source, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def _without(judged: Path, source: Source, output: Path) -> dict[str, Any]:
+    config = ExtractConfig.model_validate({"filters": {"skip_prompts": [judged]}})
+    return ExtractionRun([source], output, config).run()
+
+
 def test_memory_is_bounded_by_chunks(source: Source) -> None:
     sizes = [len(chunk.raws) for chunk in chunks([source], "every")]
     assert max(sizes) == 16

@@ -22,6 +22,10 @@ at the end of a lead and decodes the detail beside what follows. Reading the tre
 byte for byte. `rule` says what the outermost parts are, `reason` why an answer has none, and `refusals` which
 groups of parts do not fork, and why.
 """
+_CHOSEN = """
+Answers were chosen for each prompt: it is here with structured answers or with unstructured ones, not with both, and
+with the best of them by items, length and model (`choice` below).
+"""
 _CAUTIONS = """
 - The licences are those that the records state. Answers of commercial models may come under those models' terms.
 - Trees are read from the form of an answer, and parts that depend on each other are told from its words: some
@@ -58,6 +62,8 @@ def _lines(report: Mapping[str, Any], config: ExtractConfig) -> Iterator[str]:
     files = ", ".join(f"`{Path(source).name}`" for source in report["sources"])
     yield f"By `apar extract`, version {report['version']}, from {files or 'no file'}. "
     yield f"Left out: {report['dropped']['count']:,} answers and {report['broken']['count']:,} broken records.\n"
+    if config.choice.prefer == "structure":
+        yield _CHOSEN
     yield from _table("left out as", "answers", report["dropped"]["by_reason"])
     knobs = yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
     yield f"```yaml\n{knobs}```\n\n## What to mind\n{_CAUTIONS}"

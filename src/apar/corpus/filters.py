@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from apar.config import Section
 from apar.corpus.language import UNKNOWN, language_of
-from apar.data.formats import Chat
+from apar.data.formats import Chat, read_chats
+from apar.data.records import first_question
 from apar.structure.cjk import is_cjk
 from apar.structure.labels import Reason
 
@@ -23,6 +26,7 @@ Drop = Literal[
     "broken_markdown",  # a fence does not close
     "garbled",  # characters that no text has
     "source",  # a source that is not wanted
+    "prompt",  # a question that is kept for judging models
 ]
 """Why an answer is left out, before its structure is read."""
 
@@ -71,6 +75,9 @@ class FilterConfig(Section):
     language nothing tells, such as code, stays."""
     skip_sources: tuple[str, ...] = ()
     """Leave out answers of these sources."""
+    skip_prompts: tuple[Path, ...] = ()
+    """Leave out chats whose first question opens a chat of these files, which are read as those that are extracted
+    from; case and white space do not count."""
     skip_reasons: tuple[Reason, ...] = ()
     """Leave out answers that do not fork for one of these reasons."""
     refusals: bool = False
@@ -87,6 +94,8 @@ def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
         return "empty"
     if chat.source in config.skip_sources:
         return "source"
+    if config.skip_prompts and first_question(chat.messages) in questions_of(config.skip_prompts):
+        return "prompt"
     if len(text) < config.min_chars:
         return "too_short"
     if config.max_chars is not None and len(text) > config.max_chars:
@@ -100,6 +109,13 @@ def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
     if config.truncated and is_truncated(text):
         return "truncated"
     return "refusal" if config.refusals and is_refusal(text) else None
+
+
+@lru_cache(maxsize=1)
+def questions_of(paths: tuple[Path, ...]) -> frozenset[str]:
+    """The first questions of the chats in some files; raises UserError where one cannot be read."""
+    chats = (chat for path in paths for chat in read_chats(path) if isinstance(chat, Chat))
+    return frozenset(first_question(chat.messages) for chat in chats)
 
 
 def is_refusal(text: str) -> bool:

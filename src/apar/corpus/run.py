@@ -12,6 +12,7 @@ from apar.corpus.chunk_store import ChunkStore
 from apar.corpus.chunks import MAX_BYTES, MAX_RECORDS, Chunk, Source, check, chunks, describe
 from apar.corpus.config import ExtractConfig
 from apar.corpus.dataset_card import card_text
+from apar.corpus.filters import questions_of
 from apar.corpus.merge import merge
 from apar.corpus.pool import Job, run_chunks
 from apar.corpus.report import Report
@@ -52,6 +53,7 @@ class ExtractionRun(NamedTuple):
         """
         counter = load_counter(self.tokenizer) if self.tokenizer else word_counter()
         check(self.sources, self.config.turns)
+        questions_of(self.config.filters.skip_prompts)
         store = ChunkStore(self.output / ".work")
         resumed = store.begin(self._manifest(), self.restart)
         count = self._extract(store, resumed, on_progress)
@@ -73,7 +75,7 @@ class ExtractionRun(NamedTuple):
 
     def _manifest(self) -> dict[str, Any]:
         return {
-            "inputs": [describe(source) for source in self.sources],
+            "inputs": [describe(source) for source in (*self.sources, *map(Source, self.config.filters.skip_prompts))],
             "configuration": self.config.model_dump(mode="json"),
             "tokenizer": str(self.tokenizer.resolve()) if self.tokenizer else None,
             "version": [version("apar-llm"), MAX_RECORDS, MAX_BYTES],
