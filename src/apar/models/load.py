@@ -10,6 +10,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from apar.errors import ModelError
+from apar.extras import require
 from apar.models.adapters import merge_adapter
 from apar.models.device import choose_device, choose_dtype
 from apar.models.gguf_file import GgufFile, gguf_path, make_ordinary, read_gguf
@@ -52,9 +53,33 @@ def load(
     return loaded, tokenizer
 
 
-def load_for_training(model: str | os.PathLike[str], dtype: str = "float32") -> tuple[Any, Any]:
-    """Any decoder that Transformers knows, on the CPU, and its tokenizer; raises as `load` does."""
-    return load(model, dtype, "cpu", decodable=False)
+def load_for_training(
+    model: str | os.PathLike[str],
+    dtype: torch.dtype,
+    *,
+    adapter: str | os.PathLike[str] | None = None,
+    quantize: str | None = None,
+) -> tuple[Any, Any]:
+    """Any decoder that Transformers knows, on the CPU, and its tokenizer; raises as `load` does.
+
+    With `quantize` "nf4" its linear layers have weights of 4 bits (bitsandbytes), for an adapter beside them.
+    """
+    if quantize is not None:
+        return _read_in_4_bits(model, dtype)
+    return load(model, str(dtype).removeprefix("torch."), "cpu", adapter, decodable=False)
+
+
+def _read_in_4_bits(model: str | os.PathLike[str], dtype: torch.dtype) -> tuple[Any, Any]:
+    require("qlora", "bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    source = model_source(model)
+    kind = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(source.path, dtype=dtype, quantization_config=kind)
+    except Exception as error:  # files of a model hold whatever their author wrote
+        raise ModelError(f"cannot load the model {model} in 4 bits: {reason_of(error, source.path)}") from error
+    return loaded, load_tokenizer(source)
 
 
 def _read(source: ModelSource, name: str, dtype: torch.dtype | str, place: torch.device, decodable: bool) -> Any:
@@ -126,11 +151,3 @@ def _unsupported(config: Any) -> str | None:
         if parameters.get("rope_type") in _ROPE_BY_LENGTH:
             return f"its {parameters['rope_type']} rotary positions depend on the longest text in a batch"
     return None
-
-
-def load_for_training(
-    model: str, dtype: torch.dtype, *, adapter: str | None = None, quantize: str | None = None
-) -> tuple[Any, Any]:
-    source = model_source(model)
-    loaded = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-    return loaded, load_tokenizer(source)
