@@ -1,0 +1,150 @@
+"""Medusa heads on disk: a folder in the form that vLLM reads, `config.json` and `model.safetensors`.
+
+The weights are `blocks.{head}.layers.{layer}.weight` (and `.bias`, which vLLM reads with `medusa_fc_bias` only) and
+`lm_heads.{head}.weight`. Heads that share the model's output layer (`original_lm_head`) need no weights of it here:
+the model has them. vLLM keeps a copy of its own, which it reads as `lm_heads.0.weight`, so that layer is written
+along for vLLM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from apar.data.files import atomic_folder
+from apar.errors import ModelError
+from apar.models.heads import HeadsShape, MedusaHeads
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+_SHARED = "lm_heads.0.weight", "lm_head.weight"
+"""By which names vLLM reads the output layer that all heads share."""
+
+
+def save_heads(
+    heads: MedusaHeads, folder: str | os.PathLike[str], model: Any = None, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write the heads to `folder`, their weights in `dtype`; an earlier folder goes.
+
+    With `model`, the Hugging Face model that they were trained on, the output layer that they share is written along:
+    vLLM needs it, we do not. The folder is whole or as it was before; raises RunError where it cannot be written, and
+    ModelError where the model's output layer has a bias, for which vLLM's form has no place.
+    """
+    weights = dict(heads.state_dict())
+    if model is not None:
+        check_fit(heads, model, str(folder))
+        if heads.shape.tied:
+            weights[_SHARED[0]] = _output_weight(model)
+    with atomic_folder(Path(folder)) as temporary:
+        path = temporary / WEIGHTS_FILE
+        try:
+            save_file({name: _stored(weight, dtype) for name, weight in weights.items()}, path, {"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(None, str(error), str(path)) from error
+        (temporary / CONFIG_FILE).write_text(json.dumps(_config(heads.shape), indent=2) + "\n", encoding="utf-8")
+
+
+def load_heads(folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> MedusaHeads:
+    """The heads of a folder, on the CPU, with or without the shared output layer.
+
+    Raises ModelError where the folder holds none, and where weights are missing or have no place.
+    """
+    place = Path(folder)
+    heads = MedusaHeads(_shape(place))
+    weights = _read_weights(place)
+    if heads.shape.tied:
+        weights = {name: weight for name, weight in weights.items() if name not in _SHARED}
+    _check_weights(place, heads.state_dict(), weights)
+    heads.load_state_dict(weights)
+    return heads.to(dtype).eval()
+
+
+def check_fit(heads: MedusaHeads, model: Any, name: str) -> None:
+    """Raise ModelError, naming the heads, where they are of a model of another size."""
+    vocabulary, hidden = model.get_output_embeddings().weight.shape
+    shape = heads.shape
+    if (shape.hidden_size, shape.vocab_size) != (hidden, vocabulary):
+        raise ModelError(
+            f"the heads {name} are of another model: they have {shape.hidden_size} channels and {shape.vocab_size} "
+            f"tokens, the model {hidden} and {vocabulary}; give heads that were trained on this model"
+        )
+
+
+def _output_weight(model: Any) -> Tensor:
+    layer = model.get_output_embeddings()
+    if getattr(layer, "bias", None) is not None:
+        raise ModelError(f"the output layer of {type(model).__name__} has a bias: vLLM cannot read heads that share it")
+    weight: Tensor = layer.weight
+    return weight
+
+
+def _stored(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return weight.detach().to("cpu", dtype).contiguous()
+
+
+def _config(shape: HeadsShape) -> dict[str, Any]:
+    """vLLM takes every key with "num" and "heads" in it for the number of heads: there is one."""
+    return {
+        "model_type": "medusa",
+        "architectures": ["MedusaModel"],
+        "hidden_size": shape.hidden_size,
+        "vocab_size": shape.vocab_size,
+        "truncated_vocab_size": shape.vocab_size,
+        "num_heads": shape.heads,
+        "num_hidden_layers": shape.layers,
+        "medusa_fc_bias": shape.bias,
+        "original_lm_head": shape.tied,
+    }
+
+
+def _shape(folder: Path) -> HeadsShape:
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ModelError(f"the folder {folder} holds no Medusa heads: it has no {CONFIG_FILE}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["model_type"] != "medusa":
+            raise ModelError(f"the folder {folder} holds no Medusa heads but a model ({data['model_type']})")
+        if data.get("truncated_vocab_size") not in (None, data["vocab_size"]):
+            raise ModelError(f"the heads {folder} have a truncated vocabulary, which is not supported")
+        return HeadsShape(
+            hidden_size=int(data["hidden_size"]),
+            vocab_size=int(data["vocab_size"]),
+            heads=int(data["num_heads"]),
+            layers=int(data["num_hidden_layers"]),
+            tied=bool(data.get("original_lm_head", False)),
+            bias=bool(data.get("medusa_fc_bias", False)),
+        )
+    except KeyError as error:
+        raise ModelError(f"{path} is no configuration of Medusa heads in vLLM's form: {error} is missing") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is no configuration of Medusa heads in vLLM's form: {error}") from error
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise ModelError(f"the folder {folder} has no {WEIGHTS_FILE}: save or download the heads again")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"cannot read {path}: {error}; save or download the heads again") from error
+
+
+def _check_weights(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Raise ModelError for the first weight that is missing, has no place, or is of another size."""
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            raise ModelError(f"the heads {folder} lack the weight {name}; save or download them again")
+        if name not in wanted:
+            raise ModelError(f"the heads {folder} have a weight {name}, for which {CONFIG_FILE} has no place")
+        if found[name].shape != wanted[name].shape:
+            sizes = f"{tuple(found[name].shape)}, and {CONFIG_FILE} says {tuple(wanted[name].shape)}"
+            raise ModelError(f"the weight {name} of the heads {folder} has the shape {sizes}")
