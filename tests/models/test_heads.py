@@ -19,9 +19,9 @@ from tests.engine.tiny import VOCABULARY, tiny_model
 SHAPE = HeadsShape(hidden_size=8, vocab_size=12)
 
 
-def model_without_bias() -> Any:
+def model_with_bias() -> Any:
     model = tiny_model(0)
-    model.lm_head.bias = None
+    model.lm_head.bias.data[3] = 1.0
     return model
 
 
@@ -34,7 +34,7 @@ def random_heads(shape: HeadsShape = SHAPE) -> MedusaHeads:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_new_heads_say_what_the_model_says(tied: bool) -> None:
-    model = model_without_bias()
+    model = tiny_model(0)
     heads = MedusaHeads.on(model, heads=3, tied=tied)
     ids = torch.arange(5)[None]
     logits = heads.logits(model.model(ids).last_hidden_state, model.lm_head)
@@ -43,7 +43,7 @@ def test_new_heads_say_what_the_model_says(tied: bool) -> None:
 
 
 def test_heads_that_share_the_output_layer_have_few_weights_of_their_own() -> None:
-    model = model_without_bias()
+    model = tiny_model(0)
     hidden = model.config.hidden_size
     assert sum(weight.numel() for weight in MedusaHeads.on(model).parameters()) == 2 * 2 * hidden**2
     own = MedusaHeads.on(model, tied=False)
@@ -53,8 +53,8 @@ def test_heads_that_share_the_output_layer_have_few_weights_of_their_own() -> No
 
 def test_output_layers_of_their_own_have_no_place_for_a_bias() -> None:
     with pytest.raises(ModelError, match="has a bias"):
-        MedusaHeads.on(tiny_model(0), tied=False)
-    assert MedusaHeads.on(tiny_model(0)).shape.tied
+        MedusaHeads.on(model_with_bias(), tied=False)
+    assert MedusaHeads.on(model_with_bias()).shape.tied
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_weights_are_saved_in_bfloat16_and_an_earlier_folder_goes(tmp_path: Path
 
 
 def test_for_vllm_the_shared_output_layer_is_written_along_once(tmp_path: Path) -> None:
-    model = model_without_bias()
+    model = tiny_model(0)
     heads = MedusaHeads.on(model)
     save_heads(heads, tmp_path / "heads", model, torch.float32)
     written = load_file(tmp_path / "heads" / WEIGHTS_FILE)
@@ -99,7 +99,7 @@ def test_the_configuration_has_one_key_that_vllm_takes_for_the_number_of_heads(t
 
 
 def test_an_output_layer_with_a_bias_is_not_written_for_vllm(tmp_path: Path) -> None:
-    model = tiny_model(0)
+    model = model_with_bias()
     with pytest.raises(ModelError, match="has a bias"):
         save_heads(MedusaHeads.on(model), tmp_path / "heads", model)
     assert not (tmp_path / "heads").exists()

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from apar.data.files import atomic_folder
 from apar.errors import ModelError
-from apar.models.heads import HeadsShape, MedusaHeads
+from apar.models.heads import HeadsShape, MedusaHeads, has_bias
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 _SHARED = "lm_heads.0.weight", "lm_head.weight"
@@ -79,7 +79,7 @@ def check_fit(heads: MedusaHeads, model: Any, name: str) -> None:
 
 def _output_weight(model: Any) -> Tensor:
     layer = model.get_output_embeddings()
-    if getattr(layer, "bias", None) is not None:
+    if has_bias(layer):
         raise ModelError(f"the output layer of {type(model).__name__} has a bias: vLLM cannot read heads that share it")
     weight: Tensor = layer.weight
     return weight

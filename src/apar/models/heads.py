@@ -79,7 +79,7 @@ class MedusaHeads(nn.Module):
         output = model.get_output_embeddings()
         vocabulary, hidden = output.weight.shape
         created = cls(HeadsShape(hidden, vocabulary, heads, layers, tied=tied))
-        if not tied and output.bias is not None:
+        if not tied and has_bias(output):
             raise ModelError(f"the output layer of {type(model).__name__} has a bias: its heads must share it (tied)")
         for layer in created.lm_heads:
             assert isinstance(layer, nn.Linear)
@@ -104,3 +104,9 @@ class MedusaHeads(nn.Module):
     def logits(self, hidden: Tensor, output: OutputLayer) -> Tensor:
         """The logits of all heads, [heads, ..., vocabulary]."""
         return torch.stack([self.output_of(head, output)(state) for head, state in enumerate(self(hidden))])
+
+
+def has_bias(layer: Any) -> bool:
+    """Whether an output layer adds a bias that is not zero."""
+    bias = getattr(layer, "bias", None)
+    return bias is not None and bool(bias.detach().any())

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from vllm.v1.request import RequestStatus
 
+from apar.models.head_files import save_heads
+from apar.models.heads import MedusaHeads
 from tests.backends.vllm.lives import CONFIGURATIONS, Lives, Tally, Wanted, make_wanted
-from tests.backends.vllm.medusa import save_heads
 from tests.backends.vllm.tiny import forking_model
 
 NGRAM = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 2, "prompt_lookup_min": 1}
@@ -92,8 +93,9 @@ def test_answers_are_the_same_where_rows_are_short(lives: Lives) -> None:
 
 
 def test_medusa_drafts_change_no_answer(model: tuple[Path, Any], wanted: list[Wanted], tmp_path: Path) -> None:
-    heads = save_heads(model[1], tmp_path / "heads", count=2)
-    drafts = {"method": "medusa", "model": str(heads), "num_speculative_tokens": 2}
+    # New heads are right where the text repeats itself.
+    save_heads(MedusaHeads.on(model[1]), tmp_path / "heads", model[1])
+    drafts = {"method": "medusa", "model": str(tmp_path / "heads"), "num_speculative_tokens": 2}
     one = Lives(model[0], wanted, seed=0, speculative_config=drafts, **CONFIGURATIONS[3])
     try:
         _check(one.run(100))
