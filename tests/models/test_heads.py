@@ -12,7 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from apar.errors import ModelError, UserError
-from apar.models.head_files import CONFIG_FILE, WEIGHTS_FILE, check_fit, load_heads, save_heads
+from apar.models.head_files import (
+    CONFIG_FILE,
+    FOR_VLLM,
+    NOT_FOR_VLLM,
+    WEIGHTS_FILE,
+    check_fit,
+    load_heads,
+    save_heads,
+)
 from apar.models.heads import HeadsShape, MedusaHeads
 from tests.engine.tiny import VOCABULARY, tiny_model
 
@@ -78,6 +86,7 @@ def test_weights_are_saved_in_bfloat16_and_an_earlier_folder_goes(tmp_path: Path
     assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
     assert load_heads(folder).dtype == torch.float32
+    assert architectures(folder) == [NOT_FOR_VLLM]
 
 
 def test_for_vllm_the_shared_output_layer_is_written_along_once(tmp_path: Path) -> None:
@@ -87,6 +96,7 @@ def test_for_vllm_the_shared_output_layer_is_written_along_once(tmp_path: Path) 
     written = load_file(tmp_path / "heads" / WEIGHTS_FILE)
     assert torch.equal(written["lm_heads.0.weight"], model.lm_head.weight)
     assert len(written) == 5
+    assert architectures(tmp_path / "heads") == [FOR_VLLM]
     assert load_heads(tmp_path / "heads").shape == heads.shape
 
 
@@ -116,6 +126,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         save_heads(random_heads(), tmp_path / "file" / "heads")
+
+
+def architectures(folder: Path) -> list[str]:
+    found: list[str] = json.loads((folder / CONFIG_FILE).read_text())["architectures"]
+    return found
 
 
 def change_config(folder: Path, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""`apar generate MODEL PROMPT`: answer one prompt."""
+"""`apar generate MODEL PROMPT`: answer one prompt, or with `--input` and `--output` those of a file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from apar.cli.generate_file import write_answers
+from apar.cli.options import count_option
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options, open_engine
 from apar.cli.options.model import model_options
 from apar.cli.options.sampling import sampling_options
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("generate", cls=BackendCommand)
 @click.argument("model")
-@click.argument("prompt")
+@click.argument("prompt", required=False)
 @sampling_options
 @click.option("--live", is_flag=True, help="Show the threads side by side while they are decoded.")
 @click.option(
@@ -36,24 +38,49 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the events of the answer as JSON lines, for `apar plot`.",
 )
+@click.option(
+    "--input",
+    "prompts",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Answer the prompts of a file: chats, trees, or JSON lines with `prompt` or `messages`.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the answers to --input go, as trees that `apar train` reads; what is there is not answered again.",
+)
+@count_option("--concurrency", default=16, help="With --input: answers decoded at a time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer and its figures as one line of JSON.")
 @backend_options
 @model_options
 def command(
     model: str,
-    prompt: str,
+    prompt: str | None,
     params: SamplingParams,
     live: bool,
     trace: Path | None,
+    prompts: Path | None,
+    output: Path | None,
+    concurrency: int,
     as_json: bool,
     choice: BackendChoice,
     loading: dict[str, Any],
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
 
-    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input.
-    The answer is printed in reading order as it comes, its figures go to standard error.
+    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input. The
+    answer is printed in reading order as it comes, its figures go to standard error. With --input and --output all
+    prompts of a file are answered.
     """
+    if prompts is not None or output is not None:
+        if prompts is None or output is None or prompt is not None or live or trace or as_json:
+            raise RequestError("--input and --output go together, without PROMPT, --live, --trace and --json")
+        write_answers(model, prompts, output, params, concurrency, choice, loading)
+        return
+    if prompt is None:
+        raise RequestError("there is nothing to answer: give a PROMPT, or --input FILE and --output FILE")
     if params.n > 1 and (live or trace):
         raise RequestError("--live and --trace are of one answer; leave -n out")
     question = _question(prompt)

@@ -53,7 +53,7 @@ class Chat:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _MisfitError(ValueError):
+class MisfitError(ValueError):
     """A record does not have the form that its format asks for; the message says what is wrong."""
 
 
@@ -103,7 +103,7 @@ class ChatReader:
             return [BrokenRecord(record.location, f"no known keys, but {_listed(record.data)}")]
         try:
             return list(_chats(record, self.format, f"{self.container} {self.format}", self.turns))
-        except _MisfitError as error:
+        except MisfitError as error:
             return [BrokenRecord(record.location, str(error))]
 
 
@@ -125,6 +125,18 @@ def format_of(data: Mapping[str, Any]) -> str | None:
     return next((name for name, (keys, _) in _FORMATS.items() if all(key in data for key in keys)), None)
 
 
+def read_turns(data: Mapping[str, Any]) -> list[Message]:
+    """The turns of a record of any format, whether or not it has an answer; raises MisfitError where it is of none."""
+    if (name := format_of(data)) is not None:
+        said = _FORMATS[name][1](data)
+    elif "prompt" in data or "instruction" in data:
+        said = _prompted(data) if "prompt" in data else _instructed(data)
+    else:
+        raise MisfitError(f"no known keys, but {_listed(data)}")
+    _check_text(*(message["content"] for message in said))
+    return said
+
+
 def _chats(record: Record, name: str, described: str, turns: Turns) -> Iterator[Chat]:
     data, location = record.data, record.location
     said = _FORMATS[name][1](data)
@@ -144,9 +156,9 @@ def _answers(said: list[Message]) -> list[int]:
     asked = next((k for k, turn in enumerate(said) if turn["role"] == "user"), len(said))
     answers = [k for k, turn in enumerate(said) if turn["role"] == "assistant"]
     if not answers:
-        raise _MisfitError("there is no answer of the assistant")
+        raise MisfitError("there is no answer of the assistant")
     if answers[-1] < asked:
-        raise _MisfitError("there is no question before the answer")
+        raise MisfitError("there is no question before the answer")
     return [k for k in answers if k > asked]
 
 
@@ -161,7 +173,7 @@ def _check_text(*texts: str) -> None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise _MisfitError("a text holds half of a surrogate pair, which is no valid Unicode") from None
+            raise MisfitError("a text holds half of a surrogate pair, which is no valid Unicode") from None
 
 
 def _sharegpt(data: Mapping[str, Any]) -> list[Message]:
@@ -172,19 +184,23 @@ def _openai(data: Mapping[str, Any]) -> list[Message]:
     return [_turn(turn, "role", "content") for turn in _list(data, "messages")]
 
 
-def _alpaca(data: Mapping[str, Any]) -> list[Message]:
+def _instructed(data: Mapping[str, Any]) -> list[Message]:
     question = _text(data, "instruction")
     if data.get("input") not in (None, ""):
         question = f"{question}\n\n{_text(data, 'input')}" if question else _text(data, "input")
-    return [*_before(data), _message("user", question), _message("assistant", _text(data, "output"))]
+    return [*_before(data), _message("user", question)]
+
+
+def _alpaca(data: Mapping[str, Any]) -> list[Message]:
+    return [*_instructed(data), _message("assistant", _text(data, "output"))]
+
+
+def _prompted(data: Mapping[str, Any]) -> list[Message]:
+    return [*_before(data), _message("user", _text(data, "prompt"))]
 
 
 def _prompt_response(data: Mapping[str, Any]) -> list[Message]:
-    return [
-        *_before(data),
-        _message("user", _text(data, "prompt")),
-        _message("assistant", _text(data, "response")),
-    ]
+    return [*_prompted(data), _message("assistant", _text(data, "response"))]
 
 
 # A format's name: the keys that tell it, and the reader of its turns.
@@ -203,7 +219,7 @@ def _before(data: Mapping[str, Any]) -> list[Message]:
         return system
     flat = [text for turn in _list(data, "history") for text in (turn if isinstance(turn, list) else [turn])]
     if not all(isinstance(text, str) for text in flat):
-        raise _MisfitError("`history` is not a list of texts")
+        raise MisfitError("`history` is not a list of texts")
     if len(flat) % 2:
         system.append(_message("system", flat.pop(0)))
     return system + [_message(("user", "assistant")[k % 2], text) for k, text in enumerate(flat)]
@@ -211,10 +227,10 @@ def _before(data: Mapping[str, Any]) -> list[Message]:
 
 def _turn(turn: Any, role_key: str, text_key: str) -> Message:
     if not isinstance(turn, Mapping):
-        raise _MisfitError("a turn of the conversation is not an object")
+        raise MisfitError("a turn of the conversation is not an object")
     role = _ROLES.get(str(turn.get(role_key)))
     if role is None:
-        raise _MisfitError(f"a turn's `{role_key}` is {turn.get(role_key)!r}, which is no known role"[:120])
+        raise MisfitError(f"a turn's `{role_key}` is {turn.get(role_key)!r}, which is no known role"[:120])
     return _message(role, _joined(turn.get(text_key), text_key))
 
 
@@ -224,7 +240,7 @@ def _joined(content: Any, key: str) -> str:
     texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
     strings = [text for text in texts if isinstance(text, str)]
     if len(strings) < len(texts):
-        raise _MisfitError(f"a turn's `{key}` is not text")
+        raise MisfitError(f"a turn's `{key}` is not text")
     return "".join(strings)
 
 
@@ -234,11 +250,11 @@ def _message(role: str, content: str) -> Message:
 
 def _text(data: Mapping[str, Any], key: str) -> str:
     if not isinstance(data.get(key), str):
-        raise _MisfitError(f"`{key}` is not text" if key in data else f"`{key}` is missing")
+        raise MisfitError(f"`{key}` is not text" if key in data else f"`{key}` is missing")
     return str(data[key])
 
 
 def _list(data: Mapping[str, Any], key: str) -> list[Any]:
     if not isinstance(data.get(key), list):
-        raise _MisfitError(f"`{key}` is not a list" if key in data else f"`{key}` is missing")
+        raise MisfitError(f"`{key}` is not a list" if key in data else f"`{key}` is missing")
     return list(data[key])

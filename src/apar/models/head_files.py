@@ -3,7 +3,8 @@
 The weights are `blocks.{head}.layers.{layer}.weight` (and `.bias`, which vLLM reads with `medusa_fc_bias` only) and
 `lm_heads.{head}.weight`. Heads that share the model's output layer (`original_lm_head`) need no weights of it here:
 the model has them. vLLM keeps a copy of its own, which it reads as `lm_heads.0.weight`, so that layer is written
-along for vLLM.
+along for vLLM. Where it is missing, vLLM 0.32 would draft with whatever its memory holds, and say nothing: such a
+folder names an architecture that vLLM refuses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from apar.errors import ModelError
 from apar.models.heads import HeadsShape, MedusaHeads, has_bias
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+FOR_VLLM, NOT_FOR_VLLM = "MedusaModel", "MedusaHeadsWithoutOutputLayer"
 _SHARED = "lm_heads.0.weight", "lm_head.weight"
 """By which names vLLM reads the output layer that all heads share."""
 
@@ -42,13 +44,15 @@ def save_heads(
         check_fit(heads, model, str(folder))
         if heads.shape.tied:
             weights[_SHARED[0]] = _output_weight(model)
+    whole = model is not None or not heads.shape.tied
+    config = {"architectures": [FOR_VLLM if whole else NOT_FOR_VLLM], **_config(heads.shape)}
     with atomic_folder(Path(folder)) as temporary:
         path = temporary / WEIGHTS_FILE
         try:
             save_file({name: _stored(weight, dtype) for name, weight in weights.items()}, path, {"format": "pt"})
         except SafetensorError as error:
             raise OSError(None, str(error), str(path)) from error
-        (temporary / CONFIG_FILE).write_text(json.dumps(_config(heads.shape), indent=2) + "\n", encoding="utf-8")
+        (temporary / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def load_heads(folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> MedusaHeads:
@@ -93,7 +97,6 @@ def _config(shape: HeadsShape) -> dict[str, Any]:
     """vLLM takes every key with "num" and "heads" in it for the number of heads: there is one."""
     return {
         "model_type": "medusa",
-        "architectures": ["MedusaModel"],
         "hidden_size": shape.hidden_size,
         "vocab_size": shape.vocab_size,
         "truncated_vocab_size": shape.vocab_size,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-Rule = Literal["ordered_list", "bullet_list", "sections", "labels", "paragraphs", "unstructured"]
-"""What the outermost parts of an answer are, by the most of them."""
+Rule = Literal["ordered_list", "bullet_list", "sections", "labels", "paragraphs", "generated", "unstructured"]
+"""What the outermost parts of an answer are, by the most of them; `generated` are those that a model forked itself."""
 
 Reason = Literal[
     "empty",  # no text at all

@@ -12,7 +12,7 @@ from torch import nn
 from vllm import LLM
 from vllm.distributed import cleanup_dist_env_and_memory
 
-from apar.models.head_files import save_heads
+from apar.models.head_files import NOT_FOR_VLLM, save_heads
 from apar.models.heads import HeadsShape, MedusaHeads
 from tests.backends.vllm.tiny import CONTEXT, forking_model
 from tests.engine.tiny import VOCABULARY
@@ -32,6 +32,19 @@ def random_heads(shape: HeadsShape) -> MedusaHeads:
     return heads
 
 
+def start(model: Path, heads: Path, count: int) -> LLM:
+    return LLM(
+        str(model),
+        dtype="float32",
+        enforce_eager=True,
+        block_size=32,
+        max_model_len=CONTEXT,
+        gpu_memory_utilization=0.1,
+        num_gpu_blocks_override=20,
+        speculative_config={"method": "medusa", "model": str(heads), "num_speculative_tokens": count},
+    )
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder = tmp_path_factory.mktemp("model")
@@ -47,21 +60,7 @@ def heads(request: pytest.FixtureRequest) -> MedusaHeads:
 def drafter(model: tuple[Path, Any], heads: MedusaHeads, tmp_path: Path) -> Iterator[Any]:
     """vLLM's proposer of drafts, with our heads loaded by a vLLM that decodes."""
     save_heads(heads, tmp_path / "heads", model[1], torch.float32)
-    llm = LLM(
-        str(model[0]),
-        dtype="float32",
-        enforce_eager=True,
-        block_size=32,
-        max_model_len=CONTEXT,
-        gpu_memory_utilization=0.1,
-        num_gpu_blocks_override=20,
-        speculative_config={
-            "method": "medusa",
-            "model": str(tmp_path / "heads"),
-            "num_speculative_tokens": heads.shape.heads,
-        },
-    )
-    core: Any = llm.llm_engine.engine_core
+    core: Any = start(model[0], tmp_path / "heads", heads.shape.heads).llm_engine.engine_core
     yield core.engine_core.model_executor.driver_worker.worker.model_runner.drafter
     core.shutdown()
     cleanup_dist_env_and_memory()
@@ -77,3 +76,9 @@ def test_vllm_reads_the_heads_and_computes_the_logits_that_we_compute(
         drafts = drafter.propose(heads.shape.heads, hidden, None)
     torch.testing.assert_close(torch.stack(theirs), ours)
     assert torch.equal(drafts, ours.argmax(-1).T)
+
+
+def test_vllm_refuses_heads_whose_shared_output_layer_is_not_written(model: tuple[Path, Any], tmp_path: Path) -> None:
+    save_heads(MedusaHeads.on(model[1]), tmp_path / "heads")
+    with pytest.raises(ValueError, match=NOT_FOR_VLLM):
+        start(model[0], tmp_path / "heads", 2)
