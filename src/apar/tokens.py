@@ -42,7 +42,7 @@ class ControlTokens:
         if missing:
             raise ModelError(
                 f"the tokenizer has no control token {' or '.join(missing)}: this model was not trained to fork; "
-                "train it with `apar train`, or decode it with --sequential"
+                "train it with `apar train`, or decode it with --fork off"
             )
         return cls(vocabulary[FORK], vocabulary[CHILD], end_tokens(tokenizer, extra_eos))
 

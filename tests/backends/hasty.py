@@ -57,6 +57,7 @@ class HastyEngine:
     knows_eos: bool = True
     tokens: dict[SequenceRequest, list[int]] = field(default_factory=dict)
     begun: int = 0
+    most: int = 0
     decoded: int = 0
 
     def answer(self, coordinator: ForkCoordinator) -> None:
@@ -69,6 +70,7 @@ class HastyEngine:
                 assert run.limit >= 1
                 self.tokens[run] = list(run.tokens)
                 self.begun += 1
+            self.most = max(self.most, len(self.tokens))
             if not self.tokens:
                 assert coordinator.group.done
                 return

@@ -21,6 +21,7 @@ def _params(rng: random.Random) -> SamplingParams:
         fork=rng.random() < 0.95,
         max_threads=rng.choice([1, 2, 3, 5, 32]),
         max_depth=rng.choice([1, 2, 3, 4]),
+        max_parallel_threads=rng.choice([None, None, 1, 2]),
     )
 
 
@@ -41,6 +42,7 @@ def test_the_answer_is_the_oracles_whatever_the_speed_of_the_runs() -> None:
         coordinator, oracle, engine = _answer(number)
         assert coordinator.group.events == oracle.run(), number
         assert coordinator.group.assembler.text == oracle.text, number
+        assert engine.most <= (coordinator.group.params.max_parallel_threads or engine.most), number
         created = sum(isinstance(event, Forked) for event in coordinator.group.events)
         forks += created
         refusals += engine.begun > created + 1

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
 from apar.errors import AparError, RunError
 from apar.events import Event, Forked, Started, TokenLogprob
 
-Mode = Literal["forked", "sequential"]
+Mode = Literal["forked", "sequential", "unforked"]
+"""How an answer was decoded: in threads at the same time, in the same threads one at a time, or with forks off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Answer:
     `steps` are the logical steps that decoding took: in each, every live thread gives one token, visible or not.
     That is the length of the longest thread's path where nothing cut it, so `critical_path`, the name that the
     statistics of trees have for it, is the same number. `forward_passes` counts the passes of the model that the
-    answer took part in: more where the engine was short of rows or blocks, or a token was refused; None where the
-    engine does not say (vLLM).
+    answer took part in: more where the engine was short of rows or blocks, where a token was refused, or where only
+    so many threads were to be decoded at the same time; None where the engine does not say (vLLM).
 
     `seconds` run from the request to the end of the answer, `queue_seconds` to the beginning of its first forward
     pass, and `first_token_seconds` to its first visible token (None if it has none). `cached_tokens` of the prompt
@@ -74,7 +76,7 @@ class Answer:
             forward_passes=group.passes or None,
             seconds=group.ended - group.began,
             kv_blocks_peak=group.blocks_peak,
-            mode="forked" if group.params.fork else "sequential",
+            mode=mode_of(group.params),
             seed=group.seed,
             choice=group.choice,
             logprobs=tuple(logprob for delta in shown for logprob in delta.logprobs),
@@ -113,6 +115,13 @@ class Answer:
         data["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
         derived = ("critical_path", "tokens_per_second", "tokens_per_step")
         return {**data, **{name: getattr(self, name) for name in derived}}
+
+
+def mode_of(params: SamplingParams) -> Mode:
+    """How an answer with these parameters is decoded."""
+    if not params.fork:
+        return "unforked"
+    return "sequential" if params.sequential else "forked"
 
 
 class BatchError(RunError):

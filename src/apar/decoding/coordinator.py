@@ -110,6 +110,10 @@ class ForkCoordinator:
     logical step. `on_step` is called with every step's tokens in path order, control tokens included. With `pace`
     threads that are far ahead of the others wait; one that goes on is a new request with random numbers of its own,
     so that what is sampled from a seed then hangs on who was ahead when.
+
+    Where the answer wants few threads at the same time there are so many requests at most, and the other threads wait:
+    those without a token first, in path order. A thread that is decoded before the others is ahead of them, and may
+    sample tokens in vain that the budget then does not cover.
     """
 
     def __init__(
@@ -205,7 +209,7 @@ class ForkCoordinator:
             self._close(other.path)
         if thread.request is not None:
             self._abort(thread)
-        self._start(thread)
+        self._start_if_room(thread)
 
     def _is_after(self, other: _ThreadProgress, thread: _ThreadProgress) -> bool:
         """Whether a thread comes from a fork that `thread` does not have any more."""
@@ -233,16 +237,23 @@ class ForkCoordinator:
 
     def _open(self, path: ThreadPath, tokens: tuple[int, ...]) -> None:
         self._threads[path] = _ThreadProgress(path, tokens, self.group.grammar.never_forks(len(path)))
-        self._start(self._threads[path])
+        self._start_if_room(self._threads[path])
 
     def _pace(self) -> None:
         """Have threads wait that are far ahead: what the budget will not cover is decoded in vain."""
         most = max(_RUN_AHEAD, self.group.budget // max(1, len(self._threads)))
-        for thread in list(self._threads.values()):
-            if thread.request is None and len(thread.ahead) <= most // 2 and not thread.ends(self.group.eos):
-                self._start(thread)
-            elif self._may_pause and thread.request is not None and len(thread.ahead) > most:
+        for thread in self._threads.values():
+            if self._may_pause and thread.request is not None and len(thread.ahead) > most:
                 self._abort(thread)
+        for thread in sorted(self._threads.values(), key=lambda thread: (not thread.needs_token, thread.path)):
+            if thread.request is None and len(thread.ahead) <= most // 2 and not thread.ends(self.group.eos):
+                self._start_if_room(thread)
+
+    def _start_if_room(self, thread: _ThreadProgress) -> None:
+        """Start a request for a thread, unless as many as the answer wants are under way; then it waits."""
+        limit = self.group.params.max_parallel_threads
+        if limit is None or sum(other.request is not None for other in self._threads.values()) < limit:
+            self._start(thread)
 
     def _start(self, thread: _ThreadProgress) -> None:
         """Start a request that goes on where the thread ends. After a refusal it is of one token."""

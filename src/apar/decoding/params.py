@@ -41,9 +41,11 @@ class SamplingParams:
     """How an answer is decoded; every limit is of the whole answer, all its threads together.
 
     `max_tokens` counts visible tokens. `stop` strings are matched in reading order and are no part of the text.
-    With `fork` off the model decodes sequentially. `max_threads` counts every thread the answer ever has, the
-    root included; `max_depth` is the length of the longest thread path. `n` answers are independent groups of
-    threads. Requests of higher `priority` run first, which changes no text.
+    With `fork` off the answer never forks: it is another answer, and one that a model trained to fork is not used
+    to. `max_threads` counts every thread the answer ever has, the root included; `max_depth` is the length of the
+    longest thread path. At most `max_parallel_threads` of its threads are decoded at the same time (None: as many as
+    there are): with 1 the answer is the same, one thread at a time, which is sequential decoding. `n` answers are
+    independent groups of threads. Requests of higher `priority` run first, which changes no text.
 
     A token is chosen in this order. `logit_bias` is added to the logits of its token ids. `repetition_penalty`
     divides positive logits of tokens that stand in the prompt or on the thread's own path and multiplies negative
@@ -76,6 +78,7 @@ class SamplingParams:
     fork: bool = True
     max_threads: int = 32
     max_depth: int = 4
+    max_parallel_threads: int | None = None
     priority: int = 0
 
     def __post_init__(self) -> None:
@@ -98,8 +101,15 @@ class SamplingParams:
             raise RequestError(f"fork is {self.fork!r}; it must be True or False")
         for name in ("n", "max_threads", "max_depth"):
             _check_integer(name, getattr(self, name), 1)
+        if self.max_parallel_threads is not None:
+            _check_integer("max_parallel_threads", self.max_parallel_threads, 1)
         _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the threads of an answer are decoded one at a time."""
+        return self.max_parallel_threads == 1
 
     @property
     def penalises(self) -> bool:

@@ -93,7 +93,7 @@ class RequestBuilder:
         return [Request(ids, params, choice) for choice in range(params.n)]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork and not self._vocabulary.forks:
+        if params.fork and not params.sequential and not self._vocabulary.forks:
             ControlTokens.of(self._vocabulary.tokenizer)  # raises, naming what is missing
         ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(prompt)
         check(ids, params, self._limits)
@@ -123,7 +123,7 @@ def check(prompt: Sequence[int], params: SamplingParams, limits: Limits) -> None
     if params.fork and params.penalises and not limits.penalties_see_forks:
         raise RequestError(
             f"penalties are of what a thread's whole path has said, and {limits.engine} applies them to the tokens of "
-            "one request only: leave them out, or decode sequentially (--sequential, fork=False)"
+            "one request only: leave them out, or decode without forks (--fork off, fork=False)"
         )
     if params.priority and limits.no_priorities is not None:
         raise RequestError(limits.no_priorities)

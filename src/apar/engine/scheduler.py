@@ -100,7 +100,10 @@ class Scheduler:
     """Fills passes by priority and then in order of arrival, and within a group in path order.
 
     A group that got no row in `STARVATION_LIMIT` passes comes first, once. At most `max_rows` threads run in a pass,
-    with `max_tokens` tokens: a longer prompt is fed in chunks, beside the threads that are fed one token.
+    with `max_tokens` tokens: a longer prompt is fed in chunks, beside the threads that are fed one token. Where a
+    request wants few threads at the same time, those of its threads that have no row yet in a logical step get theirs
+    in path order: a child after its parent, from which it takes over all but its `[Child]`. A child that waits
+    holds no blocks.
 
     When blocks are short, the last group gives all of its blocks back, and where there is only one group, its
     last thread does. They are recomputed when there is room again, so that the answer stays the same.
@@ -145,11 +148,14 @@ class Scheduler:
     def _place_group(self, group: Group, chosen: Sequence[Group], later: deque[Group], work: Pass) -> bool:
         """Add rows for a group's threads; whether there may be room for more groups."""
         size = self.pool.block_size
+        most = _most_rows(group, len(work.rows))
         for thread in group.threads:
             if thread.ahead:
                 continue
             if len(work.rows) >= self.max_rows:
                 return False
+            if most is not None and len(work.rows) >= most:
+                return True
             stored = thread.stored
             if len(thread.tokens) - stored == 1 and thread.blocks:
                 if work.reserved_decode_tokens:
@@ -167,11 +173,10 @@ class Scheduler:
 
     def _reserve(self, group: Group, thread: Thread, chosen: Sequence[Group], work: Pass) -> None:
         """Before a thread that is fed more than its newest token: keep tokens for those that are fed just one."""
-        own = _is_new_child(group, thread)
         if work.reserved_decode_tokens is None:
-            singles = sum(_is_single(other, each, work) for other in chosen for each in other.threads)
-            work.reserved_decode_tokens = min(singles - own, self.max_rows - len(work.rows) - 1)
-        elif own and work.reserved_decode_tokens:
+            singles = sum(_num_singles(other, thread, work) for other in chosen)
+            work.reserved_decode_tokens = min(singles, self.max_rows - len(work.rows) - 1)
+        elif work.reserved_decode_tokens and _is_new_child(group, thread):
             work.reserved_decode_tokens -= 1
 
     def _add_drafts(self, work: Pass, drafts: Mapping[Thread, Draft]) -> None:
@@ -402,6 +407,21 @@ class Scheduler:
         group.preemptions += held
         for thread in threads:
             self.release(group, thread)
+
+
+def _most_rows(group: Group, before: int) -> int | None:
+    """How many rows a pass that has some `before` may have with those of the group; None is any number."""
+    limit = group.params.max_parallel_threads
+    return None if limit is None else before + limit
+
+
+def _num_singles(group: Group, placing: Thread, work: Pass) -> int:
+    """How many threads of a group, apart from the one that is being placed, will be fed one token in the pass."""
+    singles = sum(_is_single(group, thread, work) for thread in group.threads if thread is not placing)
+    limit = group.params.max_parallel_threads
+    if limit is None or not singles:
+        return singles
+    return min(singles, limit - sum(thread is placing or thread in work.rows for thread in group.threads))
 
 
 def _is_single(group: Group, thread: Thread, work: Pass) -> bool:

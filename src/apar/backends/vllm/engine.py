@@ -123,7 +123,9 @@ class VllmBackend(GroupBackend):
     def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """Decode a group's answer, and yield its events as they come. Closing it ends the requests behind it."""
         forked = group.params.fork and group.control is not None
-        return self._decode_in_core(group) if forked and self.fork == "core" else self._decode_threads(group)
+        # The core decodes all threads of an answer at the same time.
+        in_core = forked and self.fork == "core" and group.params.max_parallel_threads is None
+        return self._decode_in_core(group) if in_core else self._decode_threads(group)
 
     async def forget(self) -> None:
         """Let no answer find what another stored. Raises RunError while one is under way."""
