@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from apar.decoding.answer import Answer
+from apar.decoding.answer import Answer, mode_of
 from apar.decoding.params import Prompt, SamplingParams
 from apar.errors import RequestError
 from apar.events import Delta, Event, replay
@@ -58,7 +58,7 @@ class Scripted:
             forward_passes=None,
             seconds=time.perf_counter() - began,
             kv_blocks_peak=0,
-            mode="forked" if params.fork else "sequential",
+            mode=mode_of(params),
             seed=params.seed or 0,
         )
 

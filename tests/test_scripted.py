@@ -39,7 +39,7 @@ def test_without_forking_a_script_is_one_thread_of_the_same_text() -> None:
     events, answer = tell(Scripted(tree).stream("anything", SamplingParams(fork=False)))
     assembler = Assembler()
     assert "".join(assembler.feed(event) for event in events) == TREE.text
-    assert (answer.threads, answer.tokens, answer.mode) == (1, 9, "sequential")
+    assert (answer.threads, answer.tokens, answer.mode) == (1, 9, "unforked")
 
 
 @pytest.mark.parametrize("params", [SamplingParams(stop=("x",)), SamplingParams(max_tokens=2)])

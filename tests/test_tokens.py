@@ -65,7 +65,7 @@ def test_ids_are_found_by_name_and_hidden_from_the_answer(tokenizer: PreTrainedT
 
 
 def test_a_tokenizer_without_control_tokens_names_what_is_missing_and_the_way_out() -> None:
-    with pytest.raises(ModelError, match=r"\[Fork\] or \[Child\].*--sequential"):
+    with pytest.raises(ModelError, match=r"\[Fork\] or \[Child\].*--fork off"):
         ControlTokens.of(byte_tokenizer())
 
 

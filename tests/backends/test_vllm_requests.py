@@ -30,7 +30,7 @@ def _limits(no_priorities: str | None = None) -> Limits:
         ([5], SamplingParams(temperature=2.5), "temperature is 2.5; with vLLM it must be at most 2.0"),
         ([5], SamplingParams(logit_bias={40: 1.0}), "the model has 40 tokens"),
         ([5], SamplingParams(logit_bias={CONTROL.child: 1.0}), "never sampled"),
-        ([5], SamplingParams(repetition_penalty=1.2), "vLLM applies them.*decode sequentially"),
+        ([5], SamplingParams(repetition_penalty=1.2), "vLLM applies them.*decode without forks"),
         ([5], SamplingParams(priority=1), "no priorities today"),
     ],
 )

@@ -110,7 +110,7 @@ VLLM = ("--backend", "vllm")
         (("latency", "--shape", "llama-25m", "--dtype", "int3"), "dtype is 'int3'"),
         (("steps", "MODEL", "--threads", "1,x"), "is not a list of whole numbers"),
         (("latency", "MODEL", "--backend", "vllm"), "vLLM is measured on given answers: name them by --replay TREES"),
-        (("latency", "MODEL", "--replay", "TREES", "--fork", "core"), "--fork is of vLLM; add --backend vllm"),
+        (("latency", "MODEL", "--replay", "TREES", "--fork-way", "core"), "--fork-way is of vLLM; add --backend vllm"),
         (("latency", "MODEL", "--replay", "TREES", *VLLM, "--url", "x"), "--url does not go with --backend vllm"),
         (("throughput", "MODEL", "--replay", "TREES", *VLLM, "--peers", "hf"), "--peers does not go with"),
         (("steps", "MODEL", *VLLM, "--cpu-threads", "1"), "--cpu-threads does not go with --backend vllm"),

@@ -35,7 +35,7 @@ def test_an_answer_without_a_last_line_end_gets_one(apar: Apar, scripted: Script
 
 
 def test_options_reach_the_engine(apar: Apar, scripted: ScriptedLLM) -> None:
-    apar("generate", "any", "Q", "--sequential", "--max-tokens", 9, "--temperature", 0.5, "--top-p", 0.9,
+    apar("generate", "any", "Q", "--fork", "off", "--max-tokens", 9, "--temperature", 0.5, "--top-p", 0.9,
          "--top-k", 3, "--seed", 11, "--stop", "a", "--stop", "b", "--max-threads", 2)  # fmt: skip
     expected = SamplingParams(
         max_tokens=9, temperature=0.5, top_p=0.9, top_k=3, seed=11, stop=("a", "b"), fork=False, max_threads=2
@@ -203,10 +203,16 @@ def test_a_real_model_answers_in_threads_and_sequentially(apar: Apar, tiny: Path
     assert answer["forks"] > 0
     assert answer["steps"] < answer["tokens"]
     assert tree_of(read_trace(trace)).text == answer["text"]
-    sequential = json.loads(
-        apar("generate", tiny, "How can I sleep?", "--max-tokens", 40, "--json", "--sequential").out
-    )
-    assert (sequential["mode"], sequential["threads"], sequential["steps"]) == ("sequential", 1, 40)
+    asked = ("generate", tiny, "How can I sleep?", "--max-tokens", 40)
+    sequential = json.loads(apar(*asked, "--json", "--sequential").out)
+    same = ("text", "threads", "forks", "tokens", "steps")
+    assert {name: sequential[name] for name in same} == {name: answer[name] for name in same}
+    assert sequential["mode"] == "sequential"
+    assert sequential["forward_passes"] >= 40 > answer["forward_passes"]
+    passes = f"40 tokens in {sequential['forward_passes']} passes, one thread at a time"
+    assert passes in apar(*asked, "--sequential").err
+    unforked = json.loads(apar(*asked, "--json", "--fork", "off").out)
+    assert (unforked["mode"], unforked["threads"], unforked["steps"]) == ("unforked", 1, 40)
 
 
 def test_a_real_models_text_is_the_same_streamed_and_as_json(apar: Apar, tiny: Path) -> None:
@@ -215,15 +221,36 @@ def test_a_real_models_text_is_the_same_streamed_and_as_json(apar: Apar, tiny: P
     assert apar(*arguments).out.rstrip("\n") == answer["text"].rstrip("\n")
 
 
-def test_a_model_without_control_tokens_is_refused_unless_sequential(apar: Apar, tmp_path: Path) -> None:
+def test_a_model_without_control_tokens_is_refused_unless_forks_are_off(apar: Apar, tmp_path: Path) -> None:
     from tests.tiny import tiny_model
 
     model = tiny_model(tmp_path / "plain", control=False)
     code, _, err = apar("generate", model, "Q")
     assert code == 2
-    assert "--sequential" in err
+    assert "--fork off" in err
     assert err.count("\n") == 1
-    assert apar("generate", model, "Q", "--sequential", "--max-tokens", 5).code == 0
+    for way in (["--fork", "off"], ["--sequential"]):
+        assert apar("generate", model, "Q", *way, "--max-tokens", 5).code == 0
+
+
+@pytest.mark.parametrize(("value", "told"), [("core", "--fork core is now --fork-way core"), ("no", "'on', 'off'")])
+def test_what_fork_meant_before_is_answered_with_its_new_name(
+    apar: Apar, scripted: ScriptedLLM, value: str, told: str
+) -> None:
+    run = apar("generate", "any", "Q", "--fork", value)
+    assert run.code == 2
+    assert told in run.err
+
+
+def test_with_forks_off_a_model_is_loaded_without_its_adapter(
+    apar: Apar, scripted: ScriptedLLM, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    run = apar("generate", "any", "Q", "--adapter", adapter, "--dtype", "float32", "--fork", "off")
+    assert scripted.loading == {"dtype": "float32"}
+    assert f"any decodes without {adapter}, which was trained to fork" in run.err
+    assert apar("generate", "any", "Q", "--adapter", adapter, "--sequential").code == 0
+    assert scripted.loading == {"adapter": str(adapter)}
 
 
 def test_a_folder_without_a_model_is_one_line(apar: Apar, tmp_path: Path) -> None:

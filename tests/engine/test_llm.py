@@ -106,7 +106,7 @@ def test_prompts_may_have_their_own_parameters(llm: LLM) -> None:
     several = [SamplingParams(max_tokens=5), SamplingParams(max_tokens=40, fork=False)]
     short, sequential = llm.generate([QUESTION, QUESTION], several)
     assert (short.tokens, short.finish_reason) == (5, "length")
-    assert (sequential.threads, sequential.mode) == (1, "sequential")
+    assert (sequential.threads, sequential.mode) == (1, "unforked")
     with pytest.raises(RequestError, match="1 prompts and 2 params"):
         llm.generate([QUESTION], several)
 
@@ -163,7 +163,7 @@ def test_no_prompts_have_no_answers(llm: LLM) -> None:
 
 def test_a_model_without_control_tokens_decodes_sequentially_only(tmp_path: Path) -> None:
     llm = LLM(tiny_model(tmp_path, control=False), num_blocks=50)
-    with pytest.raises(ModelError, match="--sequential"):
+    with pytest.raises(ModelError, match="--fork off"):
         llm.generate([QUESTION])
     [answer] = llm.generate([QUESTION], SamplingParams(max_tokens=8, fork=False))
     assert (answer.tokens, answer.threads) == (8, 1)

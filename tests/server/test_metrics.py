@@ -71,10 +71,10 @@ def test_two_servers_in_a_process_do_not_share_their_counts() -> None:
 
 def test_answers_are_summed_by_mode() -> None:
     subject = metrics()
-    forked, sequential = answers(tiny_engine()), answers(tiny_engine(), fork=False)
-    for answer in forked + sequential:
+    forked, unforked = answers(tiny_engine()), answers(tiny_engine(), fork=False)
+    for answer in forked + unforked:
         subject.answered(answer)
-    for mode, group in [("forked", forked), ("sequential", sequential)]:
+    for mode, group in [("forked", forked), ("unforked", unforked)]:
         sums: dict[str, Callable[[Answer], float]] = {
             "apar_visible_tokens_total": lambda answer: answer.tokens,
             "apar_prompt_tokens_total": lambda answer: answer.prompt_tokens,
@@ -89,7 +89,7 @@ def test_answers_are_summed_by_mode() -> None:
         for name, amount in sums.items():
             assert value(subject, name, mode=mode) == pytest.approx(sum(map(amount, group))), name
     assert value(subject, "apar_forks_total", mode="forked") > 0
-    assert value(subject, "apar_forks_total", mode="sequential") == 0
+    assert value(subject, "apar_forks_total", mode="unforked") == 0
 
 
 def test_the_prompt_of_several_answers_to_a_request_counts_once() -> None:

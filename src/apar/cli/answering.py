@@ -105,7 +105,10 @@ def numbers(answer: Stats) -> str:
     parts = []
     if tokens is not None:
         parts.append(counted(tokens, "token"))
-    if tokens is not None and steps:
+    if tokens is not None and answer.mode == "sequential":
+        parts[-1] += f" in {answer.forward_passes} passes" if answer.forward_passes else ""
+        parts.append("one thread at a time")
+    elif tokens is not None and steps:
         parts[-1] += f" in {counted(steps, 'step')} ({tokens / steps:.1f} per step)"
     if answer.threads:
         parts.append(counted(answer.threads, "thread"))

@@ -13,6 +13,7 @@ import click
 
 from apar.cli.generate_file import write_answers
 from apar.cli.options import count_option
+from apar.cli.base_model import to_load
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options, open_engine
 from apar.cli.options.model import model_options
 from apar.cli.options.sampling import sampling_options
@@ -84,6 +85,7 @@ def command(
     if params.n > 1 and (live or trace):
         raise RequestError("--live and --trace are of one answer; leave -n out")
     question = _question(prompt)
+    model, loading = to_load(model, loading, params.fork)
     with _trace_file(trace) as file, open_engine(model, choice, loading) as llm:
         if params.n > 1:
             _answers(llm, question, params, as_json)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from apar.cli.base_model import to_load
 from apar.cli.options import count_option
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_maker, vllm_config_option, vllm_words
 from apar.cli.options.model import model_options
@@ -56,7 +57,7 @@ class ServeCommand(BackendCommand):
     "--remote-model", metavar="NAME", help="Name of the model on the server at --url.  [default: its only one]"
 )
 @count_option("--ranks", help="Number of data-parallel ranks of that server.")
-@click.option("--fork", type=click.Choice(("core", "requests")), help="Fork inside vLLM's core or by requests.")
+@click.option("--fork-way", type=click.Choice(("core", "requests")), help="Fork inside vLLM's core or by requests.")
 @vllm_config_option
 @model_options
 def command(
@@ -67,7 +68,7 @@ def command(
     url: str | None,
     remote_model: str | None,
     ranks: int | None,
-    fork: ForkWay | None,
+    fork_way: ForkWay | None,
     config: Path | None,
     loading: dict[str, Any],
 ) -> None:
@@ -81,8 +82,9 @@ def command(
         raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
     _check(model, backend, server)
     name = serving.served_model_name or _name_of(model)
+    model, loading = to_load(model, loading, serving.fork)
     key = os.environ.get("VLLM_API_KEY") if url else None
-    choice = BackendChoice(backend, url, remote_model, key, ranks, fork, config, vllm_words())
+    choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words())
     if server == _VLLM_SERVER:
         _serve_by_vllm(model, name, choice, serving, loading)
     else:
@@ -141,9 +143,9 @@ def _with_threads(make: Callable[[], Backend], threads: int | None) -> Callable[
 
 def _serve_by_vllm(model: str, name: str, choice: BackendChoice, serving: Serving, loading: dict[str, Any]) -> None:
     """Become vLLM's own server; raises UserError for options that it does not have."""
-    if choice.backend != "vllm" or choice.url or choice.fork:
+    if choice.backend != "vllm" or choice.url or choice.fork_way:
         raise UserError(
-            "--server vllm is vLLM's own server with forks in its core: give --backend vllm, no --url, no --fork"
+            "--server vllm is vLLM's own server with forks in its core: give --backend vllm, no --url, no --fork-way"
         )
     context = click.get_current_context()
     for option in OWN:

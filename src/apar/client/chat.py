@@ -136,4 +136,6 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
             "max_depth": params.max_depth,
             "metrics": True,
         }
+        if params.max_parallel_threads is not None:
+            body["apar"]["max_parallel_threads"] = params.max_parallel_threads
     return body

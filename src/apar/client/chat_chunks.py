@@ -31,6 +31,8 @@ class AnswerStats:
     tokens: int | None = None
     steps: int | None = None
     threads: int | None = None
+    forward_passes: int | None = None
+    mode: str | None = None
     seconds: float = 0.0
 
 
@@ -69,11 +71,14 @@ class ChunkReader:
 
     def stats(self) -> AnswerStats:
         """What was reported of the answer, after the last event."""
+        mode = self._parallel.get("mode")
         return AnswerStats(
             self._reason or "stop",
             tokens=_count(self._usage, "completion_tokens"),
             steps=_count(self._parallel, "steps"),
             threads=_count(self._parallel, "threads"),
+            forward_passes=_count(self._parallel, "forward_passes"),
+            mode=mode if isinstance(mode, str) else None,
         )
 
     def _events(self, data: bytes) -> list[Event]:

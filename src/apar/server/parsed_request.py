@@ -34,9 +34,19 @@ class ParsedRequest:
     created: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
-    def of(cls, request: ChatRequest | CompletionRequest, backend: Backend, texts: TokenTexts) -> ParsedRequest:
-        """Raises RequestError where the parameters do not fit, ContextError for a prompt that is far too long."""
-        params = request.params(backend.context, backend.forks)
+    def of(
+        cls,
+        request: ChatRequest | CompletionRequest,
+        backend: Backend,
+        texts: TokenTexts,
+        fork: bool = True,
+        max_parallel_threads: int | None = None,
+    ) -> ParsedRequest:
+        """`fork` and `max_parallel_threads` hold for a request that does not say so itself.
+
+        Raises RequestError where the parameters do not fit, ContextError for a prompt that is far too long.
+        """
+        params = request.params(backend.context, backend.forks and fork, max_parallel_threads)
         threads = request.apar.stream == "threads"
         prompts: tuple[Prompt, ...]
         response_format: ResponseFormat

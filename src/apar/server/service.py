@@ -51,7 +51,10 @@ class CompletionService:
         deadline = asyncio.get_running_loop().time() + self._settings.request_seconds
         with ExitStack() as stack:
             try:
-                request = ParsedRequest.of(body, backend, self.served.texts)
+                settings = self._settings
+                request = ParsedRequest.of(
+                    body, backend, self.served.texts, settings.fork, settings.max_parallel_threads
+                )
             except RequestError as error:
                 raise of_apar(error) from None
             self._admit(stack, request.num_answers)

@@ -16,7 +16,8 @@ class ServerSettings:
     """`model` is the name that clients use and `backend` the kind of engine, which /version reports.
 
     At most `max_open` answers are under way or wait to be. An answer may take `request_seconds`; a stream is
-    silent for `ping_seconds` at most. Raises UserError for values that mean nothing.
+    silent for `ping_seconds` at most. Requests that do not say so fork if the model can and `fork` is set, with at
+    most `max_parallel_threads` threads decoded at the same time. Raises UserError for values that mean nothing.
     """
 
     model: str
@@ -24,6 +25,8 @@ class ServerSettings:
     max_open: int = 256
     request_seconds: float = 600.0
     ping_seconds: float = 15.0
+    fork: bool = True
+    max_parallel_threads: int | None = None
 
     @property
     def version(self) -> str:

@@ -100,7 +100,7 @@ def test_a_chat_goes_on_from_a_file(apar: Apar, scripted: ScriptedLLM, piped: Ty
 
 def test_options_reach_the_engine(apar: Apar, scripted: ScriptedLLM, piped: Type) -> None:
     piped(b"Q\n")
-    assert apar("chat", "any", "--sequential", "--temperature", 0.5, "--dtype", "bfloat16").code == 0
+    assert apar("chat", "any", "--fork", "off", "--temperature", 0.5, "--dtype", "bfloat16").code == 0
     assert scripted.asked[0][1] == SamplingParams(temperature=0.5, fork=False)
     assert scripted.loading == {"dtype": "bfloat16"}
 
@@ -112,7 +112,7 @@ def test_options_reach_the_engine(apar: Apar, scripted: ScriptedLLM, piped: Type
         (["m", "--url", "http://h"], "leave m out, or name it by --model"),
         (["m", "--model", "n"], "--model is a server's name"),
         (["--url", "http://h", "--num-blocks", "9"], "--num-blocks is of a model that is loaded here"),
-        (["--url", "http://h", "--fork", "core"], "--fork is of vLLM"),
+        (["--url", "http://h", "--fork-way", "core"], "--fork-way is of vLLM"),
         (["--url", "h"], "is no URL"),
         (["m", "-n", "2"], "leave -n out"),
         (["m", "--load", "none.json"], "none.json"),
@@ -132,8 +132,8 @@ def test_a_model_that_was_not_trained_to_fork_is_refused_at_once(apar: Apar, tmp
     model = tiny_model(tmp_path / "plain", control=False)
     code, out, err = apar("chat", model)
     assert (code, out) == (2, "")
-    assert "--sequential" in err.splitlines()[-1]
-    assert apar("chat", model, "--sequential", "--max-tokens", 5).code == 0
+    assert "--fork off" in err.splitlines()[-1]
+    assert apar("chat", model, "--fork", "off", "--max-tokens", 5).code == 0
 
 
 def test_a_chat_that_is_too_long_is_never_cut(apar: Apar, tiny: Path, piped: Type) -> None:

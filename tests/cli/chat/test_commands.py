@@ -155,9 +155,9 @@ def test_params_tells_every_setting(talk: Talk) -> None:
     assert (told["questions"], told["system"]) == ("2", "Be brief.")
 
 
-def test_forking_is_switched_off_and_on(talk: Talk) -> None:
+def test_decoding_one_thread_at_a_time_is_switched_on_and_off(talk: Talk) -> None:
     talk.run("/sequential on")
-    assert not talk.session.params.fork
+    assert talk.session.params == SamplingParams(max_parallel_threads=1)
     talk.run("/sequential off")
     assert talk.session.params == SamplingParams()
     with pytest.raises(UserError, match="on or off"):

@@ -60,7 +60,7 @@ def test_ctrl_c_ends_an_answer_and_keeps_what_was_said(tmp_path: Path, sequentia
         terminal.wait_for(PROMPT)
         terminal.type("What helps?\n")
         terminal.wait_for(BEGUN)
-        terminal.wait_for("tokens in")
+        terminal.wait_for("tokens/s")
         terminal.wait_for(PROMPT)
         terminal.type(f"/save {chat}\n/quit\n")
         assert terminal.ended() == 0

@@ -14,11 +14,11 @@ Apar = Callable[..., tuple[int, str, str]]
     ("words", "message"),
     [
         (["--url", "http://localhost:1"], "--url is of vLLM; add --backend vllm"),
-        (["--fork", "core"], "--fork is of vLLM"),
+        (["--fork-way", "core"], "--fork-way is of vLLM"),
         (["--vllm-config", "engine.yaml"], "--vllm-config is of vLLM"),
         (["--backend", "vllm", "--remote-model", "m"], "--remote-model is of a server: give its --url"),
         (["--backend", "vllm", "--ranks", "2"], "--ranks is of a server"),
-        (["--backend", "vllm", "--url", "http://localhost:1", "--fork", "core"], "runs already"),
+        (["--backend", "vllm", "--url", "http://localhost:1", "--fork-way", "core"], "runs already"),
         (["--backend", "vllm", "--num-blocks", "9"], "--num-blocks is of --backend local"),
         (["--backend", "vllm", "--vllm-config", "missing.yaml"], "missing.yaml"),
     ],

@@ -72,7 +72,7 @@ def test_threads_are_limited_as_asked(client: openai.OpenAI, limit: dict[str, An
     answer = client.chat.completions.create(**GREEDY, extra_body={"apar": {**limit, "metrics": True}})
     figures = answer.model_extra["metrics"]["parallel"]
     assert figures["threads"] == most
-    assert figures["mode"] == ("forked" if most > 1 else "sequential")
+    assert figures["mode"] == ("forked" if most > 1 else "unforked")
     assert (
         answer.usage.completion_tokens_details.model_extra["control_tokens"] == 2 * figures["forks"] == 2 * (most - 1)
     )

@@ -210,7 +210,7 @@ def test_a_model_that_was_not_trained_to_fork_answers_sequentially_and_refuses_t
     with serving(load) as site:
         wait_for(lambda: site.health.status == "ok", "loaded")
         answer = site.chat("a", max_tokens=5, apar={"metrics": True})
-        assert answer.json()["metrics"]["parallel"]["mode"] == "sequential"
+        assert answer.json()["metrics"]["parallel"]["mode"] == "unforked"
         refused = site.chat("a", max_tokens=5, apar={"fork": True})
         assert refused.status_code == 400
         assert "not trained to fork" in refused.json()["error"]["message"]

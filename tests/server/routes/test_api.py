@@ -176,7 +176,7 @@ def test_forking_can_be_switched_off_and_bounded(site: Site, llm: LLM) -> None:
     sequential = site.chat("bc", **GREEDY, apar={"fork": False, "metrics": True}).json()
     [expected] = llm.generate(["bc"], SamplingParams(max_tokens=60, fork=False))
     assert sequential["choices"][0]["message"]["content"] == expected.text
-    assert sequential["metrics"]["parallel"]["mode"] == "sequential"
+    assert sequential["metrics"]["parallel"]["mode"] == "unforked"
     assert sequential["metrics"]["parallel"]["threads"] == 1
     two = site.chat("bc", **GREEDY, apar={"max_threads": 2, "metrics": True}).json()
     assert two["metrics"]["parallel"]["threads"] == 2

@@ -188,7 +188,7 @@ def _vllm_steps(choice: BackendChoice, options: dict[str, Any]) -> None:
 
     # After their last fork there are twice as many, and the chain of forks has all its threads at once.
     rows = max(32, 2 * max(options["threads"]))
-    setup = EngineSetup(options["model"], None, rows, choice.fork, choice.arguments({}))
+    setup = EngineSetup(options["model"], None, rows, choice.fork_way, choice.arguments({}))
     bench = ForkBench(bench_model, setup, options["threads"], options["prompt_tokens"])
     with bench.engine, progress(options["rounds"] + 1) as report:
         forks, passes = bench.measure(options["rounds"], report)

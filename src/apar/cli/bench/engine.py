@@ -82,6 +82,8 @@ def _vllm(
     from apar.bench.vllm.engine_setup import EngineSetup
     from apar.bench.vllm.replay import VllmReplay
 
-    setup = EngineSetup(options["model"], options["num_blocks"], options["max_rows"], choice.fork, choice.arguments({}))
+    setup = EngineSetup(
+        options["model"], options["num_blocks"], options["max_rows"], choice.fork_way, choice.arguments({})
+    )
     with VllmReplay.of(bench_model, answers, setup) as engine:
         yield engine

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.base_model import to_load
 from apar.cli.options.backend import BackendChoice, BackendCommand, open_engine
 from apar.cli.options.chat import Address, chat_options
 from apar.cli.options.model import model_options
@@ -106,6 +107,7 @@ def _session(
         return
     if model is None:
         raise UserError("nobody is there to answer: name a MODEL, or a server by --url")
+    model, loading = to_load(model, loading, params.fork)
     with open_engine(model, answerer, loading) as engine:
         _check_forks(engine, params)
         # Our own engine must end the step that it is in; another backend runs beside.
@@ -115,7 +117,7 @@ def _session(
 def _check_forks(engine: Any, params: SamplingParams) -> None:
     """Raise ModelError at once where a model that was not trained to fork is asked to."""
     backend = getattr(engine, "backend", engine)
-    if params.fork and not getattr(backend, "forks", True):
+    if params.fork and not params.sequential and not getattr(backend, "forks", True):
         from apar.tokens import ControlTokens
 
         ControlTokens.of(backend.tokenizer)

@@ -30,7 +30,7 @@ _HELP = {
     "/load FILE": "go on with such a chat instead",
     "/set NAME VALUE": "change how answers are decoded; `none` for no seed or stop text",
     "/params": "how answers are decoded",
-    "/sequential on|off": "decode without forking",
+    "/sequential on|off": "decode the same answers with one thread at a time",
     "/trace FILE": "write the events of the last answer, for `apar plot`",
     "/quit": "leave, as Ctrl-D does",
 }
@@ -102,15 +102,15 @@ class Commands:
     def _params(self, rest: str) -> None:
         params, conversation = self._session.params, self._session.conversation
         told = {name: getattr(params, name) for name in _SETTINGS}
-        told |= {"sequential": "off" if params.fork else "on", "questions": conversation.questions}
+        told |= {"sequential": "on" if params.sequential else "off", "questions": conversation.questions}
         told |= {"system": conversation.system}
         self._tell("\n".join(f"{name:20}{_NONE if value in (None, ()) else value}" for name, value in told.items()))
 
     def _sequential(self, rest: str) -> None:
         if rest not in ("on", "off"):
             raise UserError("/sequential is on or off")
-        self._session.params = replace(self._session.params, fork=rest == "off")
-        self._tell("answers are decoded " + ("sequentially" if rest == "on" else "in parallel threads"))
+        self._session.params = replace(self._session.params, max_parallel_threads=1 if rest == "on" else None)
+        self._tell("answers are decoded " + ("with one thread at a time" if rest == "on" else "in parallel threads"))
 
     def _trace(self, rest: str) -> None:
         path, events = _path("trace", rest), last_events(self._session)

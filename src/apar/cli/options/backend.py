@@ -34,12 +34,12 @@ class BackendChoice:
     served_model: str | None
     api_key: str | None
     ranks: int | None
-    fork: ForkWay | None
+    fork_way: ForkWay | None
     config: Path | None
     words: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for name, value in (("--url", self.url), ("--fork", self.fork), ("--vllm-config", self.config)):
+        for name, value in (("--url", self.url), ("--fork-way", self.fork_way), ("--vllm-config", self.config)):
             if value is not None and self.backend != _VLLM:
                 raise UserError(f"{name} is of vLLM; add --backend vllm")
         if self.words and self.backend != _VLLM:
@@ -47,8 +47,8 @@ class BackendChoice:
         for name, given in (("--remote-model", self.served_model), ("--ranks", self.ranks)):
             if given is not None and self.url is None:
                 raise UserError(f"{name} is of a server: give its --url")
-        if self.url is not None and (self.words or self.config or self.fork):
-            raise UserError("the server at --url runs already: vLLM's options and --fork are given where it is started")
+        if self.url is not None and (self.words or self.config or self.fork_way):
+            raise UserError("the server at --url runs already: give vLLM's options and --fork-way where it is started")
 
     def arguments(self, loading: dict[str, Any]) -> dict[str, Any]:
         """vLLM's engine arguments; raises UserError for options of the engine in process."""
@@ -117,7 +117,7 @@ BACKEND_OPTIONS = (
     ),
     count_option("--ranks", help="Number of data-parallel ranks of the server."),
     click.option(
-        "--fork",
+        "--fork-way",
         type=click.Choice(("core", "requests")),
         help="Fork inside vLLM's core or by requests.  [default: core if APAR supports it for this vLLM version]",
     ),
@@ -172,7 +172,7 @@ def backend_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) ->
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     from apar.backends.vllm.engine import VllmBackend
 
-    return lambda: VllmBackend(model, fork=choice.fork, **arguments)
+    return lambda: VllmBackend(model, fork=choice.fork_way, **arguments)
 
 
 def _local_maker(model: str, loading: dict[str, Any]) -> Callable[[], Backend]:

@@ -43,6 +43,7 @@ replay_options = options(
     click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
     tree_options,
     backend_options,
+    renamed_option("--fork", "--fork-way"),
     count_option("--num-blocks", help="Size of the KV cache, in blocks of 16 tokens (vLLM on the CPU: 32)."),
     renamed_option("--kv-blocks", "--num-blocks"),
     count_option("--max-rows", help="Most threads in one forward pass.", default=64),

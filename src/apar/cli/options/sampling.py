@@ -8,7 +8,7 @@ import click
 
 from apar.cli.options import Decorator, gather
 from apar.decoding.params import SamplingParams
-from apar.errors import RequestError
+from apar.errors import RequestError, UserError
 
 _DEFAULTS = SamplingParams()
 
@@ -27,7 +27,8 @@ NUMBERS: dict[str, tuple[str, str]] = {
 
 
 def _params(sequential: bool, logit_bias: tuple[str, ...], **values: Any) -> SamplingParams:
-    return SamplingParams(**values, logit_bias=dict(map(_bias, logit_bias)), fork=not sequential)
+    limit = 1 if sequential else None
+    return SamplingParams(**values, logit_bias=dict(map(_bias, logit_bias)), max_parallel_threads=limit)
 
 
 def _bias(option: str) -> tuple[int, float]:
@@ -43,10 +44,31 @@ def _number(name: str, metavar: str, text: str) -> Decorator:
     return click.option("--" + name.replace("_", "-"), default=default, show_default=True, metavar=metavar, help=text)
 
 
+def _on_or_off(context: click.Context, parameter: click.Parameter, value: str) -> bool:
+    if value in ("core", "requests"):
+        raise UserError(f"--fork {value} is now --fork-way {value}")
+    if value not in ("on", "off"):
+        raise click.BadParameter(f"{value!r} is not one of 'on', 'off'.")
+    return value == "on"
+
+
+sequential_option = click.option(
+    "--sequential", is_flag=True, help="Decode the same answer with one thread at a time, to compare."
+)
+fork_option = click.option(
+    "--fork",
+    default="on",
+    show_default=True,
+    metavar="[on|off]",
+    callback=_on_or_off,
+    help="off: decode without forks; a model with an adapter is then loaded without it.",
+)
+
 sampling_options = gather(
     "params",
     _params,
-    click.option("--sequential", is_flag=True, help="Decode the same model without forking."),
+    sequential_option,
+    fork_option,
     *(_number(name, *texts) for name, texts in NUMBERS.items()),
     click.option("--logit-bias", multiple=True, metavar="ID=X", help="Add X to the logit of a token (repeatable)."),
     click.option("--seed", type=int, metavar="S", help="Seed of the sampling.  [default: a new one each time]"),

@@ -10,6 +10,7 @@ import click
 
 from apar.cli.options import count_option, gather
 from apar.cli.options.origins import check_origin
+from apar.cli.options.sampling import fork_option, sequential_option
 from apar.errors import UserError
 from apar.sizes import parse_bytes
 
@@ -26,6 +27,8 @@ OWN = (
     "drain",
     "log_requests",
     "cpu_threads",
+    "sequential",
+    "fork",
 )
 """Options of our own server, which vLLM's does not have."""
 
@@ -46,6 +49,8 @@ class Serving:
     drain: float
     log_requests: bool
     cpu_threads: int | None
+    sequential: bool
+    fork: bool
 
     @property
     def limits(self) -> ServerLimits:
@@ -71,7 +76,14 @@ class Serving:
         """Raises UserError where they do not fit."""
         from apar.server.settings import ServerSettings
 
-        return ServerSettings(model, backend, max_open=self.max_open, request_seconds=self.request_timeout)
+        return ServerSettings(
+            model,
+            backend,
+            max_open=self.max_open,
+            request_seconds=self.request_timeout,
+            fork=self.fork,
+            max_parallel_threads=1 if self.sequential else None,
+        )
 
 
 def _serving(**values: Any) -> Serving:
@@ -154,5 +166,7 @@ serve_options = gather(
     ),
     click.option("--log-requests", is_flag=True, help="Log every request on standard error."),
     count_option("--cpu-threads", help="Number of CPU threads."),
+    sequential_option,
+    fork_option,
 )
 """The command is called with their `Serving` as `serving`."""

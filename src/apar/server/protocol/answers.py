@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from apar.decoding.answer import Mode
+
 MIN_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON does not have."""
 
@@ -65,7 +67,7 @@ class Usage(ResponseModel):
 class ParallelMetrics(ResponseModel):
     """How the answer was decoded; of several answers steps and times are the longest, the rest is summed."""
 
-    mode: Literal["forked", "sequential"]
+    mode: Mode
     threads: int = Field(ge=1)
     forks: int = Field(ge=0)
     steps: int = Field(ge=0, description="Logical steps: in each, every live thread gives one token.")

@@ -87,7 +87,7 @@ class ChatRequest(Request):
             raise wrong("max_tokens", "max_tokens and max_completion_tokens are the same limit; give one of them")
         return self
 
-    def params(self, context: int, forks: bool) -> SamplingParams:
+    def params(self, context: int, forks: bool, max_parallel_threads: int | None = None) -> SamplingParams:
         """What is asked of the answers of a model with `context` tokens."""
         budget = self.max_completion_tokens or self.max_tokens or context
-        return self.sampling(budget, (self.top_logprobs or 0) if self.logprobs else None, forks)
+        return self.sampling(budget, (self.top_logprobs or 0) if self.logprobs else None, forks, max_parallel_threads)

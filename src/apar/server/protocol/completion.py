@@ -55,6 +55,6 @@ class CompletionRequest(Request):
         several = [RawPrompt(tuple(ids)) for ids in given if isinstance(ids, list)]
         return several or [RawPrompt(tuple(token for token in given if isinstance(token, int)))]
 
-    def params(self, context: int, forks: bool) -> SamplingParams:
+    def params(self, context: int, forks: bool, max_parallel_threads: int | None = None) -> SamplingParams:
         """What is asked of the answers."""
-        return self.sampling(self.max_tokens, self.logprobs, forks)
+        return self.sampling(self.max_tokens, self.logprobs, forks, max_parallel_threads)

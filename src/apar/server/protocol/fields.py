@@ -118,10 +118,16 @@ class Parallel(Part):
         description="`threads`: chunks have threads, parents, steps and texts in a key `apar`.",
     )
     fork: bool | None = Field(
-        default=None, description="false: decode sequentially. By default a model forks if it can"
+        default=None, description="false: the answer never forks. By default a model forks if it can"
     )
     max_threads: int = Field(default=32, ge=1, le=MAX_THREADS, description="Threads in all, the first included.")
     max_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="Length of the longest thread path.")
+    max_parallel_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_THREADS,
+        description="Threads decoded at the same time. 1: the same answer, decoded sequentially.",
+    )
     metrics: bool = Field(default=False, description="The answer has `metrics.parallel`.")
 
 
@@ -171,8 +177,10 @@ class Request(Part):
     def include_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def sampling(self, max_tokens: int, logprobs: int | None, forks: bool) -> SamplingParams:
-        """The parameters of the answers; `forks` says whether the model does so if nothing is said."""
+    def sampling(
+        self, max_tokens: int, logprobs: int | None, forks: bool, max_parallel_threads: int | None = None
+    ) -> SamplingParams:
+        """The parameters of the answers; `forks` and `max_parallel_threads` are what holds if nothing is said."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return SamplingParams(
             max_tokens=max_tokens,
@@ -191,6 +199,7 @@ class Request(Part):
             fork=forks if self.apar.fork is None else self.apar.fork,
             max_threads=self.apar.max_threads,
             max_depth=self.apar.max_depth,
+            max_parallel_threads=self.apar.max_parallel_threads or max_parallel_threads,
         )
 
 
