@@ -66,13 +66,14 @@ class Scripted:
 class ScriptedLLM:
     """The scripted backend, a token for each character; every answer takes 1 s.
 
-    It notes what it was asked, and with which options a command loaded it.
+    It notes what it was asked, under which names a command loaded it, and with which options.
     """
 
     def __init__(self, tree: ParagraphTree = LIST) -> None:
         self.tree = tree
         self.asked: list[tuple[str, SamplingParams]] = []
         self.loading: dict[str, object] = {}
+        self.loaded: list[str] = []
 
     def stream(self, prompt: str, params: SamplingParams) -> Generator[Event, None, Answer]:
         self.asked.append((prompt, params))

@@ -44,6 +44,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedLLM:
 
     def load_llm(model: str, console: object, **loading: object) -> ScriptedLLM:
         llm.loading = loading
+        llm.loaded.append(model)
         return llm
 
     monkeypatch.setattr("apar.cli.answering.load_llm", load_llm)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from apar.decoding.params import SamplingParams
 from apar.demo import QUESTIONS
+from apar.errors import ModelError
 from apar.tree import ParagraphTree
 from tests.cli.conftest import Run
 from tests.scripted import LIST, ScriptedLLM
@@ -20,28 +23,64 @@ def test_the_shipped_questions_are_about_ten_on_a_line_each() -> None:
     assert len(set(questions)) == len(questions)
 
 
-def test_every_question_is_answered_both_ways_and_which_goes_first_alternates(
-    apar: Apar, scripted: ScriptedLLM
+def test_every_question_is_answered_all_ways_and_which_goes_first_alternates(
+    apar: Apar, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("apar.cli.base_model.base_name", lambda: "owner/base")
     code, out, err = apar("demo", "--count", 3, "--max-tokens", 90)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert scripted.loaded == ["demo", "owner/base"]
+    assert err.splitlines() == ["apar: loading demo", "apar: loading owner/base"]
     questions = QUESTIONS.read_text(encoding="utf-8").splitlines()[:3]
-    warm_up, asked = scripted.asked[:2], scripted.asked[2:]
-    assert {params.fork for _, params in warm_up} == {True, False}
-    assert all(params.max_tokens < 90 for _, params in warm_up)
-    assert [(question, params.fork) for question, params in asked] == [
-        (questions[0], True),
-        (questions[0], False),
-        (questions[1], False),
-        (questions[1], True),
-        (questions[2], True),
-        (questions[2], False),
+    parallel = SamplingParams(max_tokens=90, top_p=0.9, seed=0)
+    sequential, base = replace(parallel, max_parallel_threads=1), replace(parallel, fork=False)
+    warm_up, asked = scripted.asked[:3], scripted.asked[3:]
+    assert [params for _, params in warm_up] == [replace(way, max_tokens=32) for way in (parallel, sequential, base)]
+    assert asked == [
+        (question, way)
+        for question, ways in zip(
+            questions,
+            [(parallel, sequential, base), (sequential, parallel, base), (parallel, sequential, base)],
+            strict=True,
+        )
+        for way in ways
     ]
-    assert all(params.max_tokens == 90 for _, params in asked)
-    assert {(params.temperature, params.seed) for _, params in asked} == {(0.5, 0)}
     assert out.count(LIST.text.strip()) == 3
-    assert out.count("in parallel ") == out.count("sequentially ") == 3
+    assert out.count("in parallel ") == out.count("one thread at a time ") == out.count("untaught base ") == 3
     assert out.count("3 of 3 answers forked") == 1
+
+
+@pytest.mark.parametrize("option", ["--adapter", "--skip-base"])
+def test_the_base_is_the_model_without_its_adapter_or_left_out(apar: Apar, scripted: ScriptedLLM, option: str) -> None:
+    given = [option, "folder"] if option == "--adapter" else [option]
+    code, out, err = apar("demo", "--model", "any", *given, "--count", 1, "--texts")
+    assert code == 0
+    assert err.count("apar: loading any") == (2 if option == "--adapter" else 1)
+    assert scripted.loading == {}
+    assert ("untaught base " in out) == (option == "--adapter")
+    assert out.count(LIST.text.strip()) == (2 if option == "--adapter" else 1)
+
+
+def test_a_model_without_a_base_of_its_own_is_told_as_such(apar: Apar, scripted: ScriptedLLM) -> None:
+    code, out, err = apar("demo", "--model", "any", "--count", 1)
+    assert code == 0
+    assert "any has no base of its own" in err
+    assert "untaught" not in out
+
+
+def test_a_base_that_cannot_be_loaded_costs_no_demo(
+    apar: Apar, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_llm(model: str, console: object, **loading: object) -> ScriptedLLM:
+        if not loading:
+            raise ModelError("there is no such model")
+        return scripted
+
+    monkeypatch.setattr("apar.cli.answering.load_llm", load_llm)
+    code, out, err = apar("demo", "--model", "any", "--adapter", "folder", "--count", 1)
+    assert code == 0
+    assert "the untaught base is left out: there is no such model" in err
+    assert "1 of 1 answers forked" in out
 
 
 def test_an_answer_that_did_not_fork_is_told_as_such(apar: Apar, scripted: ScriptedLLM) -> None:
@@ -49,7 +88,7 @@ def test_an_answer_that_did_not_fork_is_told_as_such(apar: Apar, scripted: Scrip
     out = " ".join(apar("demo", "--count", 1).out.split())
     assert "This answer did not fork" in out
     assert "None of the 1 answers forked" in out
-    assert "times as many tokens a second as" not in out
+    assert "times as fast as" not in out
 
 
 def test_own_questions_are_read_from_a_file(apar: Apar, scripted: ScriptedLLM, tmp_path: Path) -> None:

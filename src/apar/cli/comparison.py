@@ -1,8 +1,8 @@
-"""The numbers of a question that was answered both ways, in parallel and sequentially, and of several."""
+"""The numbers of a question's answer: in parallel, the same with one thread at a time, and the untaught base's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,110 +10,145 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from apar.sizes import counted
 from apar.view.labels import printable
 
 if TYPE_CHECKING:
     from apar.engine.llm import Answer
 
-DID_NOT_FORK = "This answer did not fork: it was decoded in one thread, so it is no faster than sequentially."
+DID_NOT_FORK = "This answer did not fork: there is one thread, and nothing to decode beside it."
+DIFFERS = "One thread at a time the text came out differently: two tokens were as close as rounding."
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerPair:
-    """One question, answered both ways by the same model in the same run."""
+class Comparison:
+    """One question, answered by the same model in the same run with all threads at the same time and with one thread
+    at a time, and by the base that it was trained from, where there is one.
+    """
 
     question: str
-    forked: Answer
+    parallel: Answer
     sequential: Answer
+    base: Answer | None = None
 
     @property
     def speedup(self) -> float:
-        """Tokens a second, forked over sequential: the answers may differ in length, so seconds mislead."""
+        """Seconds for the answer, one thread at a time over in parallel."""
         return speedup([self])
 
 
-def speedup(pairs: Sequence[AnswerPair]) -> float:
-    """Tokens a second over all pairs, forked over sequential; 0 where there was nothing to measure."""
-    forked = _rate([pair.forked for pair in pairs])
-    sequential = _rate([pair.sequential for pair in pairs])
-    return forked / sequential if sequential else 0.0
+def speedup(comparisons: Sequence[Comparison]) -> float:
+    """Seconds for all answers, one thread at a time over in parallel; 0 where there was nothing to measure."""
+    parallel = _seconds([each.parallel for each in comparisons])
+    return _seconds([each.sequential for each in comparisons]) / parallel if parallel else 0.0
 
 
-def _rate(answers: Sequence[Answer]) -> float:
-    seconds = sum(answer.seconds for answer in answers)
-    return sum(answer.tokens for answer in answers) / seconds if seconds else 0.0
+def passes(answer: Answer) -> int:
+    """How many times the model was run for an answer: its steps, where the engine does not say."""
+    return answer.forward_passes or answer.steps
+
+
+def _seconds(answers: Sequence[Answer]) -> float:
+    return sum(answer.seconds for answer in answers)
+
+
+def _tokens(answers: Sequence[Answer]) -> int:
+    return sum(answer.tokens for answer in answers)
 
 
 def _per_step(answers: Sequence[Answer]) -> float:
-    return sum(answer.tokens for answer in answers) / sum(answer.steps for answer in answers)
+    steps = sum(map(passes, answers))
+    return _tokens(answers) / steps if steps else 0.0
 
 
-def numbers_table(pair: AnswerPair) -> Table:
-    """One answer's numbers, a line for each way of decoding."""
+def _bases(comparisons: Sequence[Comparison]) -> list[Answer]:
+    """The base's answers, to all questions or to none."""
+    return [each.base for each in comparisons if each.base is not None]
+
+
+def numbers_table(comparison: Comparison) -> Table:
+    """One question's numbers, a line for each answer."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
-    for _ in range(5):
+    for _ in range(4):
         table.add_column(justify="right", no_wrap=True)
-    for name, answer in (("in parallel", pair.forked), ("sequentially", pair.sequential)):
+    ways = [("in parallel", comparison.parallel), ("one thread at a time", comparison.sequential)]
+    if comparison.base is not None:
+        ways.append(("untaught base", comparison.base))
+    for name, answer in ways:
         table.add_row(
             Text(name, "bold"),
-            f"{answer.tokens} tokens",
-            f"{answer.steps} steps",
-            f"{answer.threads} thread" + ("s" if answer.threads != 1 else ""),
-            f"{answer.tokens_per_step:.1f} tokens/step",
             f"{answer.seconds:.2f} s",
+            counted(answer.tokens, "token"),
+            counted(passes(answer), "step"),
+            counted(answer.threads, "thread"),
         )
     return table
 
 
-def verdict(pair: AnswerPair) -> Text:
-    """What one answer's numbers say."""
-    if not pair.forked.forks:
+def verdict(comparison: Comparison) -> Text:
+    """What one question's numbers say."""
+    parallel = comparison.parallel
+    if parallel.text != comparison.sequential.text:
+        return Text(DIFFERS, "yellow")
+    if not parallel.forks:
         return Text(DID_NOT_FORK, "yellow")
-    return Text(f"{pair.speedup:.2f} times as many tokens a second as sequentially", "green")
+    told = f"{comparison.speedup:.2f} times as fast as the same answer with one thread at a time"
+    return Text(f"{told}, {_per_step([parallel]):.1f} tokens per step", "green" if comparison.speedup > 1 else "yellow")
 
 
-def summary_table(pairs: Sequence[AnswerPair]) -> Table:
+def summary_table(comparisons: Sequence[Comparison]) -> Table:
     """All questions: a row for each, and one for all of them."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False, show_footer=True)
     table.add_column("question", "all", ratio=1, no_wrap=True, overflow="ellipsis")
-    forked, sequential = [pair.forked for pair in pairs], [pair.sequential for pair in pairs]
-    for name, footer in (
-        ("threads", ""),
-        ("tokens", str(sum(answer.tokens for answer in forked))),
-        ("steps", str(sum(answer.steps for answer in forked))),
-        ("tokens\n/step", f"{_per_step(forked):.1f}"),
-        ("seconds\nparallel", f"{sum(answer.seconds for answer in forked):.2f}"),
-        ("seconds\nsequential", f"{sum(answer.seconds for answer in sequential):.2f}"),
-        ("tokens/s\nratio", f"{speedup(pairs):.2f}x"),
-    ):
-        table.add_column(name, footer, justify="right", no_wrap=True)
-    for pair in pairs:
-        table.add_row(Text(printable(pair.question)), *_cells(pair), style="" if pair.forked.forks else "dim")
+    bases = _bases(comparisons)
+    columns = _COLUMNS + (_BASE_COLUMNS if bases else ())
+    for name, value in columns:
+        table.add_column(name, value(comparisons), justify="right", no_wrap=True)
+    for each in comparisons:
+        cells = [value([each]) for _, value in columns]
+        table.add_row(Text(printable(each.question)), *cells, style="" if each.parallel.forks else "dim")
     return table
 
 
-def _cells(pair: AnswerPair) -> list[str]:
-    forked = pair.forked
-    return [
-        str(forked.threads),
-        str(forked.tokens),
-        str(forked.steps),
-        f"{forked.tokens_per_step:.1f}",
-        f"{forked.seconds:.2f}",
-        f"{pair.sequential.seconds:.2f}",
-        f"{pair.speedup:.2f}x",
-    ]
+_Value = Callable[[Sequence[Comparison]], str]
+
+_COLUMNS: tuple[tuple[str, _Value], ...] = (
+    ("times\nas fast", lambda all_: f"{speedup(all_):.2f}x"),
+    ("s in\nparallel", lambda all_: f"{_seconds([each.parallel for each in all_]):.2f}"),
+    ("s one\nthread", lambda all_: f"{_seconds([each.sequential for each in all_]):.2f}"),
+    ("tokens", lambda all_: str(_tokens([each.parallel for each in all_]))),
+    ("tokens\n/step", lambda all_: f"{_per_step([each.parallel for each in all_]):.1f}"),
+    ("threads", lambda all_: str(sum(each.parallel.threads for each in all_))),
+)
+_BASE_COLUMNS: tuple[tuple[str, _Value], ...] = (
+    ("s of\nbase", lambda all_: f"{_seconds(_bases(all_)):.2f}"),
+    ("tokens\nof base", lambda all_: str(_tokens(_bases(all_)))),
+)
+"""The name of a column, and what stands there for one question or for all of them."""
 
 
-def summary_sentence(pairs: Sequence[AnswerPair]) -> str:
-    """The summary in one sentence, of those that forked and of all."""
-    forking = [pair for pair in pairs if pair.forked.forks]
+def summary_sentence(comparisons: Sequence[Comparison]) -> str:
+    """The summary in some sentences: of the answers that forked, of all, and of the base's."""
+    forking = [each for each in comparisons if each.parallel.forks]
+    count = len(comparisons)
     if not forking:
-        return f"None of the {len(pairs)} answers forked, so none was decoded faster than sequentially."
-    per_step = _per_step([pair.forked for pair in forking])
-    return (
-        f"{len(forking)} of {len(pairs)} answers forked: those were decoded at {per_step:.1f} tokens per step and "
-        f"{speedup(forking):.2f} times as many tokens a second as sequentially; all together "
-        f"{speedup(pairs):.2f} times."
-    )
+        told = f"None of the {count} answers forked, so none came faster than with one thread at a time."
+    else:
+        told = (
+            f"{len(forking)} of {count} answers forked: those came {speedup(forking):.2f} times as fast as the same "
+            f"answers with one thread at a time, at {_per_step([each.parallel for each in forking]):.1f} tokens per "
+            f"step; all together {speedup(comparisons):.2f} times as fast."
+        )
+    return " ".join([told, *_base_sentence(comparisons)])
+
+
+def _base_sentence(comparisons: Sequence[Comparison]) -> list[str]:
+    bases, parallel = _bases(comparisons), [each.parallel for each in comparisons]
+    if not bases:
+        return []
+    return [
+        f"On average the taught model took {_seconds(parallel) / len(parallel):.2f} s for an answer of "
+        f"{_tokens(parallel) / len(parallel):.0f} tokens, the untaught base {_seconds(bases) / len(bases):.2f} s for "
+        f"one of its own, of {_tokens(bases) / len(bases):.0f}."
+    ]

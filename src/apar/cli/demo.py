@@ -1,26 +1,28 @@
-"""`apar demo`: the shipped model answers questions, each in parallel threads and again sequentially."""
+"""`apar demo`: the shipped model answers questions in parallel threads, and is held against decoding one at a time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from apar.cli.base_model import base_of
 from apar.cli.options import count_option
 from apar.cli.options.model import model_options
 from apar.decoding.params import SamplingParams
-from apar.errors import UserError
+from apar.errors import ModelError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from apar.cli.comparison import AnswerPair
+    from apar.cli.comparison import Comparison
     from apar.engine.llm import LLM, Answer
 
 WARM_UP_TOKENS = 32
-TOP_P = 0.9
 
 
 @click.command("demo")
@@ -31,12 +33,14 @@ TOP_P = 0.9
     metavar="FILE",
     help="File with your own questions, one per line.  [default: those shipped]",
 )
-@click.option("--max-tokens", default=300, show_default=True, metavar="N", help="Most tokens of an answer.")
-@click.option(
-    "--temperature", default=0.5, show_default=True, metavar="T", help="0 is greedy; a small model then loops."
-)
-@click.option("--seed", default=0, show_default=True, metavar="S", help="Seed of the sampling, the same for both ways.")
+@click.option("--max-tokens", default=400, show_default=True, metavar="N", help="Most tokens of an answer.")
+@click.option("--temperature", default=0.0, show_default=True, metavar="T", help="0 is greedy.")
+@click.option("--top-p", default=0.9, show_default=True, metavar="P", help="As for `apar generate`.")
+@click.option("--repetition-penalty", default=1.0, show_default=True, metavar="R", help="As for `apar generate`.")
+@click.option("--seed", default=0, show_default=True, metavar="S", help="Seed of the sampling, the same for all ways.")
 @count_option("--count", help="Answer only the first N.  [default: all]")
+@click.option("--skip-base", is_flag=True, help="Leave out the untaught base's answers.")
+@click.option("--texts", is_flag=True, help="Print the untaught base's answers, too.")
 @click.option(
     "--pace",
     type=click.FloatRange(min=0),
@@ -51,31 +55,44 @@ def command(
     questions: Path | None,
     max_tokens: int,
     temperature: float,
+    top_p: float,
+    repetition_penalty: float,
     seed: int,
     count: int | None,
+    skip_base: bool,
+    texts: bool,
     pace: float,
     loading: dict[str, Any],
 ) -> None:
-    """Watch a model answer questions in parallel threads, and compare with decoding them sequentially.
+    """Watch a model answer questions in parallel threads, and compare with decoding one thread at a time.
 
-    Both ways run in turn in the same run, and which goes first alternates. On a terminal the threads are
-    shown side by side; elsewhere the text comes in reading order. The seconds are those of decoding: neither
-    drawing nor the pace counts.
+    Every answer is decoded twice in the same run, with all its threads at the same time and with one thread at a
+    time; which goes first alternates. The base that the model was trained from answers the question, too. On a
+    terminal the threads are shown side by side; elsewhere the text comes in reading order. The seconds are those of
+    decoding: neither drawing nor the pace counts.
     """
-    params = SamplingParams(max_tokens=max_tokens, temperature=temperature, top_p=TOP_P, seed=seed)
+    params = SamplingParams(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+    )
     asked = _questions(questions)[:count]
     from rich.console import Console
 
-    from apar.cli.answering import load_llm
     from apar.cli.comparison import summary_sentence, summary_table
 
-    console = Console(highlight=False)
-    demo = _Demo(load_llm(model, Console(stderr=True), **loading), console, params, pace)
-    demo.warm_up(asked[0])
-    pairs = [demo.ask(question, number, len(asked)) for number, question in enumerate(asked)]
-    console.rule(style="dim")
-    console.print(summary_table(pairs))
-    console.print(summary_sentence(pairs))
+    demo = _Demo(_load(model, loading), Console(highlight=False), params, pace, texts)
+    demo.warm_up(demo.llm, asked[0], params, replace(params, max_parallel_threads=1))
+    if not skip_base:
+        demo.base = _load_base(model, loading)
+    if demo.base is not None:
+        demo.warm_up(demo.base, asked[0], replace(params, fork=False))
+    comparisons = [demo.ask(question, number, len(asked)) for number, question in enumerate(asked)]
+    demo.console.rule(style="dim")
+    demo.console.print(summary_table(comparisons))
+    demo.console.print(summary_sentence(comparisons))
 
 
 def _questions(path: Path | None) -> list[str]:
@@ -95,53 +112,106 @@ def _questions(path: Path | None) -> list[str]:
     return questions
 
 
-@dataclass(frozen=True, slots=True)
+def _load(model: str, loading: dict[str, Any]) -> LLM:
+    from rich.console import Console
+
+    from apar.cli.answering import load_llm
+
+    click.echo(f"apar: loading {model}", err=True)
+    return load_llm(model, Console(stderr=True), **loading)
+
+
+def _load_base(model: str, loading: dict[str, Any]) -> LLM | None:
+    """The model as it was before it learnt to fork; None, and a line that says why, where there is none."""
+    base = base_of(model, loading)
+    if base is None:
+        click.echo(f"apar: {model} has no base of its own, so there are no answers of an untaught one", err=True)
+        return None
+    try:
+        return _load(*base)
+    except ModelError as error:
+        click.echo(f"apar: the untaught base is left out: {error}", err=True)
+        return None
+
+
+@dataclass(slots=True)
 class _Demo:
     llm: LLM
     console: Console
     params: SamplingParams
     pace: float
+    texts: bool
+    base: LLM | None = field(default=None)
 
-    def warm_up(self, question: str) -> None:
-        """The first passes of a process are slower; neither way of decoding should pay for them."""
-        with self.console.status("warming up"):
-            for fork in (True, False):
-                self.llm.generate([question], replace(self.params, fork=fork, max_tokens=WARM_UP_TOKENS))
+    def warm_up(self, llm: LLM, question: str, *ways: SamplingParams) -> None:
+        """The first passes of a model are slower; no way of decoding should pay for them."""
+        with self._waiting("warming up"):
+            for params in ways:
+                llm.generate([question], replace(params, max_tokens=min(WARM_UP_TOKENS, params.max_tokens)))
 
-    def ask(self, question: str, number: int, of: int) -> AnswerPair:
-        """Answer a question both ways, every other one sequentially first; print the answer and its numbers."""
+    def ask(self, question: str, number: int, of: int) -> Comparison:
+        """Answer a question all ways, every other one with one thread at a time first; print text and numbers."""
         from rich.text import Text
 
-        from apar.cli.comparison import AnswerPair, numbers_table, verdict
+        from apar.cli.comparison import Comparison, numbers_table, verdict
         from apar.view.labels import printable
 
         self.console.rule(style="dim")
         self.console.print(Text(f"{number + 1}/{of}  {printable(question)}", "bold"))
         self.console.print()
-        sequential_first = number % 2 == 1
-        answers = {fork: self._answer(question, fork) for fork in (not sequential_first, sequential_first)}
-        pair = AnswerPair(question, answers[True], answers[False])
-        self.console.print(numbers_table(pair))
-        self.console.print(verdict(pair))
-        return pair
+        sequential = self._sequential(question) if number % 2 else None
+        parallel = self._show(question)
+        sequential = sequential or self._sequential(question)
+        comparison = Comparison(question, parallel, sequential, self._of_base(question))
+        self.console.print(numbers_table(comparison))
+        self.console.print(verdict(comparison))
+        return comparison
 
-    def _answer(self, question: str, fork: bool) -> Answer:
-        """Decode one way. Drawing is not counted; the text is printed once, of the parallel way."""
+    def _show(self, question: str) -> Answer:
+        """Decode in parallel. Drawing is not counted."""
         from apar.cli.answering import TimedAnswer, write
         from apar.view.live import can_show_live, paced, show_live, show_plain
 
-        stream = TimedAnswer(self.llm.stream(question, replace(self.params, fork=fork)))
+        stream = TimedAnswer(self.llm.stream(question, self.params))
         if can_show_live(self.console):
             events = paced(stream, self.pace) if self.pace else stream
-            text = show_live(events, self.console, title="in parallel" if fork else "sequentially")
-            if fork:
-                write(text.strip())
+            write(show_live(events, self.console, title="in parallel").strip())
         else:
-            show_plain(stream, write if fork else _drop)
-        if fork:
-            click.echo("\n")
+            show_plain(stream, write)
+        click.echo("\n")
         return stream.answer
 
+    def _sequential(self, question: str) -> Answer:
+        """The same answer: there is nothing to be seen but its seconds."""
+        with self._waiting("decoding the same answer with one thread at a time"):
+            return _read(self.llm, question, replace(self.params, max_parallel_threads=1))
 
-def _drop(text: str) -> None:
-    """Print nothing."""
+    def _of_base(self, question: str) -> Answer | None:
+        from rich.text import Text
+
+        from apar.view.labels import printable
+
+        if self.base is None:
+            return None
+        with self._waiting("the untaught base answers"):
+            answer = _read(self.base, question, replace(self.params, fork=False))
+        if self.texts:
+            self.console.print(Text("untaught base", "bold"))
+            self.console.print(Text(printable(answer.text.strip()) + "\n", "dim"))
+        return answer
+
+    @contextmanager
+    def _waiting(self, text: str) -> Iterator[None]:
+        """Say what is waited for: nothing else moves meanwhile."""
+        with self.console.status(text):
+            yield
+
+
+def _read(llm: LLM, question: str, params: SamplingParams) -> Answer:
+    """An answer whose events nobody sees, timed as one that is seen."""
+    from apar.cli.answering import TimedAnswer
+
+    stream = TimedAnswer(llm.stream(question, params))
+    for _ in stream:
+        pass
+    return stream.answer
