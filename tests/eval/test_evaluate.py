@@ -1,143 +1,187 @@
-"""An evaluation answers every prompt both ways and compares the losses over the same text."""
+"""One command answers held-out prompts in every way, measures the answers, and goes on after a kill."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from apar.cli.evaluate import command
 from apar.config import load_config
-from apar.data.records import Example, read_examples
 from apar.decoding.answer import Answer
-from apar.errors import UserError
+from apar.errors import ModelError, UserError
+from apar.eval import run as run_module
+from apar.eval.answered import WAYS
+from apar.eval.models import Models
 from apar.eval.plan import Plan
-from apar.eval.quality import compare_losses
+from apar.eval.prompts import EvalPrompt
 from apar.eval.run import evaluate
-from apar.eval.speed import Pair, choose_prompts, figures, summarize
-from apar.models.load import load
-from apar.train.batches import Encoder
-from apar.tree import Node, ParagraphTree
+from apar.tree import ParagraphTree
+from tests.eval.files import instructed, record, write_lines
 from tests.tiny import tiny_model
 
-LISTING = ParagraphTree(Node("1. One:", Node(" a thing."), Node("\n2. Two:", Node(" more."), Node(""))))
 
-
-def answer(tokens: int, steps: int, seconds: float, *, forks: int = 0, blocks: int = 4) -> Answer:
-    return Answer(
-        text="x",
-        finish_reason="stop",
-        events=(),
-        threads=forks + 1,
-        forks=forks,
-        tokens=tokens,
-        decoded=tokens,
-        prompt_tokens=3,
-        steps=steps,
-        forward_passes=steps,
-        seconds=seconds,
-        kv_blocks_peak=blocks,
-        mode="forked",
-        seed=0,
-    )
-
-
-def test_the_figures_are_ratios_of_sums_over_both_ways() -> None:
-    pairs = [
-        Pair("a", True, answer(100, 40, 1.0, forks=3, blocks=12), answer(50, 50, 1.0, blocks=6)),
-        Pair("b", False, answer(20, 20, 1.0, blocks=6), answer(30, 30, 1.0, blocks=6)),
-    ]
-    found = figures(pairs)
-    assert found is not None
-    assert found.forking == 0.5
-    assert found.tokens_per_step == 2.0
-    assert found.rate_ratio == pytest.approx((120 / 2) / (80 / 2))
-    assert found.seconds_ratio == pytest.approx(1.0)
-    assert found.median_ratio == pytest.approx((100 / 50 + 20 / 30) / 2)
-    assert found.kv_peak_ratio == 1.5
-
-
-def test_the_summary_separates_prompts_that_fork_and_that_ask_for_lists() -> None:
-    pairs = [
-        Pair("a", True, answer(9, 3, 1.0, forks=1), answer(9, 9, 1.0)),
-        Pair("b", True, answer(9, 9, 1.0), answer(9, 9, 1.0)),
-    ]
-    summary = summarize(pairs)
-    counts = {name: part["prompts"] if part else 0 for name, part in summary.items()}
-    assert counts == {"all": 2, "forking": 1, "lists": 2, "others": 0}
-
-
-def test_prompts_are_distinct_short_and_of_one_turn() -> None:
-    turns = ({"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}, {"role": "user", "content": "c"})
-    examples = [Example(({"role": "user", "content": text},), LISTING, "ordered_list") for text in ("a", "a", "b" * 99)]
-    plan = Plan(model="m", trees=(Path("t"),), max_prompt_chars=50)
-    chosen = choose_prompts([*examples, Example(turns, LISTING, "ordered_list")], plan)
-    assert [example.messages[-1]["content"] for example in chosen] == ["a"]
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "model": str(tiny_model(folder / "model")),
+        "twin": str(tiny_model(folder / "twin", control=False, seed=1)),
+        "base": str(tiny_model(folder / "base", control=False, seed=2)),
+    }
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    records = [
-        {
-            "id": str(k),
-            "source": "s",
-            "prompt": f"What about {k}?",
-            "response": LISTING.text,
-            "rule": "ordered_list",
-            "reason": None,
-            "forks": LISTING.forks(),
-        }
-        for k in range(3)
+def config(tmp_path: Path, models: dict[str, str]) -> Path:
+    trees = [record(f"What about {k}?") for k in range(4)] + [
+        record("And?", ParagraphTree.leaf("A short one."), "too_few_parts")
     ]
-    (tmp_path / "trees.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    model, twin = tiny_model(tmp_path / "model"), tiny_model(tmp_path / "twin", control=False, seed=1)
-    lines = [
-        f"model: {model}",
-        f"twin: {twin}",
-        f"trees: [{tmp_path / 'trees.jsonl'}]",
-        "max_tokens: 12",
-        "max_length: 200",
-        f"output: {tmp_path / 'result.json'}",
-    ]
+    questions = [{"question_id": k, "text": f"Why {k}?", "category": "generic"} for k in range(2)]
+    write_lines(tmp_path / "trees.jsonl", trees)
+    write_lines(tmp_path / "questions.jsonl", questions)
+    plan = {
+        **models,
+        "sets": {
+            "heldout": {"trees": [str(tmp_path / "trees.jsonl")], "timed": 2},
+            "vicuna": {"questions": [str(tmp_path / "questions.jsonl")]},
+        },
+        "max_tokens": 12,
+        "loss": {"max_length": 200},
+        "batch": 2,
+        "output": str(tmp_path / "out" / "result.json"),
+    }
     path = tmp_path / "evaluate.yaml"
-    path.write_text("\n".join(lines))
+    path.write_text(json.dumps(plan))  # JSON is YAML
     return path
 
 
-def test_the_command_prints_one_line_of_json_and_writes_every_answer(config: Path, tmp_path: Path) -> None:
+def result_of(config: Path) -> Any:
+    return json.loads((config.parent / "out" / "result.json").read_text())
+
+
+def test_the_command_answers_in_every_way_and_writes_all_of_it(config: Path) -> None:
     run = CliRunner().invoke(command, [str(config), "--json"], catch_exceptions=False)
-    result = json.loads(run.stdout)
-    assert result["speed"]["lists"]["prompts"] == 3
-    assert result["loss"]["model"]["text_tokens"] == result["loss"]["twin"]["text_tokens"] > 0
-    assert result["loss"]["ratio"] == pytest.approx(result["loss"]["model"]["text"] / result["loss"]["twin"]["text"])
-    written = json.loads((tmp_path / "result.json").read_text())
-    assert len(written["answers"]) == 3
-    assert written["answers"][0]["sequential"]["mode"] == "sequential"
+    printed, written = json.loads(run.stdout), result_of(config)
+    answers = written.pop("answers")
+    assert printed == written
+    heldout = printed["sets"]["heldout"]
+    assert heldout["answered"] == 5
+    assert heldout["kinds"] == {"list": 4, "short": 1}
+    assert heldout["speed"]["all"]["timed"]["prompts"] == 2
+    assert heldout["speed"]["all"]["forking"] == 1
+    assert printed["sets"]["vicuna"]["speed"]["categories"]["generic"]["timed"]["prompts"] == 2
+    assert printed["held_out_loss"]["all"]["ratio"] > 0
+    assert heldout["reader"]["paired"]["a_token"]["prompts"] == 5
+    # Two timed prompts in four ways, three others in three.
+    assert len(answers["heldout"]) == 2 * 4 + 3 * 3
+    assert len(answers["vicuna"]) == 2 * 4
+    assert all(answer["read"]["tokens"] for answer in answers["vicuna"] if answer["way"] != "one_thread")
 
 
-def test_an_answer_whose_tree_is_too_long_for_a_pack_counts_for_neither_model(config: Path) -> None:
-    tree = ParagraphTree.leaf("A short one.")
-    record = {"id": "x", "source": "s", "prompt": "And?", "response": tree.text, "rule": "unstructured"}
-    with (config.parent / "trees.jsonl").open("a") as file:
-        file.write(json.dumps({**record, "reason": None, "forks": tree.forks()}) + "\n")
+def test_one_thread_at_a_time_gives_the_same_answer_in_a_pass_for_each_token(config: Path) -> None:
+    evaluate(load_config(config, Plan))
+    rows = {way: {} for way in WAYS}  # type: dict[str, dict[str, Any]]
+    for row in result_of(config)["answers"]["vicuna"]:
+        rows[row["way"]][row["prompt"]] = row
+    for key, forked in rows["forked"].items():
+        single = rows["one_thread"][key]
+        assert (single["text"], single["forks"]) == (forked["text"], forked["forks"])
+        assert single["forward_passes"] >= single["tokens"] > forked["forward_passes"]
+
+
+def test_a_killed_evaluation_goes_on_with_the_same_command(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = load_config(config, Plan)
-    examples = read_examples(plan.trees)
-    _, tokenizer = load(plan.model, dtype="auto", device="auto")
-    longest = max(len(Encoder(tokenizer, forked=True, max_length=999).sample(example)) for example in examples)
-    result = compare_losses(plan.model_copy(update={"max_length": longest - 1}), examples)
-    assert (result["answers"], result["too_long"]) == (1, 3)
-    assert result["model"]["text_tokens"] == result["twin"]["text_tokens"] > 0
+    answer, asked = Models.answer, []
 
+    def failing(self: Models, way: Any, prompts: list[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
+        if len(asked) >= 10:
+            raise KeyboardInterrupt
+        asked.extend((way, prompt.id) for prompt in prompts if max_tokens is None)
+        return answer(self, way, prompts, max_tokens)
 
-def test_the_command_prints_a_table_for_people(config: Path) -> None:
-    run = CliRunner().invoke(command, [str(config)], catch_exceptions=False)
-    assert "tokens/step" in run.stdout
-    assert "sequential twin" in run.stdout
-
-
-def test_prompts_that_do_not_fit_the_plan_are_an_error(config: Path) -> None:
-    plan = Plan(model="demo", trees=(config.parent / "trees.jsonl",), max_prompt_chars=2)
-    with pytest.raises(UserError, match="one question of at most max_prompt_chars"):
+    monkeypatch.setattr(Models, "answer", failing)
+    with pytest.raises(KeyboardInterrupt):
         evaluate(plan)
+    first, asked[:] = list(asked), []
+
+    def counting(self: Models, way: Any, prompts: list[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
+        asked.extend((way, prompt.id) for prompt in prompts if max_tokens is None)
+        return answer(self, way, prompts, max_tokens)
+
+    monkeypatch.setattr(Models, "answer", counting)
+    evaluate(plan)
+    assert len(first) == 10
+    assert not set(first) & set(asked)
+    assert len(asked) == (2 * 4 + 3 * 3) + 2 * 4 - 10
+
+
+def test_a_finished_evaluation_is_told_again_without_a_model(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = load_config(config, Plan)
+    first = evaluate(plan)
+    monkeypatch.setattr("apar.eval.models.LLM", None)
+    monkeypatch.setattr("apar.eval.scoring.load", None)
+    assert evaluate(plan) == first
+
+
+@pytest.mark.parametrize("change", [{"max_tokens": 13}, {"seed": 1}, {"twin": None}])
+def test_answers_of_another_plan_are_not_mixed_in(config: Path, change: dict[str, Any]) -> None:
+    plan = load_config(config, Plan)
+    evaluate(plan)
+    with pytest.raises(UserError, match="holds answers of another plan, other prompts or other models"):
+        evaluate(plan.model_copy(update=change))
+
+
+def test_answers_of_other_weights_are_not_mixed_in(config: Path, tmp_path: Path) -> None:
+    other = tiny_model(tmp_path / "other", seed=4)
+    plan = load_config(config, Plan, [f"model={other}"])
+    evaluate(plan)
+    tiny_model(other, seed=5)
+    with pytest.raises(UserError, match="other models"):
+        evaluate(plan)
+
+
+def test_the_tables_name_what_is_compared(config: Path) -> None:
+    run = CliRunner().invoke(command, [str(config)], catch_exceptions=False, env={"COLUMNS": "200"})
+    for told in ("tokens/step", "one thread at a time", "twin", "reader: nats a token", "held-out loss, structured"):
+        assert told in run.stdout
+
+
+def test_samples_are_written_beside(config: Path, tmp_path: Path) -> None:
+    arguments = [str(config), "--json", "--samples", str(tmp_path / "s.md")]
+    CliRunner().invoke(command, arguments, catch_exceptions=False)
+    text = (tmp_path / "s.md").read_text()
+    assert text.count("\n## ") == 7 + 1
+    assert "What about 0?" in text
+
+
+def test_instructions_are_verified_on_answers_that_are_not_timed(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_lines(tmp_path / "i.jsonl", [instructed("1", "a:b"), instructed("2", "a:b")])
+    monkeypatch.setattr(run_module, "load_judge", lambda: lambda prompt, text: prompt.id == "1")
+    override = f"sets.ifbench={{ifbench: {path}, timed: 0}}"
+    found = evaluate(load_config(config, Plan, [override]))["sets"]["ifbench"]
+    assert found["speed"]["all"]["timed"] is None
+    assert found["instructions"]["passed"] == {"forked": 0.5, "twin": 0.5, "base": 0.5}
+
+
+def test_a_model_alone_is_measured_without_comparisons(config: Path) -> None:
+    found = evaluate(load_config(config, Plan, ["twin=null", "base=null", "read=false", "loss.answers=0"]))
+    heldout = found["sets"]["heldout"]
+    assert found["held_out_loss"] is None
+    assert heldout["reader"] is None
+    assert list(heldout["speed"]["all"]["timed"]["seconds_over_forked"]) == ["one_thread"]
+
+
+def test_a_model_that_was_not_taught_to_fork_is_told(config: Path, models: dict[str, str]) -> None:
+    with pytest.raises(ModelError, match="was not taught to fork"):
+        evaluate(load_config(config, Plan, [f"model={models['base']}", "loss.answers=0"]))
+
+
+def test_prompts_longer_than_the_context_are_left_out_of_all(config: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path / "trees.jsonl", [record("Why?"), record("water " * 200)])
+    found = evaluate(load_config(config, Plan, ["loss.answers=0"]))["sets"]["heldout"]
+    assert (found["prompts"], found["answered"]) == (2, 1)

@@ -55,7 +55,7 @@ def train(base: Path) -> tuple[Any, Any, dict[str, int], str]:
         r=4,
         target_modules=["q_proj", "v_proj", "down_proj"],
         task_type="CAUSAL_LM",
-        trainable_token_indices={table: ids for table in tables},
+        trainable_token_indices=dict.fromkeys(tables, ids),
     )
     torch.manual_seed(1)
     adapted = peft.get_peft_model(model, config).eval()

@@ -1,32 +1,34 @@
-"""`apar evaluate CONFIG.yaml`: measure a model on held-out prompts."""
+"""`apar evaluate PLAN.yaml`: measure a model on held-out prompts."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from apar.eval.speed import Pair
-
 
 @click.command("evaluate")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("plan", type=click.Path(path_type=Path))
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Replace a value of the config (again for more).",
+    help="Replace a value of the plan (again for more).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the table.")
-def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Measure a model by the evaluation CONFIG (see recipes/): every prompt forked and sequentially in one run,
-    and the held-out loss against the sequential twin's.
+@click.option(
+    "--samples",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.md",
+    help="Write answers of the model and of its twin side by side, shuffled, the key at the end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
+def command(plan: Path, overrides: tuple[str, ...], samples: Path | None, as_json: bool) -> None:
+    """Measure a model by the evaluation PLAN (see recipes/): every prompt forked, as the same answer one thread
+    at a time, and by the sequential twin and the base, in one run; how fast, how long, how good.
+
+    Killed, it goes on with the same command.
     """
     from apar.extras import require
 
@@ -35,51 +37,21 @@ def command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from rich.progress import Progress
 
     from apar.cli.answering import quiet_libraries
+    from apar.cli.evaluate_tables import print_result
     from apar.config import load_config
     from apar.eval.plan import Plan
     from apar.eval.run import evaluate
 
-    plan = load_config(config, Plan, overrides)
+    chosen = load_config(plan, Plan, overrides)
     quiet_libraries()
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("answering", total=plan.prompts)
+        task = progress.add_task("loading", total=None)
 
-        def report(done: int, total: int, pair: Pair) -> None:
-            progress.update(task, completed=done, total=total)
+        def report(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
 
-        result = evaluate(plan, report)
+        result = evaluate(chosen, report, samples)
     if as_json:
         click.echo(json.dumps(result))
     else:
-        Console().print(_speed_table(result["speed"]))
-        click.echo(_loss_line(result["loss"]))
-
-
-def _speed_table(speed: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="forked against sequential, same model, same run")
-    for column in ("prompts", "number", "fork", "tokens/step", "rate", "median", "seconds", "KV peak"):
-        table.add_column(column, justify="left" if column == "prompts" else "right")
-    for name, part in speed.items():
-        if part is None:
-            table.add_row(name, "0", *["–"] * 6)
-            continue
-        table.add_row(
-            name,
-            str(part["prompts"]),
-            f"{part['forking']:.0%}",
-            f"{part['tokens_per_step']:.2f}",
-            f"{part['rate_ratio']:.2f}x",
-            f"{part['median_ratio']:.2f}x",
-            f"{part['seconds_ratio']:.2f}x",
-            f"{part['kv_peak_ratio']:.2f}x",
-        )
-    return table
-
-
-def _loss_line(loss: dict[str, Any]) -> str:
-    line = f"held-out loss: {loss['model']['text']:.4f} nats a token over {loss['model']['text_tokens']} tokens of text"
-    if "twin" in loss:
-        line += f"; sequential twin {loss['twin']['text']:.4f}; ratio {loss['ratio']:.4f}"
-    return line
+        print_result(Console(), result)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from apar.cli.base_model import to_load
 from apar.cli.generate_file import write_answers
 from apar.cli.options import count_option
-from apar.cli.base_model import to_load
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options, open_engine
 from apar.cli.options.model import model_options
 from apar.cli.options.sampling import sampling_options
@@ -71,9 +71,9 @@ def command(
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
 
-    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input. The
-    answer is printed in reading order as it comes, its figures go to standard error. With --input and --output all
-    prompts of a file are answered.
+    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input.
+    The answer is printed in reading order as it comes, its figures go to standard error. With --input and --output
+    all prompts of a file are answered.
     """
     if prompts is not None or output is not None:
         if prompts is None or output is None or prompt is not None or live or trace or as_json:

