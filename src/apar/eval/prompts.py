@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +51,18 @@ def _drawn(name: str, chosen: PromptSet, seed: int) -> list[EvalPrompt]:
         told = "" if longest is None else f" of at most max_prompt_chars = {longest} characters"
         raise UserError(f"the set {name} has no question of one turn{told}; change the plan or its files")
     random.Random(seed).shuffle(found)
-    return found[: chosen.prompts]
+    return (found if chosen.per_kind is None else _first_of_each_kind(found, chosen.per_kind))[: chosen.prompts]
+
+
+def _first_of_each_kind(prompts: Sequence[EvalPrompt], most: int) -> list[EvalPrompt]:
+    """The first `most` prompts of each kind, in the order in which they stand."""
+    counts = Counter[Kind]()
+    kept = []
+    for prompt in prompts:
+        counts[prompt.kind] += 1
+        if counts[prompt.kind] <= most:
+            kept.append(prompt)
+    return kept
 
 
 def _all(chosen: PromptSet) -> Sequence[EvalPrompt]:

@@ -54,9 +54,9 @@ def command(
     """Talk with MODEL, or with a server, over many turns.
 
     MODEL is a folder, a GGUF file, a hub id, or `demo`. With --url alone a server answers: one of `apar serve`, which
-    reports its threads, or any other with OpenAI's API; its key is --api-key or $APAR_API_KEY. On a terminal the threads
-    are shown side by side, and /help lists what can be done beside asking. Elsewhere each line of standard input is a
-    question; answers go to standard output, figures to standard error.
+    reports its threads, or any other with OpenAI's API; its key is --api-key or $APAR_API_KEY. On a terminal the
+    threads are shown side by side, and /help lists what can be done beside asking. Elsewhere each line of standard
+    input is a question; answers go to standard output, figures to standard error.
     """
     if params.logprobs is not None:
         raise RequestError("a chat does not show log probabilities; leave --logprobs out")
