@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from apar.errors import ModelError
+from apar.errors import ModelError, RunError
 from apar.models.adapter_files import read_info, save_adapter
 from apar.models.fingerprint import base_fingerprint
 from apar.models.load import load, load_for_training
@@ -192,8 +193,6 @@ Change = Callable[[dict[str, Any]], Any]
     ],
 )
 def test_a_side_file_that_does_not_fit_is_one_line(tmp_path: Path, change: Change, message: str) -> None:
-    import re
-
     base = make_base(tmp_path / "base", tied=True)
     adapted, _, ids, fingerprint = train(base)
     save_adapter(adapted, tmp_path / "adapter", "OWNER/BASE", fingerprint, ids)
@@ -214,21 +213,13 @@ def test_rows_that_were_not_trained_are_refused(tmp_path: Path) -> None:
         folder = tmp_path / table
         adapted = peft.get_peft_model(model, config)
         save_adapter(adapted, folder, "OWNER/BASE", fingerprint, {FORK: 320, CHILD: 321})
-        assert re_found(f"lacks rows of its control tokens in the .*{table}", refusal(base, folder))
+        assert re.search(f"lacks rows of its control tokens in the .*{table}", refusal(base, folder))
         model = adapted.unload()
-
-
-def re_found(pattern: str, text: str) -> bool:
-    import re
-
-    return re.search(pattern, text) is not None
 
 
 def test_an_earlier_folder_is_kept_where_writing_fails(
     base: Path, adapter: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from apar.errors import RunError
-
     folder, adapted = adapter
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
 

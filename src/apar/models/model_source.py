@@ -31,7 +31,9 @@ class ModelSource:
         return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}
 
     def __str__(self) -> str:
-        return self.path if self.gguf_file is None else os.path.join(self.path, self.gguf_file)
+        if self.gguf_file is None:
+            return self.path
+        return os.path.join(self.path, self.gguf_file) if os.path.isdir(self.path) else f"{self.path}:{self.gguf_file}"
 
 
 def model_source(model: str | os.PathLike[str], adapter: str | os.PathLike[str] | None = None) -> ModelSource:
@@ -90,7 +92,7 @@ def reason_of(error: Exception, source: str) -> str:
     if Path(source).is_dir():
         return reason
     how = how_to_get(source)
-    return f"there is no such folder, and from the hub: {reason}" + (f"; {how}" if how else "")
+    return f"there is no such folder, and from the hub: {reason.rstrip('.')}" + (f"; {how}" if how else "")
 
 
 def _read_tokenizer(source: ModelSource) -> Any:
