@@ -148,6 +148,48 @@ MUTATIONS = (
     Mutation(
         "threads that wait for ever", "decoding/coordinator.py", "len(thread.ahead) <= most // 2", "False", _COORDINATOR
     ),
+    Mutation(
+        "leads that are cut to the same words",
+        "structure/cuts.py",
+        "least[one] = max(least[one], common + 1)",
+        "pass",
+        ("tests/structure/test_cuts.py",),
+    ),
+    Mutation(
+        "an opening that leaves its node",
+        "structure/cuts.py",
+        "if room and end <= last else None",
+        "if room else None",
+        ("tests/structure/test_cuts.py",),
+    ),
+    Mutation(
+        "openings among parts that need one another",
+        "structure/extract.py",
+        "plain = apart_from(dependent, self.paragraphs)",
+        "plain = apart_from([], self.paragraphs)",
+        ("tests/structure/test_cuts.py",),
+    ),
+    Mutation(
+        "leads compared over all threads",
+        "structure/extract.py",
+        "while len(threads) > lead.depth:",
+        "while False:",
+        ("tests/structure/test_cuts.py",),
+    ),
+    Mutation(
+        "a prompt with both forms",
+        "corpus/choice.py",
+        "if rating.structured is not structured:",
+        "if False:",
+        ("tests/corpus/test_choice.py",),
+    ),
+    Mutation(
+        "held-out answers under a cap",
+        "corpus/verdicts.py",
+        "row.summary.reason is not None and not row.held_out:",
+        "row.summary.reason is not None:",
+        ("tests/corpus/test_choice.py",),
+    ),
 )
 
 
