@@ -58,6 +58,27 @@ MUTATIONS = (
         ("tests/engine/test_scheduler.py",),
     ),
     Mutation(
+        "a head that guesses past the end of its path",
+        "train/heads.py",
+        "has_label & (target.gather(1, before) != NO_TARGET)",
+        "has_label",
+        ("tests/train/test_heads.py",),
+    ),
+    Mutation(
+        "a head that repeats the model's own token",
+        "train/heads.py",
+        "at = next.gather(1, before)",
+        "at = before",
+        ("tests/train/test_heads.py",),
+    ),
+    Mutation(
+        "an answer half-written that stays",
+        "backends/answer_file.py",
+        'if not line.endswith(b"\\n"):',
+        "if False:",
+        ("tests/backends/test_answer_file.py",),
+    ),
+    Mutation(
         "one level too deep",
         "decoding/grammar.py",
         "depth >= limits.max_depth",

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from apar.errors import ModelError, UserError
 from apar.models.head_files import (
@@ -98,6 +99,23 @@ def test_for_vllm_the_shared_output_layer_is_written_along_once(tmp_path: Path) 
     assert len(written) == 5
     assert architectures(tmp_path / "heads") == [FOR_VLLM]
     assert load_heads(tmp_path / "heads").shape == heads.shape
+
+
+def test_the_output_layer_is_written_with_the_rows_that_an_adapter_trained(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    config = LlamaConfig(
+        vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj"], trainable_token_indices={"embed_tokens": [38, 39]})
+    adapted = peft.get_peft_model(LlamaForCausalLM(config), lora)
+    [rows] = [each for name, each in adapted.named_parameters() if "trainable_tokens_delta" in name]
+    nn.init.ones_(rows)
+    hidden = torch.randn(3, 32)
+    save_heads(MedusaHeads.on(adapted), tmp_path / "heads", adapted, torch.float32)
+    written = load_file(tmp_path / "heads" / WEIGHTS_FILE)["lm_heads.0.weight"]
+    torch.testing.assert_close(hidden @ written.T, adapted.get_output_embeddings()(hidden))
+    assert torch.equal(written[38:], torch.ones(2, 32))
 
 
 def test_the_configuration_has_one_key_that_vllm_takes_for_the_number_of_heads(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def _record(wanted: WantedAnswer, answer: Answer, settings: dict[str, Any]) -> T
     tree = tree_of(answer.events, wanted.params.stop)
     prompt = wanted.prompt
     rule: Rule = "generated" if tree.root.forks else "unstructured"
-    extra = {**prompt.extra, **settings, "seed": answer.seed}
+    extra = {**prompt.extra, **settings, **({"seed": answer.seed} if wanted.params.temperature else {})}
     return TreeRecord(wanted.id, prompt.source, prompt.messages, tree.text, rule, None, tree, extra)
 
 
