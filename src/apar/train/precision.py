@@ -9,7 +9,7 @@ import torch
 
 from apar.train.recipe import Recipe
 
-_SIZE = 1024
+_ROWS, _WIDTH = 2048, 768
 _COMPILE_STEPS = 10
 """Compiling takes as long as a few steps."""
 
@@ -24,12 +24,17 @@ def choose_precision(recipe: Recipe, device: torch.device) -> torch.dtype:
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """Of a product of training size, the best of a few."""
-    left, right = torch.randn(_SIZE, _SIZE).to(dtype), torch.randn(_SIZE, _SIZE).to(dtype)
+    """Of a layer forwards and backwards, as training runs it: weights in float32, products in `dtype`; the best of a few.
+
+    A product alone tells too little: to turn weights into bfloat16 costs time, and its gradients take other ways.
+    """
+    rows, layer = torch.randn(_ROWS, _WIDTH, requires_grad=True), torch.nn.Linear(_WIDTH, 2 * _WIDTH, bias=False)
     best = float("inf")
-    for _ in range(4):
+    for _ in range(3):
         began = time.perf_counter()
-        torch.mm(left, right)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = layer(rows).float().square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
         best = min(best, time.perf_counter() - began)
     return best
 

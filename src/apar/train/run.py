@@ -88,7 +88,7 @@ def set_up(recipe: Recipe) -> Training:
     arguments = training_arguments(recipe, device, precision)
     arguments.gradient_accumulation_steps = accumulation(recipe, arguments.world_size)
     # What is not trained may be kept in the type that it is computed in.
-    frozen = recipe.lora is not None and device.type == "cuda"
+    frozen = recipe.lora is not None
     initial = prepare(recipe, examples, precision if frozen else torch.float32)
     base = base_fingerprint(initial.model, initial.tokenizer)
     initial.model.set_attn_implementation(choose_attention(recipe, device))
