@@ -73,8 +73,8 @@ def test_a_lead_is_cut_after_its_first_words(words: int, drawn: str) -> None:
             id="a detail has an opening as well",
         ),
         pytest.param(
-            "Some things to think about here are these:\n• Cost:▶ it is not cheap, and never was.◀\n• Speed:▶ it is the "
-            "fastest there is.◀",
+            "Some things to think about here are these:\n• Cost:▶ it is not cheap, and never was.◀\n• Speed:▶ it is "
+            "the fastest there is.◀",
             id="what is one paragraph with its items to Markdown stays whole",
         ),
         pytest.param(
