@@ -1,4 +1,4 @@
-"""The same question again without forks, as a second column, and an honest verdict."""
+"""The same answer again with one thread at a time, as a second column, and an honest verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.server.page.fake import FakeServer, Reply, chunks
 from tests.server.page.view import View
 
 FORKED = chunks(events_of(LIST))
-SEQUENTIAL = chunks(flat(LIST))
+SEQUENTIAL = FORKED
+"""The server tells the same answer, with its logical steps; the page gives every token a step of its own."""
+TURNS = len({(event.thread, event.step) for event in events_of(LIST)})
 
 
 def verdict(view: View) -> str:
@@ -39,7 +41,7 @@ def test_the_sequential_answer_is_asked_after_the_parallel_one_with_the_same_see
     second.finish()
     view.has_ended("Sequential")
     parallel, sequential = server.requests
-    assert sequential.pop("apar") == {"stream": "threads", "metrics": True, "fork": False}
+    assert sequential.pop("apar") == {"stream": "threads", "metrics": True, "max_threads": 4, "max_parallel_threads": 1}
     assert parallel.pop("apar") == {"stream": "threads", "metrics": True, "max_threads": 4}
     assert parallel == sequential
     assert isinstance(parallel["seed"], int)
@@ -53,6 +55,8 @@ def test_a_complete_answer_can_be_compared_afterwards(view: View, server: FakeSe
     view.button("Compare with sequential").click()
     view.has_ended("Sequential")
     steps = [int(view.figure("steps", title).inner_text()) for title in ("Parallel", "Sequential")]
+    assert steps == [1 + max(event.step for event in events_of(LIST)), TURNS]
+    assert view.figure("forks").inner_text() == view.figure("forks", "Sequential").inner_text()
     assert f"{steps[0]} steps against {steps[1]}, {steps[1] / steps[0]:.2f} times fewer." in verdict(view)
     expect(view.button("Compare with sequential")).to_be_hidden()
 
@@ -71,8 +75,9 @@ def test_the_columns_are_side_by_side_on_one_axis(view: View, server: FakeServer
         float(view.timeline(title).locator("rect[data-thread='0']").get_attribute("width") or 0)
         for title in ("Parallel", "Sequential")
     ]
-    steps = [max(event.step for event in events if event.thread == (0,)) for events in (events_of(LIST), flat(LIST))]
-    assert abs(widths[0] / widths[1] - (steps[0] + 1) / (steps[1] + 1)) < 0.02
+    last = max(event.step for event in events_of(LIST) if event.thread == (0,))
+    turns = {(event.step, event.thread) for event in events_of(LIST) if (event.step, event.thread) <= (last, (0,))}
+    assert abs(widths[0] / widths[1] - (last + 1) / len(turns)) < 0.02
 
 
 def test_without_a_whole_parallel_answer_nothing_is_compared(view: View, server: FakeServer) -> None:

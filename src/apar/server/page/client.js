@@ -24,10 +24,10 @@ export function keepKey(key) {
   }
 }
 
-/** The body of a request. Settings that are not given are left to the server. */
-export function bodyOf(question, settings, model, fork) {
+/** The body of a request. Settings that are not given are left to the server; `sequential`: one thread at a time. */
+export function bodyOf(question, settings, model, sequential) {
   const { max_threads, max_depth, ...sampling } = settings;
-  const limits = fork ? { max_threads, max_depth } : { fork: false };
+  const limits = { max_threads, max_depth, ...(sequential ? { max_parallel_threads: 1 } : {}) };
   return {
     model,
     messages: [{ role: "user", content: question }],

@@ -4,6 +4,7 @@ import { ask, bodyOf, Failure, keepKey, readKey } from "./client.js";
 import { byId } from "./dom.js";
 import { summary, verdict } from "./figures.js";
 import { garbled } from "./network-errors.js";
+import { OneAtATime } from "./one-at-a-time.js";
 import { makeRun } from "./panel.js";
 import { checked } from "./trace.js";
 
@@ -14,18 +15,18 @@ export class Requests {
     Object.assign(this, { view, errorPanel, speak });
   }
 
-  /** Ask `question` of `model`, and again without forks if `compare`. */
+  /** Ask `question` of `model`, and for the same answer with one thread at a time if `compare`. */
   async ask(question, settings, model, compare) {
     const seed = Math.floor(Math.random() * 2 ** 31);
-    const entry = { question, runs: [], body: (fork) => bodyOf(question, { seed, ...settings }, model, fork) };
+    const entry = { question, runs: [], body: (sequential) => bodyOf(question, { seed, ...settings }, model, sequential) };
     const again = () => this.ask(question, settings, model, compare);
     this.stop();
     this.view.show(entry);
-    if ((await this.#askOnce(entry, "Parallel", true, again)) && compare) await this.compare(entry);
+    if ((await this.#askOnce(entry, "Parallel", false, again)) && compare) await this.compare(entry);
     return entry;
   }
 
-  /** Ask the question of an entry again, without forks. */
+  /** Ask for the same answer again, with one thread at a time. */
   async compare(entry) {
     this.stop();
     const again = () => {
@@ -33,7 +34,7 @@ export class Requests {
       this.view.show(entry);
       this.compare(entry);
     };
-    if (await this.#askOnce(entry, "Sequential", false, again)) this.speak(verdict(...entry.runs).text);
+    if (await this.#askOnce(entry, "Sequential", true, again)) this.speak(verdict(...entry.runs).text);
   }
 
   /** Stop what is being asked; whether there was anything. */
@@ -46,14 +47,15 @@ export class Requests {
   }
 
   /** Ask once; whether there is a whole answer. What goes wrong is shown, and `again` offered. */
-  async #askOnce(entry, title, fork, again) {
+  async #askOnce(entry, title, sequential, again) {
     const run = makeRun(title);
+    const clock = sequential ? new OneAtATime() : null;
     const panel = this.view.add(run);
     const own = (this.#stop = new AbortController());
     this.speak(`${title}: asked`);
     busy(true);
     try {
-      await this.#askUntilAccepted(panel, entry.body(fork), own.signal);
+      await this.#askUntilAccepted(panel, entry.body(sequential), own.signal, clock);
     } catch (error) {
       run.state = own.signal.aborted ? "stopped" : "failed";
       if (!own.signal.aborted) this.#report(error, again);
@@ -66,10 +68,10 @@ export class Requests {
   }
 
   /** Ask until the server takes the request, if it says when that may be. */
-  async #askUntilAccepted(panel, body, signal) {
+  async #askUntilAccepted(panel, body, signal, clock) {
     for (;;) {
       try {
-        await this.#read(panel, body, signal);
+        await this.#read(panel, body, signal, clock);
         return;
       } catch (error) {
         if (!(error instanceof Failure) || error.wait === null) throw error;
@@ -78,19 +80,19 @@ export class Requests {
     }
   }
 
-  async #read(panel, body, signal) {
+  async #read(panel, body, signal, clock) {
     const { run } = panel;
     const start = performance.now();
-    const clock = setInterval(() => (run.seconds = since(start)), 100);
+    const timer = setInterval(() => (run.seconds = since(start)), 100);
     try {
       for await (const chunk of ask(body, readKey(), signal)) {
         run.state = "decoding";
-        takeIn(panel, chunk, start);
+        takeIn(panel, chunk, start, clock);
         this.view.changed();
       }
       run.state = run.reason === "length" ? "cut" : "complete";
     } finally {
-      clearInterval(clock);
+      clearInterval(timer);
       run.seconds = run.answer.events.length ? since(start) : null;
     }
   }
@@ -109,19 +111,20 @@ function busy(is) {
   byId("send").disabled = is;
 }
 
-/** Take one chunk of an answer into its run. */
-function takeIn(panel, chunk, start) {
+/** Take one chunk of an answer into its run; `clock` tells its steps where threads are decoded one at a time. */
+function takeIn(panel, chunk, start, clock) {
   const { run } = panel;
   const [choice] = chunk.choices ?? [];
-  for (const event of chunk.apar?.events ?? []) addTo(panel, event);
+  for (const event of chunk.apar?.events ?? []) addTo(panel, event, clock);
   if (run.firstText === null && choice?.delta?.content) run.firstText = since(start);
   if (choice?.finish_reason) run.reason = choice.finish_reason;
   run.metrics = chunk.metrics?.parallel ?? run.metrics;
 }
 
-function addTo(panel, event) {
+function addTo(panel, event, clock) {
   try {
-    panel.add(checked(event));
+    const known = checked(event);
+    panel.add(clock?.retimed(known) ?? known);
   } catch (error) {
     console.error(error);
     throw garbled();

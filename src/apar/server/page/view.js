@@ -130,5 +130,5 @@ export class View {
 
 const isWhole = (run) => run?.state === "complete" || run?.state === "cut";
 
-/** Whether the same question can be asked again without forks. */
+/** Whether the same question can be asked again with one thread at a time. */
 const canCompare = (entry) => entry.body !== undefined && entry.runs.length === 1 && isWhole(entry.runs[0]);
