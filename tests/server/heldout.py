@@ -30,7 +30,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "sampled": {"temperature": 0.9, "top_p": 0.95, "seed": 11},
 }
 FORKED: dict[str, Any] = {"apar": {"fork": True}}
-SEQUENTIAL: dict[str, Any] = {"apar": {"fork": False}}
+SEQUENTIAL: dict[str, Any] = {"apar": {"max_parallel_threads": 1}}
 _TURN = 8
 """Prompts of a client before forked and sequential decoding take turns."""
 

@@ -201,12 +201,13 @@ def _line(told: dict[str, Any]) -> str:
 
 async def first_tokens(clients: Clients, given: argparse.Namespace) -> dict[str, Any]:
     """Seconds to the first visible text, alone, forked and sequentially in turn; medians over requests and rounds."""
+    limits: dict[bool, dict[str, int]] = {True: {}, False: {"max_parallel_threads": 1}}
     seconds: dict[bool, list[float]] = {True: [], False: []}
     requests = bodies(given)
     for turn in range(given.rounds):
         for number, body in enumerate(requests):
             for fork in (True, False) if (turn + number) % 2 == 0 else (False, True):
-                told = await clients.ask([{**body, "apar": {"fork": fork}}], 1)
+                told = await clients.ask([{**body, "apar": limits[fork]}], 1)
                 seconds[fork].append(told["first"][0])
     ratios = [forked / sequential for forked, sequential in zip(seconds[True], seconds[False], strict=True)]
     return {
