@@ -54,7 +54,10 @@ def test_a_model_that_was_not_trained_to_fork_lacks_the_tokens(tmp_path: Path) -
 
 def test_a_folder_without_a_model_is_broken(tmp_path: Path) -> None:
     [check] = model_checks(str(tmp_path))
-    assert check.finding[:2] == ("broken", f"the folder {tmp_path} holds no model: it has no config.json")
+    assert check.finding[:2] == (
+        "broken",
+        f"the folder {tmp_path} holds no model: it has no config.json and no GGUF file",
+    )
     assert lacking([check], "model") == [check]
 
 
@@ -100,3 +103,16 @@ def test_without_pytorch_the_model_is_still_read(tiny: Path, monkeypatch: pytest
     checks, found = rows(tiny)
     assert lacking(checks, "model") == []
     assert found["local engine"][0] == "broken"
+
+
+def test_a_gguf_file_is_read_as_a_folder_is(tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    from tests.gguf_files import write_gguf
+
+    file = write_gguf(tiny, tmp_path / "tiny.gguf", "Q8_0")
+    checks, found = rows(file)
+    assert [check.finding.status for check in checks] == ["ok"] * 4
+    assert found["model"][1].startswith("llama, context 256 tokens, weights ")
+    file.write_bytes(file.read_bytes()[:-100])
+    [check] = model_checks(str(file))
+    assert check.finding[:2] == ("broken", f"{file} is cut off or damaged; download it again")
