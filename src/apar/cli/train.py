@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool, check: bool)
 
         Console(highlight=False, soft_wrap=True).print(check_recipe(recipe))
         return
-    click.echo(_train(recipe, resume))
+    folder = _train(recipe, resume)
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(folder)
 
 
 def _train(recipe: Recipe, resume: bool) -> Path:
@@ -66,7 +69,8 @@ def _train(recipe: Recipe, resume: bool) -> Path:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # Of several processes one tells how it goes.
+    with Progress(*columns, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0") as progress:
         task = progress.add_task("training", total=recipe.steps, figures="")
 
         def report(line: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ def _read_in_4_bits(model: str | os.PathLike[str], dtype: torch.dtype) -> tuple[
     from transformers import BitsAndBytesConfig
 
     source = model_source(model)
-    kind = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    kind = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)  # type: ignore[no-untyped-call]
     try:
         loaded = AutoModelForCausalLM.from_pretrained(source.path, dtype=dtype, quantization_config=kind)
     except Exception as error:  # files of a model hold whatever their author wrote

@@ -20,10 +20,13 @@ class StepLog(TrainerCallback):
 
     def __init__(self, output: Path, tokens: int, report: OnStep, *, done: int) -> None:
         """`tokens` is those of a step; `done` the steps that a resumed training has behind it: later lines go."""
-        self._path, self._tokens, self._report = output / LOG, tokens, report
+        self._path, self._tokens, self._report, self._done = output / LOG, tokens, report, done
         self._began = time.perf_counter()
-        kept = self._lines_until(done) if done else []
-        self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            kept = self._lines_until(self._done) if self._done else []
+            self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def _lines_until(self, step: int) -> list[str]:
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []

@@ -26,7 +26,12 @@ def _lines(recipe: Recipe, losses: Mapping[str, float], data: Mapping[str, Any])
     yield f"# {recipe.output.name}"
     yield ""
     start = f"`{base}`" if base else "random weights"
-    if recipe.mode == "forked":
+    if recipe.kind == "heads":
+        yield (
+            f"{recipe.heads.heads} Medusa heads of {recipe.heads.layers} layers for {start}"
+            + (f" with the adapter `{recipe.start.adapter}`." if recipe.start.adapter else ".")
+        )
+    elif recipe.mode == "forked":
         yield (
             f"{start}, taught by APAR to mark with `[Fork]` where its answer may be decoded in parallel: after the "
             "lead of a list item, whose detail is decoded beside the rest of the list."

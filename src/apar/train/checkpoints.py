@@ -80,7 +80,7 @@ def last_checkpoint(recipe: Recipe) -> Path:
         raise UserError(f"{newest} has done {_step(newest)} steps, more than steps = {recipe.steps}")
     for path in found:
         if path not in whole:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it
     return newest
 
 

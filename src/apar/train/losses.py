@@ -16,6 +16,8 @@ from apar.train.batches import PackedBatch
 from apar.train.mask import attention_mask
 from apar.train.samples import IGNORE
 
+Head = Callable[[Tensor], Tensor]
+"""An output layer: from hidden states to logits."""
 CHUNK_BYTES = 1 << 29
 """Memory of the logits that exist at once; where there are more, they are computed again for the gradients."""
 _AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
@@ -39,18 +41,32 @@ def _label_losses(model: Any, batch: PackedBatch, chosen: Tensor, labels: Tensor
     inner = unwrapped(model)
     changes = any(getattr(inner.config, name, None) not in (None, 1, 1.0) for name in _AFTER_THE_HEAD)
 
-    def outputs(head: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+    def outputs(head: Head, hidden: Tensor) -> Tensor:
         wanted = hidden[chosen]
         return head(wanted)[None] if changes else _chunked(head, wanted, labels, inner.config.vocab_size)[None, :, None]
 
     with _instead_of_logits(inner, outputs):
-        result = model(
-            input_ids=batch.ids,
-            position_ids=batch.positions,
-            attention_mask=attention_mask(inner.config, batch.subtree_end, batch.positions, _dtype(inner, batch)),
-            use_cache=False,
-        ).logits
+        result = _forward(model, inner, batch)
     return F.cross_entropy(result[0].float(), labels, reduction="none") if changes else result[0, :, 0]
+
+
+def final_states(model: Any, batch: PackedBatch) -> Tensor:
+    """What the output layer of a Transformers model reads under tree attention, [packs, length, hidden size]."""
+    read: list[Tensor] = []
+
+    def outputs(head: Head, hidden: Tensor) -> Tensor:
+        read.append(hidden)
+        return hidden[..., :1]
+
+    with _instead_of_logits(model, outputs):
+        _forward(model, model, batch)
+    return read[0]
+
+
+def _forward(model: Any, inner: Any, batch: PackedBatch) -> Any:
+    """What the model gives in the place of logits."""
+    mask = attention_mask(inner.config, batch.subtree_end, batch.positions, _dtype(inner, batch))
+    return model(input_ids=batch.ids, position_ids=batch.positions, attention_mask=mask, use_cache=False).logits
 
 
 def unwrapped(model: Any) -> Any:
@@ -60,7 +76,7 @@ def unwrapped(model: Any) -> Any:
 
 
 @contextmanager
-def _instead_of_logits(model: Any, outputs: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]) -> Iterator[None]:
+def _instead_of_logits(model: Any, outputs: Callable[[Head, Tensor], Tensor]) -> Iterator[None]:
     """While inside, the model's output layer returns `outputs(its own forward, hidden states)`."""
     head = model.get_output_embeddings()
     own = head.forward
@@ -71,7 +87,7 @@ def _instead_of_logits(model: Any, outputs: Callable[[Callable[[Tensor], Tensor]
         del head.forward
 
 
-def _chunked(head: Callable[[Tensor], Tensor], hidden: Tensor, labels: Tensor, vocabulary: int) -> Tensor:
+def _chunked(head: Head, hidden: Tensor, labels: Tensor, vocabulary: int) -> Tensor:
     """The losses of `hidden` [labels, width]; at most `CHUNK_BYTES` of logits at once."""
 
     def losses(some: Tensor, wanted: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def choose_precision(recipe: Recipe, device: torch.device) -> torch.dtype:
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """Of a layer forwards and backwards, as training runs it: weights in float32, products in `dtype`; the best of a few.
+    """Of a layer forwards and backwards, as training runs it: products in `dtype` of weights in float32; the best of 3.
 
     A product alone tells too little: to turn weights into bfloat16 costs time, and its gradients take other ways.
     """
@@ -34,7 +34,7 @@ def _seconds(dtype: torch.dtype) -> float:
         began = time.perf_counter()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             loss = layer(rows).float().square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         best = min(best, time.perf_counter() - began)
     return best
 

@@ -72,8 +72,10 @@ class HeadsConfig(Section):
 
     heads: Positive = 2
     layers: Positive = 2
-    decay: Share = 0.8
-    """The weight of head k's loss is this to the power of k."""
+    tied: bool = True
+    """Share the model's output layer; false: each head has one of its own, which begins as a copy."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The weight of head k's loss is this to the power of k (Medusa: 0.8)."""
 
 
 class Optimizer(Section):

@@ -12,6 +12,7 @@ import torch
 from apar.data.files import atomic_folder, atomic_path
 from apar.errors import RunError
 from apar.models.adapter_files import write_adapter
+from apar.models.head_files import save_heads
 from apar.tokens import CHILD, FORK
 from apar.train.callbacks import LOG
 from apar.train.card import model_card
@@ -31,16 +32,17 @@ class Outcome:
 
 
 def write_results(done: Outcome) -> Path:
-    """Write OUTPUT/adapter, with `merge` or without `lora` OUTPUT/model, and OUTPUT/loss.png; return the first.
+    """Write OUTPUT/adapter, heads or model, with `merge` the model too, and OUTPUT/loss.png; return the first.
 
     Each folder is whole or as it was before. Raises RunError where one cannot be written.
     """
     recipe, trainer = done.recipe, done.trainer
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if _is_sharded(trainer) else None
+    name = "heads" if recipe.kind == "heads" else "model" if recipe.lora is None else "adapter"
     if not trainer.is_world_process_zero():
-        return recipe.output / ("model" if recipe.lora is None else "adapter")
+        return recipe.output / name
     card = model_card(recipe, _last_losses(recipe.output), done.data)
-    written = _write_adapter(done, card, state) if recipe.lora is not None else _write_model(done, card, state)
+    written = {"heads": _write_heads, "model": _write_model, "adapter": _write_adapter}[name](done, card, state)
     if recipe.lora is not None and recipe.merge:
         merged = trainer.model.merge_and_unload(safe_merge=True)
         _write_model(done, card, None, merged)
@@ -58,6 +60,18 @@ def _write_adapter(done: Outcome, card: str, state: dict[str, Any] | None) -> Pa
     ids = {name: int(done.initial.tokenizer.convert_tokens_to_ids(name)) for name in names}
     with atomic_folder(folder) as temporary:
         write_adapter(done.trainer.model, temporary, str(recipe.start.model), done.base, ids, state)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+    return folder
+
+
+def _write_heads(done: Outcome, card: str, state: dict[str, Any] | None) -> Path:
+    """The heads without the output layer that they share."""
+    folder = done.recipe.output / "heads"
+    with atomic_folder(folder) as temporary:
+        save_heads(done.trainer.model.heads, temporary / "heads")
+        for file in (temporary / "heads").iterdir():
+            file.rename(temporary / file.name)
+        (temporary / "heads").rmdir()
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return folder
 

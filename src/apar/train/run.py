@@ -27,6 +27,7 @@ from apar.train.batches import Encoder, PackedBatch
 from apar.train.callbacks import OnStep, SampleAnswers, StepLog
 from apar.train.checkpoints import fingerprint, last_checkpoint, remove_parts, start_over, write_training
 from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer_batch, write_samples
+from apar.train.heads_trainer import HeadsModel, HeadsTrainer, heads_batch
 from apar.train.initial_model import InitialModel, prepare
 from apar.train.lora import add_adapter
 from apar.train.precision import choose_attention, choose_compile, choose_precision
@@ -54,7 +55,7 @@ class Training:
 
 
 def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line: None) -> Path:
-    """Train by the recipe; return the folder of the result: OUTPUT/adapter with `lora`, else OUTPUT/model.
+    """Train by the recipe; return the folder of the result: OUTPUT/adapter, OUTPUT/heads or OUTPUT/model.
 
     With `resume`, go on from the last whole checkpoint: the weights become those of a training that was not
     interrupted. More `steps` than it began with go on with the rate that the recipe now has at each step.
@@ -63,10 +64,12 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
     """
     checkpoint = last_checkpoint(recipe) if resume else None
     training = set_up(recipe)
-    if checkpoint is None:
-        start_over(recipe.output)
-    remove_parts(recipe.output)
-    write_training(recipe.output, _summary(training))
+    if training.arguments.process_index == 0:
+        if checkpoint is None:
+            start_over(recipe.output)
+        remove_parts(recipe.output)
+        write_training(recipe.output, _summary(training))
+    training.arguments.distributed_state.wait_for_everyone()
     trainer = make_trainer(training, report, done=0 if checkpoint is None else int(checkpoint.name.split("-")[-1]))
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -88,7 +91,7 @@ def set_up(recipe: Recipe) -> Training:
     arguments = training_arguments(recipe, device, precision)
     arguments.gradient_accumulation_steps = accumulation(recipe, arguments.world_size)
     # What is not trained may be kept in the type that it is computed in.
-    frozen = recipe.lora is not None
+    frozen = recipe.lora is not None or recipe.kind == "heads"
     initial = prepare(recipe, examples, precision if frozen else torch.float32)
     base = base_fingerprint(initial.model, initial.tokenizer)
     initial.model.set_attn_implementation(choose_attention(recipe, device))
@@ -102,9 +105,7 @@ def set_up(recipe: Recipe) -> Training:
         store = _samples(recipe, examples, encoder)
     packs = PackedDataset(store, recipe)
     set_seed(recipe.seed)
-    model = initial.model
-    if recipe.lora is not None:
-        model = add_adapter(model, initial.tokenizer, recipe.lora, forked=recipe.mode == "forked")
+    model = _trained(recipe, initial)
     if choose_compile(recipe, device):
         _compile_layers(initial.model)
     return Training(recipe, precision, initial, base, model, encoder, store, packs, held_out, arguments)
@@ -119,24 +120,35 @@ def make_trainer(training: Training, report: OnStep, *, done: int = 0, measured:
     callbacks: list[Any] = []
     if measured:
         callbacks.append(StepLog(recipe.output, recipe.packs_per_step * recipe.max_length, report, done=done))
-    if prompts := chosen[: recipe.sample_answers]:
+    prompts = chosen[: recipe.sample_answers] if recipe.kind == "sft" else []
+    if prompts:
         answer = functools.partial(
             show_answers, tokenizer=training.initial.tokenizer, examples=prompts, forked=recipe.mode == "forked"
         )
         callbacks.append(SampleAnswers(recipe.output, answer))
     if recipe.stop_after is not None and chosen:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.stop_after))
-    trainer = TreeTrainer(
+    heads = recipe.kind == "heads"
+    trainer = (HeadsTrainer if heads else TreeTrainer)(
         model=training.model,
         args=training.arguments,
         train_dataset=training.packs,
-        data_collator=trainer_batch,
+        data_collator=functools.partial(heads_batch, heads=recipe.heads.heads) if heads else trainer_batch,
         callbacks=callbacks,
         held_out=_held_out_batches(training, chosen),
         control_rate=recipe.optimizer.control_rate,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _trained(recipe: Recipe, initial: InitialModel) -> Any:
+    """What is trained: the model, an adapter on it, or heads."""
+    if recipe.kind == "heads":
+        return HeadsModel(initial.model, recipe.heads)
+    if recipe.lora is not None:
+        return add_adapter(initial.model, initial.tokenizer, recipe.lora, forked=recipe.mode == "forked")
+    return initial.model
 
 
 def _held_out_batches(training: Training, chosen: list[Example]) -> dict[str, list[PackedBatch]]:

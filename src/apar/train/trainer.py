@@ -24,7 +24,7 @@ class TreeTrainer(Trainer):
 
     def __init__(self, *args: Any, held_out: HeldOut, control_rate: float, **kwargs: Any) -> None:
         # The Trainer wants to see that there is something to evaluate; `evaluate` below does it.
-        super().__init__(*args, eval_dataset=dict(held_out), **kwargs)
+        super().__init__(*args, **{**kwargs, "eval_dataset": dict(held_out)})
         self.held_out = held_out
         self.control_rate = control_rate
         # Both make the Trainer count the labels of a whole step, on all devices, and leave the scaling to us.

@@ -1,0 +1,38 @@
+"""Heads are trained by the same recipe: on a frozen model, and a resumed training ends in the same heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from apar.models.head_files import load_heads
+from apar.train import run
+from tests.train.test_run import interrupted, lines, recipe, trees
+
+__all__ = ["trees"]  # a fixture
+
+
+def test_heads_learn_and_leave_the_model_alone(tmp_path: Path, trees: Path) -> None:
+    base = run.train(recipe(tmp_path, trees, output=tmp_path / "base"))
+    before = {name: value.clone() for name, value in AutoModelForCausalLM.from_pretrained(base).state_dict().items()}
+    settings = {"kind": "heads", "start": {"model": str(base)}, "mix": {"structured": None}}
+    chosen = recipe(tmp_path, trees, **settings, output=tmp_path / "heads")
+    folder = run.train(chosen)
+    heads = load_heads(folder)
+    assert heads.shape.heads == 2
+    assert heads.shape.hidden_size == 32
+    measured = [line["held_out"] for line in lines(chosen.output) if "held_out" in line]
+    assert measured[-1]["head1_top1"] > measured[0]["head1_top1"] - 0.01
+    told = [line["loss"] for line in lines(chosen.output) if "loss" in line]
+    assert told[-1] < 0.8 * told[0]
+    for name, value in AutoModelForCausalLM.from_pretrained(base).state_dict().items():
+        assert torch.equal(value, before[name]), name
+    again = recipe(tmp_path, trees, **settings, output=tmp_path / "broken")
+    interrupted(again, 23)
+    resumed = run.train(again, resume=True)
+    first, second = (load_file(path / "model.safetensors") for path in (folder, resumed))
+    for name, weight in first.items():
+        assert torch.equal(weight, second[name]), name
