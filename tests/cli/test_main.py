@@ -57,7 +57,7 @@ def test_an_unknown_command_or_option_is_told_with_exit_code_two(apar: Apar) -> 
     for arguments, line in (
         (["genrate"], "apar: no such command 'genrate'"),
         (["generate", "--colour", "m", "p"], "apar: no such option '--colour'"),
-        (["generate", "m"], "apar: missing argument 'PROMPT' (see apar generate --help)"),
+        (["generate", "m"], "apar: missing argument 'PROMPT', or --input and --output (see apar generate --help)"),
         (["bench", "latency", "--rounds", "0"], "apar: invalid value for '--rounds': 0 is not in the range x>=1"),
     ):
         code, out, err = apar(*arguments)

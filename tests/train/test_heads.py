@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from apar.models.heads import HeadsShape, MedusaHeads
 from apar.tokens import ControlTokens
 from apar.train.heads import HeadFigures, head_labels, heads_loss
+from apar.train.mask import dense_mask
 from apar.train.samples import IGNORE, Sample, pack, sequential_sample, tree_sample
 from apar.tree import Node, ParagraphTree
+from tests.engine.tiny import tiny_model
 from tests.train.random_trees import random_tree
 
 CONTROL = ControlTokens(fork=1, child=2, eos=frozenset({0}))
@@ -148,6 +150,33 @@ def test_loss_and_gradients_in_chunks_are_those_of_all_logits_at_once(
     torch.testing.assert_close(gradients, [parameter.grad for parameter in heads.parameters()])
     assert all(gradient is not None and gradient.any() for gradient in gradients)
     assert output.weight.grad is None
+
+
+@torch.no_grad()
+def test_the_loss_of_a_pack_is_that_of_its_paths_read_alone() -> None:
+    rng = random.Random(6)
+    trees = [random_tree(rng, list(range(3, VOCABULARY))) for _ in range(4)]
+    [packed] = pack((tree_sample(PROMPT, tree, CONTROL, EOS) for tree in trees), 1000)
+    model = tiny_model(0, context=1000)
+    heads = MedusaHeads.on(model)
+    for parameter in heads.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    rows = {name: torch.tensor([getattr(packed, name)]) for name in ("ids", "next", "target")}
+    hidden = model.model(
+        torch.tensor([packed.ids]),
+        position_ids=torch.tensor([packed.positions]),
+        attention_mask=dense_mask(torch.tensor([packed.subtree_end])),
+    ).last_hidden_state
+    found = heads_loss(heads, hidden, Batch(**rows), model.lm_head)
+    wanted = torch.zeros(2)
+    for path, own in (each for tree in trees for each in paths(tree)):
+        logits = heads.logits(model.model(torch.tensor([path])).last_hidden_state[0], model.lm_head)
+        for head in range(2):
+            last = len(path) - 2 - head
+            if own < last:
+                labels = torch.tensor(path[own + 2 + head :])
+                wanted[head] += F.cross_entropy(logits[head, own:last], labels, reduction="sum")
+    torch.testing.assert_close(found.by_head[:, 1], wanted, check_dtype=False, rtol=1e-5, atol=1e-4)
 
 
 def test_what_is_correct_is_counted_by_head(output: nn.Linear) -> None:

@@ -81,7 +81,7 @@ def command(
         write_answers(model, prompts, output, params, concurrency, choice, loading)
         return
     if prompt is None:
-        raise RequestError("there is nothing to answer: give a PROMPT, or --input FILE and --output FILE")
+        raise click.UsageError("missing argument 'PROMPT', or --input and --output", click.get_current_context())
     if params.n > 1 and (live or trace):
         raise RequestError("--live and --trace are of one answer; leave -n out")
     question = _question(prompt)
