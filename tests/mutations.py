@@ -210,6 +210,32 @@ MUTATIONS = (
         "row.summary.reason is not None and not row.held_out:",
         "row.summary.reason is not None:",
         ("tests/corpus/test_choice.py",),
+        "an n-gram that only its own detail has counts as repeated",
+        "eval/repetition.py",
+        "holders[ngram] > 1",
+        "holders[ngram] > 0",
+        ("tests/eval/test_repetition.py",),
+    ),
+    Mutation(
+        "seconds of answers that were decoded in a crowd",
+        "eval/speed.py",
+        "if answer is not None and answer.timed",
+        "if answer is not None",
+        ("tests/eval/test_speed.py",),
+    ),
+    Mutation(
+        "answers of another plan are taken over",
+        "eval/journal.py",
+        'data.get("fingerprint") != fingerprint',
+        "False",
+        ("tests/eval/test_journal.py",),
+    ),
+    Mutation(
+        "losses at the places of the plain text",
+        "eval/scoring.py",
+        "laid.positions[index] + 1 - prompt",
+        "index + 1 - prompt",
+        ("tests/eval/test_held_out.py",),
     ),
 )
 

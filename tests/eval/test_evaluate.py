@@ -92,6 +92,14 @@ def test_one_thread_at_a_time_gives_the_same_answer_in_a_pass_for_each_token(con
         assert single["forward_passes"] >= single["tokens"] > forked["forward_passes"]
 
 
+def test_no_timed_answer_finds_its_prompt_in_the_cache(config: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path / "questions.jsonl", [{"text": "Why is the sea " + "so very, very wide and deep? " * 2}])
+    evaluate(load_config(config, Plan, ["read=false", "loss.answers=0"]))
+    rows = result_of(config)["answers"]["vicuna"]
+    assert [row["way"] for row in rows] == list(WAYS)
+    assert all(row["prompt_tokens"] > 16 and not row["cached_tokens"] for row in rows)
+
+
 def test_a_killed_evaluation_goes_on_with_the_same_command(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = load_config(config, Plan)
     answer, asked = Models.answer, []
@@ -144,8 +152,15 @@ def test_answers_of_other_weights_are_not_mixed_in(config: Path, tmp_path: Path)
 
 
 def test_the_tables_name_what_is_compared(config: Path) -> None:
-    run = CliRunner().invoke(command, [str(config)], catch_exceptions=False, env={"COLUMNS": "200"})
-    for told in ("tokens/step", "one thread at a time", "twin", "reader: nats a token", "held-out loss, structured"):
+    run = CliRunner().invoke(command, [str(config)], catch_exceptions=False)
+    for told in (
+        "tokens per step",
+        "one thread",
+        "twin",
+        "reader: nats a token",
+        "reader's nats a token, forked less twin",
+        "held-out loss, structured",
+    ):
         assert told in run.stdout
 
 

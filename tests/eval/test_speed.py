@@ -44,6 +44,13 @@ def test_seconds_are_of_the_timed_prompts_alone() -> None:
     assert timed["same_text"] == 0.5
 
 
+def test_answers_that_were_decoded_in_a_crowd_have_no_seconds() -> None:
+    answers = {way: ANSWERS[way] for way in ("forked", "twin")}
+    timed = speed_figures(PROMPTS, answers)["all"]["timed"]  # type: ignore[arg-type]
+    assert timed["prompts"] == 2
+    assert timed["same_text"] is None
+
+
 def test_kinds_and_categories_are_told_apart() -> None:
     found = speed_figures(PROMPTS, ANSWERS)
     assert found["kinds"]["list"]["prompts"] == found["forking"]["prompts"] == 1

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 _NONE = "–"
-_WAYS = {"forked": "forked", "one_thread": "one thread at a time", "twin": "twin", "base": "base"}
+_WAYS = {"forked": "forked", "one_thread": "one thread", "twin": "twin", "base": "base"}
 
 
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
@@ -17,16 +18,22 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
     for name, found in result["sets"].items():
         console.print(_speed_table(name, found["speed"]))
         console.print(_quality_table(name, found))
-    for line in _loss_lines(result["held_out_loss"]):
-        console.print(line, highlight=False)
+        _print_lines(console, _comparisons(found))
+    _print_lines(console, _loss_lines(result["held_out_loss"]))
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _speed_table(name: str, speed: Mapping[str, Any]) -> Table:
     others = _others(speed["all"])
-    table = Table(title=f"{name}: prompts, and seconds of an answer over those forked (median, 95 %)")
-    table.add_column("prompts")
-    for column in ("number", "fork", "tokens/step", "tokens", "ended", *(_WAYS[way] for way in others)):
-        table.add_column(column, justify="right")
+    told = "; seconds over those forked: median, 95 %" if others else ""
+    table = Table(title=f"{name}: tokens per step{told}", box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("prompts", no_wrap=True)
+    for column in ("", "fork", "per step", "tokens", "ended", *(_WAYS[way] for way in others)):
+        table.add_column(column, justify="right", no_wrap=True)
     for label, part in _parts(speed):
         table.add_row(label, *_speed_cells(part, others))
     return table
@@ -56,12 +63,12 @@ def _speed_cells(part: Mapping[str, Any], others: list[str]) -> list[str]:
 
 
 def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['value']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+    return f"{found['value']:.2f}\n{found['low']:.2f}–{found['high']:.2f}"
 
 
 def _quality_table(name: str, found: Mapping[str, Any]) -> Table:
     read, reader = found["repetition"]["as_read"], found["reader"]
-    table = Table(title=f"{name}: the answers", caption=_caption(found))
+    table = Table(title=f"{name}: the answers", box=box.SIMPLE_HEAD)
     table.add_column("")
     for way in read:
         table.add_column(_WAYS[way], justify="right")
@@ -80,21 +87,21 @@ def _percent(value: float | None) -> str:
     return _NONE if value is None else f"{value:.1%}"
 
 
-def _caption(found: Mapping[str, Any]) -> str:
-    """The comparisons with the twin that have an interval."""
+def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
+    """What the model does differently from the twin, with its interval."""
+    forked = found["repetition"]["as_forked"]
+    yield f"{forked['empty_details']} of {forked['details']} forked details are without text"
     pairs = {
-        "reader's nats a token": (found["reader"] or {}).get("paired", {}) or {},
-        "instructions": {"a_token": (found["instructions"] or {}).get("paired")},
+        "4-grams in siblings": found["repetition"]["paired"].get("ngrams"),
+        "leads said before": found["repetition"]["paired"].get("leads"),
+        "reader's nats a token": ((found["reader"] or {}).get("paired") or {}).get("a_token"),
+        "instructions followed": (found["instructions"] or {}).get("paired"),
     }
-    lines = [
-        f"{found['repetition']['as_forked']['empty_details']} of "
-        f"{found['repetition']['as_forked']['details']} details without text"
-    ]
-    for label, paired in pairs.items():
-        if (one := paired.get("a_token")) is not None:
+    for label, one in pairs.items():
+        if one is not None:
             gap = one["difference"]
-            lines.append(f"{label}, model less twin: {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})")
-    return "\n".join(lines)
+            told = f"{gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}, {one['prompts']} prompts)"
+            yield f"{label}, forked less twin: {told}" + (f"; McNemar's p {one['p']:.2f}" if "p" in one else "")
 
 
 def _loss_lines(loss: Mapping[str, Any] | None) -> Iterator[str]:

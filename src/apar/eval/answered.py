@@ -36,6 +36,7 @@ class Answered:
     empty_details: int
     unopened_details: int
     prompt_tokens: int
+    cached_tokens: int
     seconds: float
     first_token_seconds: float | None
     kv_blocks_peak: int
@@ -60,6 +61,7 @@ class Answered:
             empty_details=empty,
             unopened_details=answer.forks - len(forks) - empty,
             prompt_tokens=answer.prompt_tokens,
+            cached_tokens=answer.cached_tokens,
             seconds=answer.seconds,
             first_token_seconds=answer.first_token_seconds,
             kv_blocks_peak=answer.kv_blocks_peak,

@@ -59,7 +59,7 @@ class Answering:
         return bool(self._journal[key])
 
     def _timed(self, name: str, prompts: Sequence[EvalPrompt]) -> None:
-        """One answer at a time; which way goes first alternates, so that none is always the one on a warm cache."""
+        """One answer at a time; which way goes first alternates, so that all meet the same load of the machine."""
         ways = self._models.ways
         for number, prompt in enumerate(prompts):
             self._report(f"{name}, timed", number, len(prompts))
@@ -67,7 +67,7 @@ class Answering:
             for way in (*ways[turn:], *ways[:turn]):
                 if _key(name, prompt, way) not in self._journal:
                     self._warm_up(prompt)
-                    [answer] = self._models.answer(way, [prompt])
+                    answer = self._models.answer_alone(way, prompt)
                     self._keep(name, Answered.of(prompt.id, way, answer, timed=True))
 
     def _warm_up(self, prompt: EvalPrompt) -> None:

@@ -46,6 +46,13 @@ class Models:
         for way in self.ways:
             self.answer(way, [prompt], max_tokens=16)
 
+    def answer_alone(self, way: Way, prompt: EvalPrompt) -> Answer:
+        """Answer a prompt by itself, as one that comes for the first time: no cache of an earlier answer helps."""
+        pool = self._llm(way).engine.pool
+        pool.forget(range(pool.num_blocks))
+        [answer] = self.answer(way, [prompt])
+        return answer
+
     def answer(self, way: Way, prompts: Sequence[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
         """Answer prompts greedily, decoded together."""
         llm = self._llm(way)
