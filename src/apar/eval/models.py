@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from apar.decoding.answer import Answer
 from apar.decoding.params import SamplingParams
@@ -55,17 +54,13 @@ class Models:
 
     def answer(self, way: Way, prompts: Sequence[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
         """Answer prompts greedily, decoded together."""
-        llm = self._llm(way)
         params = SamplingParams(
             max_tokens=max_tokens or self._plan.max_tokens,
             seed=self._plan.seed,
             fork=way in ("forked", "one_thread"),
+            max_parallel_threads=1 if way == "one_thread" else None,
         )
-        chats = [prompt.messages for prompt in prompts]
-        if way != "one_thread":
-            return llm.generate(chats, params)
-        with _one_thread_at_a_time(llm):
-            return llm.generate(chats, params)
+        return self._llm(way).generate([prompt.messages for prompt in prompts], params)
 
     def _llm(self, way: Way) -> LLM:
         spec = self._specs[way]
@@ -76,14 +71,3 @@ class Models:
                 raise ModelError(f"{spec} was not taught to fork: its tokenizer has no control tokens")
             self._loaded[spec] = llm
         return self._loaded[spec]
-
-
-@contextmanager
-def _one_thread_at_a_time(llm: LLM) -> Iterator[None]:
-    """Feed one thread in a forward pass: the answer is the same, its threads no longer share passes."""
-    scheduler = llm.engine.scheduler
-    rows, scheduler.max_rows = scheduler.max_rows, 1
-    try:
-        yield
-    finally:
-        scheduler.max_rows = rows
