@@ -164,6 +164,31 @@ def test_the_tables_name_what_is_compared(config: Path) -> None:
         assert told in run.stdout
 
 
+def adapter_of(model: str, folder: Path) -> Path:
+    """Save a LoRA with random weights."""
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    settings = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    peft.get_peft_model(AutoModelForCausalLM.from_pretrained(model), settings).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_may_be_a_base_with_an_adapter(config: Path, tmp_path: Path, models: dict[str, str]) -> None:
+    adapter = adapter_of(models["base"], tmp_path / "adapter")
+    plan = load_config(
+        config, Plan, [f"twin={{model: {models['base']}, adapter: {adapter}}}", "sets.heldout.prompts=1"]
+    )
+    found = evaluate(plan)
+    texts = {(row["way"], row["prompt"]): row["text"] for row in result_of(config)["answers"]["vicuna"]}
+    assert texts["twin", "0"] != texts["base", "0"]
+    reader = found["sets"]["vicuna"]["reader"]["nats"]
+    assert reader["twin"]["a_token"] != reader["base"]["a_token"]
+    adapter_of(models["base"], tmp_path / "adapter")
+    with pytest.raises(UserError, match="other models"):
+        evaluate(plan)
+
+
 def test_samples_are_written_beside(config: Path, tmp_path: Path) -> None:
     arguments = [str(config), "--json", "--samples", str(tmp_path / "s.md")]
     CliRunner().invoke(command, arguments, catch_exceptions=False)
