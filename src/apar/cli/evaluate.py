@@ -51,6 +51,7 @@ def command(plan: Path, overrides: tuple[str, ...], samples: Path | None, as_jso
             progress.update(task, description=what, completed=done, total=total)
 
         result = evaluate(chosen, report, samples)
+        report("done", 1, 1)
     if as_json:
         click.echo(json.dumps(result))
     else:
