@@ -77,6 +77,18 @@ MUTATIONS = (
         'if not line.endswith(b"\\n"):',
         "if False:",
         ("tests/backends/test_answer_file.py",),
+        "more threads at the same time than an answer wants",
+        "engine/scheduler.py",
+        "if most is not None and len(work.rows) >= most:",
+        "if False:",
+        ("tests/engine/test_sequential.py",),
+    ),
+    Mutation(
+        "more requests at the same time than an answer wants",
+        "decoding/coordinator.py",
+        "if limit is None or sum(",
+        "if True or sum(",
+        _COORDINATOR,
     ),
     Mutation(
         "one level too deep",

@@ -138,7 +138,7 @@ def _model(facts: dict[str, Any]) -> Finding:
 
 def _control_tokens(facts: dict[str, Any]) -> Finding:
     if facts["lacks"]:
-        advice = "train it with `apar train`; it can only be decoded sequentially"
+        advice = "train it with `apar train`; it can only be decoded without forks (--fork off)"
         return Finding("missing", f"the tokenizer lacks {' and '.join(facts['lacks'])}", advice)
     if not facts["eos"]:
         return Finding("missing", "no end-of-sequence token", "set eos_token in tokenizer_config.json")
