@@ -12,7 +12,7 @@ VLLM_SETTINGS := OMP_NUM_THREADS=1 VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_KVC
 .PHONY: demo test test-vllm check format lives chromium clean
 
 demo: .venv/installed .models/fetched ## Watch the shipped model answer questions in parallel threads.
-	APAR_MODELS=$(CURDIR)/.models $(BIN)/apar demo
+	APAR_MODELS=$(CURDIR)/.models $(BIN)/apar demo --count 5 # of ten; each is answered three times
 
 test: .venv/installed ## Run the tests.
 	$(BIN)/python -m pytest
