@@ -145,6 +145,7 @@ def test_a_folder_with_weights_of_both_kinds_is_the_ordinary_model(base: Path, f
     assert model_source(folder) == ModelSource(str(folder))
     (folder / "model.safetensors").unlink()
     assert model_source(folder) == ModelSource(str(folder), "tiny.gguf")
+    assert load(folder, "auto", "cpu")[1].chat_template  # of the file, whatever else lies there
 
 
 def test_an_unknown_architecture_is_named(base: Path, tmp_path: Path) -> None:

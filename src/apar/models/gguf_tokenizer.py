@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from apar.errors import ModelError
@@ -17,19 +19,29 @@ _DIGITS_ALONE = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exa
 
 def read_tokenizer(source: ModelSource) -> Any:
     """The tokenizer of a source with a GGUF file. Raises ModelError where there is none, or none that can be read."""
-    from transformers import AutoTokenizer
-
     from apar.models.model_source import reason_of
 
-    file = read_gguf(gguf_path(source))
+    path = gguf_path(source)
+    file = read_gguf(path)
     if not file.tokens:
         raise ModelError(f"{source} holds no tokenizer (tokenizer.ggml.tokens); take a GGUF file that has one")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.path, **source.options)
+        tokenizer = _of_file_alone(path)
     except Exception as error:  # whatever a file leads to
         raise ModelError(f"cannot load the tokenizer of {source}: {reason_of(error, source.path)}") from error
     _split_digits(tokenizer, file)
     return _without_later_tokens(tokenizer, file)
+
+
+def _of_file_alone(path: Path) -> Any:
+    """The tokenizer of a file: beside other files of a tokenizer Transformers would make one of both."""
+    from transformers import AutoTokenizer
+
+    with TemporaryDirectory() as folder:
+        (Path(folder) / path.name).symlink_to(path.absolute())
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
+    tokenizer.name_or_path = str(path)
+    return tokenizer
 
 
 def _split_digits(tokenizer: Any, file: GgufFile) -> None:
