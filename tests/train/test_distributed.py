@@ -25,7 +25,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, trees: Path, changes:
     chosen = recipe(tmp_path, trees, **settings, output=tmp_path / "two")
     config = tmp_path / "recipe.yaml"
     config.write_text(yaml.safe_dump(chosen.model_dump(mode="json")))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run([*launcher, "-m", "apar", "train", str(config)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     together = Path(done.stdout.strip().splitlines()[-1])

@@ -17,7 +17,7 @@ from apar.data.records import TreeRecord, read_trees
 from apar.errors import ModelError, RunError, UserError
 from apar.structure.labels import Refusal
 from apar.tokens import encode_prompt, encode_text
-from apar.train.mask import additive_mask
+from apar.train.mask import additive, dense_mask
 from apar.tree import Node, ParagraphTree
 from apar.verify.details import details
 from apar.verify.losses import DetailLosses
@@ -183,7 +183,7 @@ def copier(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.tensor([getattr(row, name) for row in rows])
             for name in ("ids", "positions", "subtree_end", "before", "targets")
         )
-        mask = additive_mask(ends, model.dtype)
+        mask = additive(dense_mask(ends), model.dtype)
         logits = model(input_ids=ids, position_ids=positions, attention_mask=mask).logits
         chosen = logits.gather(1, before[:, :, None].expand(-1, -1, logits.shape[-1]))
         loss = F.cross_entropy(chosen.flatten(0, 1), targets.flatten())

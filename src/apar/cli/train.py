@@ -46,7 +46,7 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool, check: bool)
     if check:
         from rich.console import Console
 
-        from apar.train.check import check_recipe
+        from apar.train.report.check import check_recipe
 
         Console(highlight=False, soft_wrap=True).print(check_recipe(recipe))
         return

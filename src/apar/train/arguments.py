@@ -33,6 +33,7 @@ def training_arguments(recipe: Recipe, device: torch.device, precision: torch.dt
             data_seed=recipe.seed,
             bf16=precision == torch.bfloat16,
             use_cpu=device.type == "cpu",
+            ddp_find_unused_parameters=False,
             gradient_checkpointing=recipe.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False} if recipe.gradient_checkpointing else None,
             **_rates(recipe.optimizer, recipe.steps),

@@ -21,7 +21,6 @@ from apar.data.records import Example, first_question, read_examples
 from apar.errors import RunError, UserError
 from apar.models.device import choose_device
 from apar.models.fingerprint import base_fingerprint
-from apar.train.answers import show_answers
 from apar.train.arguments import accumulation, training_arguments
 from apar.train.batches import Encoder, PackedBatch
 from apar.train.callbacks import OnStep, SampleAnswers, StepLog
@@ -32,7 +31,8 @@ from apar.train.initial_model import InitialModel, prepare
 from apar.train.lora import add_adapter
 from apar.train.precision import choose_attention, choose_compile, choose_precision
 from apar.train.recipe import Recipe
-from apar.train.results import Outcome, write_results
+from apar.train.report.answers import show_answers
+from apar.train.report.results import Outcome, write_results
 from apar.train.trainer import TreeTrainer
 
 
@@ -120,7 +120,7 @@ def make_trainer(training: Training, report: OnStep, *, done: int = 0, measured:
     callbacks: list[Any] = []
     if measured:
         callbacks.append(StepLog(recipe.output, recipe.packs_per_step * recipe.max_length, report, done=done))
-    prompts = chosen[: recipe.sample_answers] if recipe.kind == "sft" else []
+    prompts = _to_answer(chosen, recipe.sample_answers) if recipe.kind == "sft" else []
     if prompts:
         answer = functools.partial(
             show_answers, tokenizer=training.initial.tokenizer, examples=prompts, forked=recipe.mode == "forked"
@@ -140,6 +140,13 @@ def make_trainer(training: Training, report: OnStep, *, done: int = 0, measured:
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _to_answer(held_out: list[Example], count: int) -> list[Example]:
+    """The first prompts, half of them with answers that fork."""
+    forking = [example for example in held_out if example.structured][: -(-count // 2)]
+    plain = [example for example in held_out if not example.structured][: count - len(forking)]
+    return forking + plain
 
 
 def _trained(recipe: Recipe, initial: InitialModel) -> Any:

@@ -14,7 +14,7 @@ from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RunError
 from apar.models.load import load
 from apar.tokens import ControlTokens, Message, encode_prompt, encode_text
-from apar.train.mask import additive_mask
+from apar.train.mask import additive, dense_mask
 from apar.tree import ParagraphTree
 from apar.verify.details import EncodedAnswer, Layout, layout
 
@@ -78,7 +78,7 @@ class Scorer:
         device = self.model.device
         # A token that fills up sees only itself, as in `apar.train.batches.collate`.
         ends = [one.subtree_end + list(range(len(one) + 1, length + 1)) for one in layouts]
-        mask = additive_mask(torch.tensor(ends, device=device), self.model.dtype)
+        mask = additive(dense_mask(torch.tensor(ends, device=device)), self.model.dtype)
         logits: Tensor = self.model(  # [layouts, length, vocabulary]
             input_ids=_padded([one.ids for one in layouts], length, device),
             position_ids=_padded([one.positions for one in layouts], length, device),

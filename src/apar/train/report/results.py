@@ -15,9 +15,9 @@ from apar.models.adapter_files import write_adapter
 from apar.models.head_files import save_heads
 from apar.tokens import CHILD, FORK
 from apar.train.callbacks import LOG
-from apar.train.card import model_card
 from apar.train.initial_model import InitialModel
 from apar.train.recipe import Recipe
+from apar.train.report.card import model_card
 
 
 @dataclass(frozen=True, slots=True)
