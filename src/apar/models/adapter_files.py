@@ -15,6 +15,8 @@ from apar.tokens import CHILD, FORK, add_control_tokens
 
 SIDE_FILE = "apar.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+_COMPILED = "._orig_mod"
+"""What torch.compile puts into the names of a module that it wraps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def write_adapter(
     # Without saying so, PEFT would add the whole tables of a model that got rows.
     weights = get_peft_model_state_dict(adapted, state_dict=state_dict, save_embedding_layers=False)
     try:
-        save_file({key: _half(weight) for key, weight in weights.items()}, folder / WEIGHTS_FILE, {"format": "pt"})
+        halves = {key.replace(_COMPILED, ""): _half(weight) for key, weight in weights.items()}
+        save_file(halves, folder / WEIGHTS_FILE, {"format": "pt"})
     except SafetensorError as error:
         raise OSError(None, str(error), str(folder)) from error
     give_usual_rights(folder / WEIGHTS_FILE)
