@@ -17,7 +17,7 @@ EVERYTHING = ["--dtype", "bfloat16", "--device", "cpu", "--adapter", "folder", "
               "--num-blocks", 7, "--kv-memory", "1GiB", "--max-rows", 3]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [["generate", "any", "Q"], ["demo", "--count", 1]])
+@pytest.mark.parametrize("command", [["generate", "any", "Q"], ["demo", "--count", 1, "--skip-base"]])
 def test_options_that_are_given_are_arguments_of_the_model(
     apar: Apar, scripted: ScriptedLLM, command: list[str]
 ) -> None:
