@@ -346,3 +346,14 @@ def test_a_model_folder_that_cannot_be_written_leaves_the_one_before(
 def test_a_device_that_is_not_there_is_one_line(tmp_path: Path, trees: Path) -> None:
     with pytest.raises(ModelError, match="the device 'cudda' cannot be used here"):
         run.train(recipe(tmp_path, trees, device="cudda"))
+
+
+def test_an_adapter_is_trained_beside_weights_of_4_bits(tmp_path: Path, trees: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 1}
+    start = {"vocab_size": 300, "shape": {**shape, "tie_word_embeddings": True}}
+    base = run.train(recipe(tmp_path, trees, start=start, steps=2, output=tmp_path / "base"))
+    chosen = recipe(tmp_path, trees, start={"model": str(base)}, lora={"rank": 4, "quantize": "nf4"})
+    folder = run.train(chosen)
+    assert (folder / "adapter_model.safetensors").stat().st_size < 60_000
+    assert losses(chosen.output)[-1] < 0.95 * losses(chosen.output)[0]
