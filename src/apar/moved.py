@@ -43,7 +43,7 @@ apar.engine: adapters=models.adapters admission=engine.growth answer=decoding.an
     source=models.model_source statistics=decoding.statistics tables=engine.block_tables transfer=engine.block_tables
 apar.engine.native: fuse=engine.native.fused_modules
 apar.eval: details=verify.details distribution=verify.distribution independence=verify.measure losses=verify.losses
-    merge=verify.merge reading=verify.scorer
+    merge=verify.merge quality=eval.held_out reading=verify.scorer
 apar.server: api=server.routes.api asked=server.parsed_request body=server.middleware.body_limit
     connection=server.http.connection counting=server.middleware.request_metrics desk=server.service
     forms=server.response_format guard=server.middleware hosts=server.middleware.hosts keys=server.middleware.keys
@@ -53,7 +53,8 @@ apar.server: api=server.routes.api asked=server.parsed_request body=server.middl
     telling=server.chunk_builder together=server.concurrency
 apar.server.protocol: invalid=server.protocol.validation_errors
 apar.structure: criteria=structure.labels markers=structure.pseudo_lists script=structure.cjk
-apar.train: start=train.initial_model stream=train.batches
+apar.train: checkpoint=train.checkpoints optimizer=train.trainer sft=train.run start=train.initial_model
+    stream=train.batches
 """
 
 
