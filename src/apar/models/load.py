@@ -55,7 +55,7 @@ def load(
 
 def load_for_training(
     model: str | os.PathLike[str],
-    dtype: torch.dtype,
+    dtype: torch.dtype = torch.float32,
     *,
     adapter: str | os.PathLike[str] | None = None,
     quantize: str | None = None,
