@@ -21,6 +21,9 @@ from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import ROOT, ThreadPath
 
+BULLETS = " \t\n\r\v\f>*_`#~+•·-–—"
+"""What may stand before the number of a list item."""
+
 ROUNDING = 1e-5
 """More than two ways of computing a tiny model's logits in float32 differ by."""
 
@@ -31,6 +34,10 @@ class OracleThread:
     own: list[int] = field(default_factory=list)
     nodes: list[str] = field(default_factory=lambda: [""])
     open: bool = True
+    # All text of the last node, and what of it is not told yet because it may become a repeated lead.
+    saying: str = ""
+    unsure: list[Delta] = field(default_factory=list)
+    leads: list[str] = field(default_factory=list)
 
 
 class Oracle:
@@ -81,7 +88,7 @@ class Oracle:
         told = {path: self._advance(path, logits[path], banned[path], step) for path in alive}
         if self.budget == 0:
             for path in self._open(alive):
-                told[path].append(self._finish(path, step, "length"))
+                told[path] += self._finish(path, step, "length")
         final = "".join(self._read(ROOT))
         if (hit := self._first_stop(final)) is not None:
             self.stopped_at = hit
@@ -92,35 +99,66 @@ class Oracle:
         thread = self.threads[path]
         events: list[Event] = [] if thread.own else [Started(path, path[:-1] or None, step)]
         token = self._choose(path, logits, banned)
-        if token == self.control.fork and len(self.threads) >= self.params.max_threads:
+        room = len(self.threads) < self.params.max_threads or self._repeats(thread)
+        if token == self.control.fork and not room:
             token = self._choose(path, logits, banned | {self.control.fork}, again=True)
         if token in self.control.eos:
-            return [*events, self._finish(path, step, "eos")]
+            return [*events, *self._finish(path, step, "eos")]
+        if token == self.control.fork and self._repeats(thread):
+            thread.unsure = []
+            return [*events, *self._finish(path, step, "repeated")]
         if token == self.control.fork:
-            return [*events, self._fork(path, step)]
+            return [*events, *self._tell(thread), self._fork(path, step)]
         if self.budget == 0:
             return events
         self.budget -= 1
         thread.tokens.append(token)
         thread.own.append(token)
-        thread.nodes[-1] += self.texts[token]
-        events.append(Delta(path, step, (token,), self.texts[token], self._logprobs(token, logits, banned)))
+        thread.saying += self.texts[token]
+        thread.unsure.append(Delta(path, step, (token,), self.texts[token], self._logprobs(token, logits, banned)))
+        if not self._may_repeat(thread):
+            events += self._tell(thread)
         if len(thread.tokens) == self.context:
-            events.append(self._finish(path, step, "length"))
+            events += self._finish(path, step, "length")
         return events
+
+    def _repeats(self, thread: OracleThread) -> bool:
+        """Whether a fork would stand behind a lead that the thread has said before."""
+        guarded = self.params.repeated_leads == "end"
+        return guarded and lead_of(thread.saying) in thread.leads and self._may_repeat(thread)
+
+    def _may_repeat(self, thread: OracleThread) -> bool:
+        """Whether the node's text, with more behind it, can be a lead that the thread has said before."""
+        if self.params.repeated_leads != "end" or "\n" in thread.saying.strip():
+            return False
+        said = lead_of(thread.saying)
+        unfinished = thread.saying.lstrip(BULLETS)
+        number = unfinished.removeprefix("(")
+        may_be_number = len(number) <= 3 and all(character in "0123456789" for character in number)
+        return any(lead[: len(said)] == said or may_be_number for lead in thread.leads)
+
+    def _tell(self, thread: OracleThread) -> list[Event]:
+        """What was held back of a thread is told now."""
+        told: list[Event] = [*thread.unsure]
+        thread.nodes[-1] += "".join(delta.text for delta in thread.unsure)
+        thread.unsure = []
+        return told
 
     def _fork(self, path: ThreadPath, step: int) -> Event:
         thread = self.threads[path]
         child = (*path, len(thread.nodes) - 1)
         thread.tokens.append(self.control.fork)
         thread.own.append(self.control.fork)
+        lines = thread.saying.strip().split("\n")
+        thread.leads = [lead for lead in [*(thread.leads if len(lines) == 1 else []), lead_of(lines[-1])] if lead]
         thread.nodes.append("")
+        thread.saying = ""
         self.threads[child] = OracleThread([*thread.tokens, self.control.child])
         return Forked(path, child, step)
 
-    def _finish(self, path: ThreadPath, step: int, reason: Any) -> Event:
+    def _finish(self, path: ThreadPath, step: int, reason: Any) -> list[Event]:
         self.threads[path].open = False
-        return Finished(path, step, reason)
+        return [*self._tell(self.threads[path]), Finished(path, step, reason)]
 
     def _open(self, alive: list[ThreadPath]) -> list[ThreadPath]:
         return [path for path in alive if self.threads[path].open]
@@ -133,7 +171,7 @@ class Oracle:
             thread.open &= bool(thread.own)
         reading = sorted(self._open(alive), key=lambda path: (*path, math.inf))
         for path in self._open(alive):
-            told[path].append(self._finish(path, step, "stop" if path == reading[0] else "cancelled"))
+            told[path] += self._finish(path, step, "stop" if path == reading[0] else "cancelled")
         for thread in self.threads.values():
             thread.open = False
 
@@ -232,6 +270,19 @@ class Oracle:
             if starts:
                 return min(starts)
         return None
+
+
+def lead_of(text: str) -> str:
+    """The words of a lead: without a list number, bullets, emphasis, white space, case and punctuation at its end."""
+    rest = text.lstrip(BULLETS)
+    number = rest.removeprefix("(")
+    digits = len(number) - len(number.lstrip("0123456789"))
+    if 0 < digits <= 3 and number[digits : digits + 1] in (".", ")") and not number[digits + 1 : digits + 2].isdigit():
+        rest = number[digits + 1 :]
+    kept = "".join(character for character in rest if not character.isspace() and character not in "*_`")
+    while kept and kept[-1] in ".:,;!?-–—":
+        kept = kept[:-1]
+    return kept.casefold()
 
 
 def _sample(weights: dict[int, float], number: float) -> int:

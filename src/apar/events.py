@@ -22,10 +22,10 @@ from typing import Any, Literal, TextIO, get_args
 from apar.errors import UserError
 from apar.tree import ROOT, Node, ParagraphTree, ThreadPath
 
-FinishReason = Literal["eos", "stop", "length", "cancelled"]
+FinishReason = Literal["eos", "stop", "length", "cancelled", "repeated"]
 """Why a thread ended: it sampled end-of-sequence; a stop string was hit while it was next in reading order; the
-budget or the context was spent; or it comes after a stop string in reading order (cancelled). Of a request that
-is cancelled as a whole nothing more is told."""
+budget or the context was spent; it comes after a stop string in reading order (cancelled); or it would have said a
+lead again, and that was to end it (repeated). Of a request that is cancelled as a whole nothing more is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Delta:
     """A thread sampled visible tokens at `step`; `text` may be empty where a character is not complete.
 
     `[Fork]` and end-of-sequence are no deltas: `Forked` and `Finished` tell of them. `logprobs` are of the tokens,
-    one for each, if the request asks for them.
+    one for each, if the request asks for them. Where repeated leads end a thread, a delta may come after events of
+    other threads' later steps, never of its own.
     """
 
     thread: ThreadPath
@@ -74,7 +75,8 @@ class Forked:
 class Finished:
     """A thread ended at `step`, and the KV that is its own is free from then on.
 
-    An end-of-sequence takes a step of its own; `stop`, `length` and `cancelled` come with the last delta's step.
+    An end-of-sequence takes a step of its own, as does the `[Fork]` behind a repeated lead; `stop`, `length` and
+    `cancelled` come with the last delta's step.
     """
 
     thread: ThreadPath

@@ -8,7 +8,7 @@ from apar.decoding.coordinator import Actions, ForkCoordinator
 from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.errors import RunError
-from apar.events import Forked
+from apar.events import Finished, Forked
 from tests.backends.hasty import CONTROL, TEXTS, HashModel, HastyEngine, make_group
 from tests.oracle import Oracle
 
@@ -22,6 +22,7 @@ def _params(rng: random.Random) -> SamplingParams:
         max_threads=rng.choice([1, 2, 3, 5, 32]),
         max_depth=rng.choice([1, 2, 3, 4]),
         max_parallel_threads=rng.choice([None, None, 1, 2]),
+        repeated_leads=rng.choice(["allow", "end"]),
     )
 
 
@@ -48,6 +49,24 @@ def test_the_answer_is_the_oracles_whatever_the_speed_of_the_runs() -> None:
         refusals += engine.begun > created + 1
     assert forks > 100
     assert refusals > 50
+
+
+def test_threads_that_repeat_a_lead_end_as_the_oracles_do() -> None:
+    repeated = 0
+    for number in range(100):
+        rng = random.Random(number)
+        params = SamplingParams(
+            max_tokens=60, seed=0, max_threads=rng.choice([5, 8, 32]), repeated_leads="end",
+            stop=("ca.",) if rng.random() < 0.2 else (), max_parallel_threads=rng.choice([None, 1, 2]),
+        )  # fmt: skip
+        model = HashModel(number, fork=rng.uniform(1, 5), eos=-3)
+        coordinator = ForkCoordinator(make_group([3], params, 100))
+        HastyEngine(model, rng).answer(coordinator)
+        oracle = Oracle(model, TEXTS, CONTROL, 100, [3], params)
+        assert coordinator.group.events == oracle.run(), number
+        assert coordinator.group.assembler.text == oracle.text, number
+        repeated += any(isinstance(event, Finished) and event.reason == "repeated" for event in oracle.events)
+    assert repeated > 30
 
 
 def test_a_run_ahead_of_the_others_begins_its_child_at_once() -> None:

@@ -50,6 +50,8 @@ def _from_dict(params: SamplingParams) -> SamplingParams:
         ("logprobs", -1),
         ("logit_bias", [(1, 2.0)]),
         ("priority", 0.5),
+        ("repeated_leads", "end it"),
+        ("repeated_leads", True),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name_and_value(field: str, value: Any) -> None:

@@ -101,6 +101,7 @@ def _params(rng: random.Random) -> SamplingParams:
         max_depth=rng.choice([2, 3, 4]),
         priority=rng.choice([0, 0, 0, 1]),
         max_parallel_threads=rng.choice([None, None, 1, 1, 2, 3]),
+        repeated_leads=rng.choice(["allow", "end"]),
     )
 
 

@@ -23,7 +23,7 @@ class Answer:
     `finish_reason` is `stop` where the model or a stop string ended the answer, `length` where the budget or
     the context cut any of its threads. `tokens` are the visible ones of all threads; a stop string may leave some
     of those that were `decoded` out. `logprobs` are theirs in reading order, if asked for. `choice` numbers the
-    answers to one request.
+    answers to one request. A repeated lead that ended a thread was decoded too, and has no events.
 
     `steps` are the logical steps that decoding took: in each, every live thread gives one token, visible or not.
     That is the length of the longest thread's path where nothing cut it, so `critical_path`, the name that the
@@ -93,7 +93,7 @@ class Answer:
 
     @property
     def discarded_tokens(self) -> int:
-        """Visible tokens that were decoded and that a stop string left out."""
+        """Visible tokens that were decoded and left out: behind a stop string, or of a repeated lead."""
         return self.decoded - self.tokens
 
     @property

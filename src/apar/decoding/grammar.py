@@ -76,12 +76,16 @@ class Grammar:
             for may_end in (False, True)
         }
 
-    def effect(self, token: int) -> Effect:
-        """What `token` does where it may stand."""
+    def effect(self, token: int, repeats_lead: bool = False) -> Effect:
+        """What `token` does where it may stand.
+
+        Where the thread `repeats_lead` and that is to end it, `[Fork]` is an end: the node has no detail and is not
+        told.
+        """
         if token in self.eos:
             return Effect.END
         if self.control is not None and token == self.control.fork:
-            return Effect.FORK
+            return Effect.END if repeats_lead else Effect.FORK
         return Effect.SAY
 
     def banned(self, thread: ThreadState, group: GroupState) -> frozenset[int]:

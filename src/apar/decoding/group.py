@@ -11,11 +11,12 @@ from apar.assemble import Assembler
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.grammar import ForkLimits, Grammar, GroupState, ThreadState
+from apar.decoding.leads import Leads
 from apar.decoding.params import SamplingParams, fresh_seed
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError
-from apar.events import Event, Finished, TokenLogprob
+from apar.events import Delta, Event, Finished, TokenLogprob
 from apar.tokens import ControlTokens
 from apar.tree import ROOT, ThreadPath
 
@@ -53,6 +54,15 @@ class Thread:
     # has one. Those of `refused` had been sampled next, against the grammar: another token is to be.
     ahead: deque[Sampled] = field(default_factory=deque)
     refused: frozenset[int] = frozenset()
+
+    # Where a repeated lead ends the thread: its leads so far, and the deltas of a node that may yet be one of them.
+    leads: Leads | None = None
+    held: list[Delta] = field(default_factory=list)
+
+    @property
+    def repeats_lead(self) -> bool:
+        """Whether a `[Fork]` would now stand behind a repeated lead, and that ends the thread."""
+        return self.leads is not None and self.leads.repeats
 
     @property
     def sampled(self) -> int:
@@ -128,6 +138,7 @@ class Group:
         prompt, params = list(request.prompt), request.params
         seed = fresh_seed() if params.seed is None else params.seed
         root = Thread(ROOT, prompt, (len(prompt),), detokenizer)
+        root.leads = Leads() if params.repeated_leads == "end" else None
         control, eos = vocabulary.control, vocabulary.eos
         return cls(number, params, seed, control, eos, context, len(prompt), [root], request.choice)
 

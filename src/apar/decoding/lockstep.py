@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from apar.decoding.grammar import Effect
 from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.leads import Leads
 from apar.errors import RunError
 from apar.events import Delta, Event, Finished, FinishReason, Forked, Started
 from apar.tree import ThreadPath
@@ -55,10 +56,12 @@ def _refuse(group: Group) -> list[Thread]:
         token = thread.ahead[0].token
         if token not in grammar.hidden:
             continue
-        if token in grammar.banned(thread.state, state):
+        effect = grammar.effect(token, thread.repeats_lead)
+        # An end needs none of the room that the step's forks leave.
+        if token in grammar.banned(thread.state, group.state if effect is Effect.END else state):
             _send_back(group, thread, token)
             refused.append(thread)
-        elif grammar.effect(token) is Effect.FORK:
+        elif effect is Effect.FORK:
             state = replace(state, created=state.created + 1)
     return refused
 
@@ -86,9 +89,11 @@ class _Step:
         self.events[thread.path] = []
         if not thread.sampled:
             self._emit(thread, Started(thread.path, thread.path[:-1] or None, group.step))
-        effect = group.grammar.effect(sampled.token)
-        if effect is Effect.END:
+        effect = group.grammar.effect(sampled.token, thread.repeats_lead)
+        if effect is Effect.END and sampled.token in group.eos:
             self._finish(thread, "eos")
+        elif effect is Effect.END:
+            self._drop_repeated(thread)
         elif effect is Effect.FORK:
             self._fork(thread, sampled.token)
         elif group.budget:
@@ -97,6 +102,8 @@ class _Step:
 
     def _fork(self, thread: Thread, token: int) -> None:
         self._flush(thread)
+        if thread.leads is not None:
+            thread.leads.fork()
         thread.tokens.append(token)
         child = spawn(self.group, thread)
         self.children.append(child)
@@ -107,7 +114,11 @@ class _Step:
         thread.tokens.append(sampled.token)
         text = thread.detokenizer.feed(sampled.token)
         logprobs = (sampled.logprob,) if sampled.logprob else ()
-        self._emit(thread, Delta(thread.path, self.group.step, (sampled.token,), text, logprobs))
+        thread.held.append(Delta(thread.path, self.group.step, (sampled.token,), text, logprobs))
+        if thread.leads is not None:
+            thread.leads.say(text)
+        if thread.leads is None or not thread.leads.may_repeat:
+            self._release(thread)
         if len(thread.tokens) >= self.group.context:
             self._finish(thread, "length")
 
@@ -155,8 +166,21 @@ class _Step:
         thread.finished = True
         self._emit(thread, Finished(thread.path, self.group.step, reason))
 
+    def _drop_repeated(self, thread: Thread) -> None:
+        """The thread ends before the node that repeats a lead: nothing of it was told."""
+        thread.held.clear()
+        thread.detokenizer.flush()
+        self._finish(thread, "repeated")
+
+    def _release(self, thread: Thread) -> None:
+        """Emit what was held back, at the steps at which it was sampled."""
+        for delta in thread.held:
+            self._emit(thread, delta)
+        thread.held.clear()
+
     def _flush(self, thread: Thread) -> None:
-        """A node ends: emit the text of a last incomplete character, which no later token may complete."""
+        """A node ends: emit all of it, and the text of a last incomplete character, which no token may complete."""
+        self._release(thread)
         if rest := thread.detokenizer.flush():
             self._emit(thread, Delta(thread.path, self.group.step, (), rest))
 
@@ -175,6 +199,7 @@ def spawn(group: Group, parent: Thread) -> Thread:
     assert group.control is not None
     tokens = [*parent.tokens, group.control.child]
     child = Thread((*parent.path, parent.children), tokens, (*parent.starts, len(tokens)), parent.detokenizer.fork())
+    child.leads = None if parent.leads is None else Leads()
     parent.children += 1
     group.created += 1
     return child

@@ -6,7 +6,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from apar.errors import RequestError
 from apar.tokens import Message
@@ -25,6 +25,9 @@ class RawPrompt:
 
 Prompt = str | Sequence[Message] | RawPrompt
 """A question: plain text is one user turn, otherwise the turns of a chat, or what is to be gone on from."""
+
+RepeatedLeads = Literal["allow", "end"]
+"""What becomes of a thread that says a lead of its list again: it goes on, or it ends before the repeated lead."""
 
 MAX_PRIORITY = 1_000_000
 MAX_LOGPROBS = 20
@@ -45,7 +48,10 @@ class SamplingParams:
     to. `max_threads` counts every thread the answer ever has, the root included; `max_depth` is the length of the
     longest thread path. At most `max_parallel_threads` of its threads are decoded at the same time (None: as many as
     there are): with 1 the answer is the same, one thread at a time, which is sequential decoding. `n` answers are
-    independent groups of threads. Requests of higher `priority` run first, which changes no text.
+    independent groups of threads. With `repeated_leads` "end" a thread ends where it would fork behind a lead that it
+    has said before in the same list (`apar.decoding.leads` says what counts); the repeated lead is not shown, and
+    what may yet become one is told later than it is sampled. Requests of higher `priority` run first, which changes
+    no text.
 
     A token is chosen in this order. `logit_bias` is added to the logits of its token ids. `repetition_penalty`
     divides positive logits of tokens that stand in the prompt or on the thread's own path and multiplies negative
@@ -79,6 +85,7 @@ class SamplingParams:
     max_threads: int = 32
     max_depth: int = 4
     max_parallel_threads: int | None = None
+    repeated_leads: RepeatedLeads = "allow"
     priority: int = 0
 
     def __post_init__(self) -> None:
@@ -103,6 +110,8 @@ class SamplingParams:
             _check_integer(name, getattr(self, name), 1)
         if self.max_parallel_threads is not None:
             _check_integer("max_parallel_threads", self.max_parallel_threads, 1)
+        if self.repeated_leads not in get_args(RepeatedLeads):
+            raise RequestError(f"repeated_leads is {self.repeated_leads!r}; it must be 'allow' or 'end'")
         _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
 

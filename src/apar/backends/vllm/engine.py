@@ -29,6 +29,7 @@ from apar.backends.vllm.versions import core_supported, require_vllm
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group, Sampled
+from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request, check
 from apar.decoding.vocabulary import Vocabulary
 from apar.errors import ModelError, RequestError, RunError, UserError
@@ -123,8 +124,7 @@ class VllmBackend(GroupBackend):
     def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """Decode a group's answer, and yield its events as they come. Closing it ends the requests behind it."""
         forked = group.params.fork and group.control is not None
-        # The core decodes all threads of an answer at the same time.
-        in_core = forked and self.fork == "core" and group.params.max_parallel_threads is None
+        in_core = forked and self.fork == "core" and _core_decodes(group.params)
         return self._decode_in_core(group) if in_core else self._decode_threads(group)
 
     async def forget(self) -> None:
@@ -201,6 +201,11 @@ class _Threads:
         async with aclosing(backend._ask(group, run.tokens, params, priority, self._rank)) as pieces:
             async for sampled in pieces:
                 yield sampled
+
+
+def _core_decodes(params: SamplingParams) -> bool:
+    """Whether the core can: it decodes all threads of an answer at the same time, and has no text to compare."""
+    return params.max_parallel_threads is None and params.repeated_leads == "allow"
 
 
 def _closed(group: Group) -> RunError:

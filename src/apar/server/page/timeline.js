@@ -10,7 +10,10 @@ const ROOM = 4; // at the right of the last step
 const MOST_ROWS = 200;
 const LABEL = 36; // width of the axis' longest labels, in pixels
 
-const ENDS = { eos: "ended", stop: "ended by a stop text", length: "cut by a limit", cancelled: "cancelled" };
+const ENDS = {
+  eos: "ended", stop: "ended by a stop text", length: "cut by a limit", cancelled: "cancelled",
+  repeated: "ended before a repeated lead",
+};
 
 export class Timeline {
   #rows = new Map(); // by thread: its button and the parts that change

@@ -9,7 +9,7 @@ const areCounts = (value) => Array.isArray(value) && value.every(isCount);
 const isPath = (value) => areCounts(value) && value[0] === 0;
 const isStep = (value) => isCount(value) && value < MOST_STEPS;
 const isText = (value) => typeof value === "string";
-const isReason = (value) => ["eos", "stop", "length", "cancelled"].includes(value);
+const isReason = (value) => ["eos", "stop", "length", "cancelled", "repeated"].includes(value);
 const isParent = (value) => value === null || isPath(value);
 
 const KINDS = {
