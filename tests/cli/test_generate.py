@@ -46,10 +46,10 @@ def test_options_reach_the_engine(apar: Apar, scripted: ScriptedLLM) -> None:
 def test_options_of_sampling_reach_the_engine(apar: Apar, scripted: ScriptedLLM) -> None:
     apar("generate", "any", "Q", "--min-p", 0.1, "--repetition-penalty", 1.2, "--presence-penalty", 0.3,
          "--frequency-penalty", 0.4, "--logit-bias", "5=2", "--logit-bias", "7=-1.5", "--logprobs", 2,
-         "--max-depth", 2)  # fmt: skip
+         "--max-depth", 2, "--repeated-leads", "end")  # fmt: skip
     expected = SamplingParams(
         min_p=0.1, repetition_penalty=1.2, presence_penalty=0.3, frequency_penalty=0.4,
-        logit_bias={5: 2.0, 7: -1.5}, logprobs=2, max_depth=2,
+        logit_bias={5: 2.0, 7: -1.5}, logprobs=2, max_depth=2, repeated_leads="end",
     )  # fmt: skip
     assert scripted.asked == [("Q", expected)]
 

@@ -138,4 +138,6 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
         }
         if params.max_parallel_threads is not None:
             body["apar"]["max_parallel_threads"] = params.max_parallel_threads
+        if params.repeated_leads != _DEFAULTS.repeated_leads:
+            body["apar"]["repeated_leads"] = params.repeated_leads
     return body

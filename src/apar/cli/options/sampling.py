@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from apar.cli.options import Decorator, gather
-from apar.decoding.params import SamplingParams
+from apar.decoding.params import RepeatedLeads, SamplingParams
 from apar.errors import RequestError, UserError
 
 _DEFAULTS = SamplingParams()
@@ -64,12 +64,21 @@ fork_option = click.option(
     help="off: decode without forks; a model with an adapter is then loaded without it.",
 )
 
+repeated_leads_option = click.option(
+    "--repeated-leads",
+    type=click.Choice(get_args(RepeatedLeads)),
+    default=_DEFAULTS.repeated_leads,
+    show_default=True,
+    help="end: a thread ends where it would say a lead of its list again.",
+)
+
 sampling_options = gather(
     "params",
     _params,
     sequential_option,
     fork_option,
     *(_number(name, *texts) for name, texts in NUMBERS.items()),
+    repeated_leads_option,
     click.option("--logit-bias", multiple=True, metavar="ID=X", help="Add X to the logit of a token (repeatable)."),
     click.option("--seed", type=int, metavar="S", help="Seed of the sampling.  [default: a new one each time]"),
     click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before TEXT (repeatable)."),

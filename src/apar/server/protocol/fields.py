@@ -19,7 +19,15 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from apar.decoding.params import MAX_BIAS, MAX_LOGPROBS, MAX_PENALTY, MAX_REPETITION, MIN_REPETITION, SamplingParams
+from apar.decoding.params import (
+    MAX_BIAS,
+    MAX_LOGPROBS,
+    MAX_PENALTY,
+    MAX_REPETITION,
+    MIN_REPETITION,
+    RepeatedLeads,
+    SamplingParams,
+)
 from apar.server.protocol.unsupported import RefusalOf, refusal_of
 
 MAX_TOKENS = 1_000_000
@@ -128,6 +136,10 @@ class Parallel(Part):
         le=MAX_THREADS,
         description="Threads decoded at the same time. 1: the same answer, decoded sequentially.",
     )
+    repeated_leads: RepeatedLeads = Field(
+        default="allow",
+        description="`end`: a thread ends before a lead that it has said before in the same list.",
+    )
     metrics: bool = Field(default=False, description="The answer has `metrics.parallel`.")
 
 
@@ -200,6 +212,7 @@ class Request(Part):
             max_threads=self.apar.max_threads,
             max_depth=self.apar.max_depth,
             max_parallel_threads=self.apar.max_parallel_threads or max_parallel_threads,
+            repeated_leads=self.apar.repeated_leads,
         )
 
 
