@@ -185,7 +185,7 @@ _COUNTS: tuple[tuple[str, str, Callable[[Answer], int]], ...] = (
     ("apar_control_tokens", "Control tokens of answers: two for each fork.", lambda answer: answer.control_tokens),
     (
         "apar_discarded_tokens",
-        "Tokens that were decoded and that a stop string left out.",
+        "Tokens that were decoded and left out: behind a stop string, or of a repeated lead.",
         lambda answer: answer.discarded_tokens,
     ),
     ("apar_forks", "Forks of answers.", lambda answer: answer.forks),

@@ -39,6 +39,13 @@ def test_an_unknown_field_is_refused_though_it_is_null() -> None:
     ChatRequest.model_validate({**CHAT, "tools": None})
 
 
+def test_what_becomes_of_repeated_leads_is_a_parameter_of_the_answers() -> None:
+    asked = [ChatRequest.model_validate({**CHAT, "apar": apar}) for apar in ({}, {"repeated_leads": "end"})]
+    assert [one.params(100, forks=True).repeated_leads for one in asked] == ["allow", "end"]
+    with pytest.raises(ValidationError, match="repeated_leads"):
+        ChatRequest.model_validate({**CHAT, "apar": {"repeated_leads": "skip"}})
+
+
 def test_numbers_without_a_fraction_are_integers() -> None:
     asked = ChatRequest.model_validate({**CHAT, "n": 2.0, "top_k": -1.0, "apar": {"max_threads": 3.0}})
     assert (asked.n, asked.top_k, asked.apar.max_threads) == (2, -1, 3)

@@ -51,7 +51,7 @@ class PromptDetails(ResponseModel):
 
 class CompletionDetails(ResponseModel):
     control_tokens: int = Field(ge=0, description="[Fork] and [Child]: two for each fork.")
-    discarded_tokens: int = Field(ge=0, description="Decoded behind a stop text.")
+    discarded_tokens: int = Field(ge=0, description="Decoded behind a stop text or as a repeated lead.")
 
 
 class Usage(ResponseModel):
