@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from apar.backends.vllm.versions import core_supported, within_bounds
+from apar.models.local_copies import how_to_get, models_folder
 from apar.server.metrics import ENDPOINTS
 from tests.deploy.files import DEPLOY, PORT, ROOT, arguments, instructions, serve, words
 
@@ -70,6 +71,21 @@ def test_extras_are_those_of_the_package(name: str) -> None:
     [given] = [argument for argument in arguments(name, "ARG") if argument.startswith("EXTRAS=")]
     wanted = given.removeprefix("EXTRAS=").strip('"').split(",")
     assert {"local", "server"} <= set(wanted) <= extras.keys()
+    assert {"adapters", "gguf"} <= set(wanted) or name == "Dockerfile.cuda", "the shipped model is served on the CPU"
+
+
+def test_the_base_of_the_shipped_model_is_where_models_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    [installed] = [run for run in arguments("Dockerfile", "RUN") if "--target" in run]
+    [place] = re.findall(r"--target (\S+)", installed)
+    [variables] = [argument for argument in arguments("Dockerfile", "ENV") if "APAR_MODELS" in argument]
+    monkeypatch.setenv("APAR_MODELS", place)
+    assert f"APAR_MODELS={models_folder()}" in variables.split()
+    assert any(copy.startswith("--from=build /opt/apar ") for copy in arguments("Dockerfile", "COPY"))
+    assert place.startswith("/opt/apar/")
+    told = how_to_get("HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert told is not None
+    assert installed.partition("==")[0] in told
+    assert f" {installed.split()[-1]};" in (ROOT / "Makefile").read_text("utf-8"), "both take the same version"
 
 
 @both
