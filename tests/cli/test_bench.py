@@ -41,7 +41,7 @@ def test_structure_needs_no_model(apar: Callable[..., Run], trees: Path, tmp_pat
     assert list(found["categories"]) == ["generic", "writing", "all"]
     assert list(found["categories"]["all"]["bounds"]) == ["1", "inf"]
     assert found["categories"]["all"]["bounds"]["inf"] > 1
-    assert found["tokenizer"] == "the demo model's"
+    assert found["tokenizer"] == "words and punctuation"
     assert "rows inf" in run.out
     assert json.loads((tmp_path / "out.json").read_text())["categories"] == found["categories"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ class BenchModel:
         taken = set(used)
         vocabulary = int(self.model.config.vocab_size)
         if taken and max(taken) >= vocabulary:
-            raise UserError(f"the tokenizer {self.codec.name} has more ids than {self.name}, which has {vocabulary}")
+            raise UserError(
+                f"the tokenizer {self.codec.name} has more ids than {self.name}, which has {vocabulary}: "
+                "name a smaller one by --tokenizer"
+            )
         own = None if self.tokenizer is None else Vocabulary.of(self.tokenizer)
         if own is not None and own.control is not None:
             return own.control
@@ -116,14 +120,30 @@ def load_bench_model(
 def codec_for_shape(path: Path | None) -> TextCodec:
     """The codec of a model folder or GGUF file, a `tokenizer.json` or a SentencePiece `.model`; None is that of `demo`.
 
-    Only the first two have a chat template. Raises UserError where there is no tokenizer or it cannot be read.
+    Only the last two lack a chat template. Raises UserError where there is no tokenizer or it cannot be read. That of
+    `demo` is loaded when it is first used, and raises ModelError then: many measurements need none.
     """
     if path is None:
-        return TextCodec.of(load_tokenizer(model_source(DEMO)), "the demo model's")
+        return _codec_of_demo()
     if path.is_dir() or path.suffix == ".gguf":
         source = ModelSource(str(path)) if (path / "tokenizer_config.json").is_file() else model_source(path)
         return TextCodec.of(load_tokenizer(source), str(path))
     return load_codec(path)
+
+
+def _codec_of_demo() -> TextCodec:
+    name = f"that of {DEMO}"
+
+    @cache
+    def codec() -> TextCodec:
+        return TextCodec.of(load_tokenizer(model_source(DEMO)), name)
+
+    return TextCodec(
+        name,
+        lambda text: codec().encode(text),
+        lambda ids: codec().decode(ids),
+        lambda messages: codec().encode_prompt(messages),
+    )
 
 
 def weight_bytes(model: nn.Module) -> int:

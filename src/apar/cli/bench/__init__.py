@@ -46,7 +46,7 @@ def command() -> None:
 @click.option(
     "--rows", default="1,2,4,8,16,inf", show_default=True, callback=row_limits, help="Limits of parallel rows."
 )
-@tokenizer_option
+@tokenizer_option("by words")
 @tree_options
 @json_option
 def structure(
@@ -65,15 +65,13 @@ def structure(
     """
     from apar.bench.structure import structure_by_category
     from apar.cli.bench.output import print_structure
-    from apar.data.token_counter import load_counter
-    from apar.demo import model_folder
+    from apar.data.token_counter import load_counter, word_counter
 
     answers = read_trees(trees, questions, only, count)
-    counter = load_counter(tokenizer or model_folder())
-    name = "the demo model's" if tokenizer is None else counter.name
+    counter = word_counter() if tokenizer is None else load_counter(tokenizer)
     by_category = structure_by_category(answers, counter.count, rows)
     print_structure(by_category)
-    _finish({"bench": "structure", "tokenizer": name, "categories": _plain(by_category)}, [], json_file)
+    _finish({"bench": "structure", "tokenizer": counter.name, "categories": _plain(by_category)}, [], json_file)
 
 
 @command.command("latency", cls=BackendCommand)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from apar.cli.options import count_option, options, renamed_option
+from apar.cli.options import Decorator, count_option, options, renamed_option
 from apar.cli.options.backend import backend_options
 
 PATH = click.Path(path_type=Path)
@@ -23,12 +23,14 @@ tree_options = options(
     ),
     count_option("--answers", "count", help="Use an even sample of N answers."),
 )
-tokenizer_option = click.option(
-    "--tokenizer",
-    metavar="PATH",
-    type=PATH,
-    help="Folder, tokenizer.json or SentencePiece .model to count tokens by.  [default: the demo model's]",
-)
+
+
+def tokenizer_option(default: str) -> Decorator:
+    """What tokens are counted by; `default` says by what else."""
+    what = "Folder, tokenizer.json or SentencePiece .model to count tokens by."
+    return click.option("--tokenizer", metavar="PATH", type=PATH, help=f"{what}  [default: {default}]")
+
+
 model_options = options(
     click.argument("model", required=False),
     click.option(
@@ -37,7 +39,7 @@ model_options = options(
     click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
     click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:N."),
     count_option("--cpu-threads", help="Number of CPU threads."),
-    tokenizer_option,
+    tokenizer_option("that of demo"),
 )
 replay_options = options(
     click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
