@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -36,7 +36,20 @@ WARM_UP_TOKENS = 32
 @click.option("--max-tokens", default=400, show_default=True, metavar="N", help="Most tokens of an answer.")
 @click.option("--temperature", default=0.0, show_default=True, metavar="T", help="0 is greedy.")
 @click.option("--top-p", default=0.9, show_default=True, metavar="P", help="As for `apar generate`.")
-@click.option("--repetition-penalty", default=1.0, show_default=True, metavar="R", help="As for `apar generate`.")
+@click.option(
+    "--frequency-penalty",
+    default=0.3,
+    show_default=True,
+    metavar="F",
+    help="As for `apar generate`; without it a small model repeats itself in long lists.",
+)
+@click.option(
+    "--repeated-leads",
+    type=click.Choice(["allow", "end"]),
+    default="end",
+    show_default=True,
+    help="Whether a list ends where its next lead would be one that it has.",
+)
 @click.option("--seed", default=0, show_default=True, metavar="S", help="Seed of the sampling, the same for all ways.")
 @count_option("--count", help="Answer only the first N.  [default: all]")
 @click.option("--skip-base", is_flag=True, help="Leave out the untaught base's answers.")
@@ -56,7 +69,8 @@ def command(
     max_tokens: int,
     temperature: float,
     top_p: float,
-    repetition_penalty: float,
+    frequency_penalty: float,
+    repeated_leads: Literal["allow", "end"],
     seed: int,
     count: int | None,
     skip_base: bool,
@@ -75,7 +89,8 @@ def command(
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
-        repetition_penalty=repetition_penalty,
+        frequency_penalty=frequency_penalty,
+        repeated_leads=repeated_leads,
         seed=seed,
     )
     asked = _questions(questions)[:count]

@@ -18,7 +18,8 @@ export class Requests {
   /** Ask `question` of `model`, and for the same answer with one thread at a time if `compare`. */
   async ask(question, settings, model, compare) {
     const seed = Math.floor(Math.random() * 2 ** 31);
-    const entry = { question, runs: [], body: (sequential) => bodyOf(question, { seed, ...settings }, model, sequential) };
+    const body = (sequential) => bodyOf(question, { seed, ...settings }, model, sequential);
+    const entry = { question, runs: [], body };
     const again = () => this.ask(question, settings, model, compare);
     this.stop();
     this.view.show(entry);
