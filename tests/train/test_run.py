@@ -357,3 +357,10 @@ def test_an_adapter_is_trained_beside_weights_of_4_bits(tmp_path: Path, trees: P
     folder = run.train(chosen)
     assert (folder / "adapter_model.safetensors").stat().st_size < 60_000
     assert losses(chosen.output)[-1] < 0.95 * losses(chosen.output)[0]
+
+
+def test_the_best_of_losses_on_other_answers_is_not_looked_for(tmp_path: Path, trees: Path) -> None:
+    interrupted(recipe(tmp_path, trees), 12)
+    with pytest.raises(UserError, match="evaluate_samples changed since the training began"):
+        run.train(recipe(tmp_path, trees, evaluate_samples=3), resume=True)
+    run.train(recipe(tmp_path, trees, evaluate_samples=3, keep_best=False), resume=True)

@@ -100,7 +100,8 @@ def _step(checkpoint: Path) -> int:
 def _check_training(recipe: Recipe) -> None:
     path = recipe.output / TRAINING
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        before = json.loads(path.read_text(encoding="utf-8"))
+        saved = before["fingerprint"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} does not say of which training the checkpoints are; start again") from error
     wanted = fingerprint(recipe)
@@ -110,4 +111,16 @@ def _check_training(recipe: Recipe) -> None:
         raise UserError(
             f"{recipe.output} is of a training that differs in {names}; give the recipe and the data that it began "
             "with, or another output folder without --resume"
+        )
+    _check_best(recipe, before.get("recipe", {}))
+
+
+def _check_best(recipe: Recipe, before: dict[str, Any]) -> None:
+    """Raise UserError if the best checkpoint so far was chosen by other held-out answers."""
+    said = recipe.model_dump(mode="json")
+    differing = [key for key in ("held_out", "evaluate_samples") if before.get(key) != said[key]]
+    if recipe.keep_best and recipe.held_out and differing:
+        raise UserError(
+            f"keep_best compares losses on the same answers, and {' and '.join(differing)} changed since the training "
+            "began; give what it began with, or set keep_best to false"
         )
