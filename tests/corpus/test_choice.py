@@ -225,7 +225,7 @@ def test_a_run_that_was_interrupted_chooses_the_same(source: Source, tmp_path: P
     assert outputs(tmp_path / "whole") == outputs(tmp_path / "out")
 
 
-@pytest.mark.parametrize("recipe", ["smollm2-extract", "demo-extract"])
+@pytest.mark.parametrize("recipe", ["smollm2-extract", "heldout-extract"])
 def test_the_recipes_are_configurations(recipe: str) -> None:
     path = Path(__file__).parents[2] / "recipes" / f"{recipe}.yaml"
     assert configuration(path, "default", ()) != ExtractConfig()

@@ -1,4 +1,4 @@
-"""The demo model behind `apar serve`, in a process of its own."""
+"""The tiny model behind `apar serve`, in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server.demo import Demo, serving
+from tests.server.served import Served, serving
 
 
 @pytest.fixture(scope="session")
-def demo() -> Iterator[Demo]:
+def served() -> Iterator[Served]:
     """One server for all tests that ask it as a client does; it wants a key."""
     pytest.importorskip("torch")
     pytest.importorskip("fastapi")

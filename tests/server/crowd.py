@@ -2,9 +2,10 @@
 
     python -m tests.server.crowd --clients 200 --seconds 60
 
-The server is `apar serve demo` in a process of its own. Checked: no client that stays sees an error; every greedy
-answer is the same whenever it is asked for; at the end no answer is open and every KV block is free; the memory
-after the first third does not grow. Prints a card and one line of JSON; the exit code is 1 where a check fails.
+The server is `apar serve` with the tiny model of the tests, in a process of its own. Checked: no client that stays
+sees an error; every greedy answer is the same whenever it is asked for; at the end no answer is open and every KV
+block is free; the memory after the first third does not grow. Prints a card and one line of JSON; the exit code is 1
+where a check fails.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apar.demo import QUESTIONS
+from tests.fixtures import TINY
 from tests.server.processes import Running, running
 from tests.server.raw import HttpError, content, get, opened
 
@@ -76,7 +78,7 @@ class Look:
 def request(rng: random.Random, questions: Sequence[str]) -> dict[str, Any]:
     """Some question; mostly greedy, some sampled, some told by threads or with log probabilities."""
     body = {
-        "model": "demo",
+        "model": TINY.name,
         "messages": [{"role": "user", "content": rng.choice(questions)}],
         "max_tokens": rng.choice((8, 32, 64, 128)),
         "temperature": rng.choice((0, 0, 0, 0.8)),
@@ -216,7 +218,7 @@ def main() -> None:
     given = parser.parse_args()
     words = [
         "serve",
-        "demo",
+        str(TINY),
         "--port",
         "0",
         "--cpu-threads",

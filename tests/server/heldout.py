@@ -3,7 +3,8 @@
     python -m tests.server.heldout ../shared/data/eval/heldout.jsonl
     python -m tests.server.heldout ../shared/data/eval/heldout.jsonl --first --concurrency 1
 
-The file is JSONL with a `prompt` in each line. The demo model is served by `apar serve` in a process of its own.
+The file is JSONL with a `prompt` in each line. The model, by default the tiny one of the tests, is served by
+`apar serve` in a process of its own.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import Any
 
 import openai
 
+from tests.fixtures import TINY
 from tests.server.clients.openai_clients import async_client
-from tests.server.demo import MODEL, Demo, serving
+from tests.server.served import MODEL, Served, serving
 
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"temperature": 0},
@@ -69,7 +71,7 @@ def prompts_of(file: Path, most: int | None = None) -> list[str]:
     return list(dict.fromkeys(json.loads(line)["prompt"] for line in lines if line))[:most]
 
 
-async def compare_texts(demo: Demo, prompts: Sequence[str], tokens: int, concurrency: int) -> Texts:
+async def compare_texts(served: Served, prompts: Sequence[str], tokens: int, concurrency: int) -> Texts:
     """Every prompt greedily and sampled with a seed, each whole and streamed."""
     texts = Texts()
 
@@ -83,12 +85,12 @@ async def compare_texts(demo: Demo, prompts: Sequence[str], tokens: int, concurr
             texts.refused += whole[0] is None
             texts.forked += whole[2]
 
-    async with async_client(demo) as client:
+    async with async_client(served) as client:
         await _all_of(prompts, lambda prompt: compare(client, prompt), concurrency)
     return texts
 
 
-async def time_first(demo: Demo, prompts: Sequence[str], tokens: int, concurrency: int) -> First:
+async def time_first(served: Served, prompts: Sequence[str], tokens: int, concurrency: int) -> First:
     """Every prompt forked and sequentially, taking turns. Each was asked before, so its KV is cached for both.
 
     With a concurrency of N a turn has several prompts for each of N clients, that ask one after the other: their
@@ -96,7 +98,7 @@ async def time_first(demo: Demo, prompts: Sequence[str], tokens: int, concurrenc
     """
     first = First()
     size = 1 if concurrency == 1 else concurrency * _TURN
-    async with async_client(demo) as client:
+    async with async_client(served) as client:
 
         async def warm(prompt: str) -> None:
             await _whole(client, _asked(prompt, 1))
@@ -177,15 +179,16 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, help="the first so many (default: all)")
     parser.add_argument("--tokens", type=int, default=200, help="of an answer, at most")
     parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--model", default=str(TINY))
     given = parser.parse_args()
     prompts = prompts_of(given.file, given.prompts)
-    with serving("--cpu-threads", "1") as demo:
+    with serving("--cpu-threads", "1", model=given.model) as served:
         if given.first:
-            first = asyncio.run(time_first(demo, prompts, given.tokens, given.concurrency))
+            first = asyncio.run(time_first(served, prompts, given.tokens, given.concurrency))
             print(json.dumps(first.report()))
             return
-        texts = asyncio.run(compare_texts(demo, prompts, given.tokens, given.concurrency))
-        demo.check_idle()
+        texts = asyncio.run(compare_texts(served, prompts, given.tokens, given.concurrency))
+        served.check_idle()
         print(json.dumps(asdict(texts)))
     sys.exit(bool(texts.different))
 

@@ -1,6 +1,6 @@
 """What the server costs: the same requests by the bare engine and through HTTP streams, taking turns in one process.
 
-    python -m tests.server.overhead --model demo --concurrency 8,32
+    python -m tests.server.overhead --concurrency 8,32
     python -m tests.server.overhead --shape qwen-0.5b --dtype bfloat16 --concurrency 1,8 --requests 16
 
 Clients are a process of their own. Prints a line for each concurrency, and one line of JSON. With `--first` it
@@ -22,16 +22,17 @@ from typing import Any
 
 from apar import AsyncLLM, SamplingParams
 from apar.bench.model import load_bench_model
-from apar.demo import QUESTIONS, model_folder
+from apar.demo import QUESTIONS
 from apar.engine.llm import LLM
 from apar.errors import UserError
-from apar.models.model_source import load_tokenizer
+from apar.models.model_source import load_tokenizer, model_source
 from apar.server.app import guarded_app
 from apar.server.health import Health
 from apar.server.http.connection import HttpConfig
 from apar.server.http.server import HttpServer
 from apar.server.http.sockets import listen
 from apar.server.settings import ServerLimits, ServerSettings
+from tests.fixtures import TINY
 
 NAME = "measured"
 WARM_UP = 4
@@ -97,11 +98,11 @@ class Clients:
 
 
 def backend(given: argparse.Namespace) -> AsyncLLM:
-    """The engine of a model, or of random weights of a shape with the demo model's tokenizer and no control tokens."""
+    """The engine of a model, or of random weights of a shape with the tiny model's tokenizer and no control tokens."""
     if given.shape is None:
         return AsyncLLM(given.model, dtype=given.dtype)
     target = load_bench_model(None, given.shape, given.dtype, "auto")
-    return AsyncLLM.from_llm(LLM.from_parts(target.model, load_tokenizer(str(model_folder()))))
+    return AsyncLLM.from_llm(LLM.from_parts(target.model, load_tokenizer(model_source(TINY))))
 
 
 def bodies(given: argparse.Namespace, stream: bool = True) -> list[dict[str, Any]]:
@@ -247,7 +248,7 @@ async def measure(given: argparse.Namespace, llm: AsyncLLM) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="demo")
+    parser.add_argument("--model", default=str(TINY))
     parser.add_argument("--shape")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--cpu-threads", type=int, default=1)

@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from tests.fixtures import TINY
 from tests.server.crowd import Look, Tally, crowd, failures, growth
 from tests.server.processes import running
 
 
 def test_a_crowd_of_whom_a_third_leaves_is_served_and_leaves_nothing_behind() -> None:
-    with running("apar", "serve", "demo", "--port", "0", "--cpu-threads", "1", "--max-open", "40") as server:
+    with running("apar", "serve", str(TINY), "--port", "0", "--cpu-threads", "1", "--max-open", "40") as server:
         server.said("the model is ready")
         tally, looks, last = asyncio.run(crowd(server, clients=20, seconds=5))
         assert server.stop() == 0

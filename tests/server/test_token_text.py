@@ -8,11 +8,12 @@ from transformers import PreTrainedTokenizerFast
 
 from apar.models.model_source import load_tokenizer, model_source
 from apar.server.token_text import TokenTexts
+from tests.fixtures import TINY
 
 
 @pytest.mark.parametrize("text", ["Two words.", "naïve 中文 😀 text", "\n\n  indented\t", "\x00\x7f é"])
 def test_the_bytes_of_a_texts_tokens_are_those_of_the_text(text: str) -> None:
-    tokenizer = load_tokenizer(model_source("demo"))
+    tokenizer = load_tokenizer(model_source(TINY))
     texts = TokenTexts(tokenizer)
     told = [texts.of(token) for token in tokenizer.encode(text, add_special_tokens=False)]
     assert bytes(byte for _, data in told for byte in data) == text.encode()
@@ -20,7 +21,7 @@ def test_the_bytes_of_a_texts_tokens_are_those_of_the_text(text: str) -> None:
 
 
 def test_a_piece_of_a_character_is_written_by_its_bytes() -> None:
-    tokenizer = load_tokenizer(model_source("demo"))
+    tokenizer = load_tokenizer(model_source(TINY))
     texts = TokenTexts(tokenizer)
     told = [texts.of(token)[0] for token in tokenizer.encode("😀", add_special_tokens=False)]
     assert len(told) > 1

@@ -1,4 +1,4 @@
-"""The official client, connected to the demo server."""
+"""The official client, connected to the server of the tiny model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.server.demo import Demo
+from tests.server.served import Served
 
 
 @pytest.fixture(scope="module")
-def client(demo: Demo) -> Iterator[Any]:
+def client(served: Served) -> Iterator[Any]:
     from tests.server.clients.openai_clients import client
 
-    with client(demo) as connected:
+    with client(served) as connected:
         yield connected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import openai
 
-from tests.server.demo import KEY, MODEL, Demo
+from tests.server.served import KEY, MODEL, Served
 
 QUESTION = "Give me five tips for sleeping better."
 ASKED = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 60}
@@ -13,10 +13,10 @@ GREEDY = {**ASKED, "temperature": 0}
 SAMPLED = {**ASKED, "temperature": 1, "seed": 7}
 
 
-def client(demo: Demo, key: str = KEY, **options: object) -> openai.OpenAI:
+def client(served: Served, key: str = KEY, **options: object) -> openai.OpenAI:
     """A client that asks once: what a server refuses is seen."""
-    return openai.OpenAI(base_url=demo.url, api_key=key, max_retries=0, **options)
+    return openai.OpenAI(base_url=served.url, api_key=key, max_retries=0, **options)
 
 
-def async_client(demo: Demo) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=demo.url, api_key=KEY, max_retries=0)
+def async_client(served: Served) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=served.url, api_key=KEY, max_retries=0)

@@ -10,8 +10,8 @@ from typing import Any
 
 import schemathesis
 
-MODEL = "demo"
-TOKENS = 6000  # it has some more, the control tokens among them
+MODEL = "tiny"
+TOKENS = 2000  # it has some more, the control tokens among them
 MOST_TOKENS = 4
 MOST_ANSWERS = 2
 MOST_TURNS = 8

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.server.clients.commands import run_command
-from tests.server.demo import KEY, MODEL, Demo
+from tests.server.served import KEY, MODEL, Served, later_word
 
 QUESTION = "Give me five tips for sleeping better."
 SHORT = ("-o", "temperature", "0", "-o", "max_tokens", "40")
@@ -19,9 +19,9 @@ Run = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def llm(demo: Demo, tmp_path: Path) -> Callable[..., Run]:
-    """Run `llm` with the model `apar-demo`, whose key is stored."""
-    models = [{"model_id": "apar-demo", "model_name": MODEL, "api_base": demo.url, "api_key_name": "apar"}]
+def llm(served: Served, tmp_path: Path) -> Callable[..., Run]:
+    """Run `llm` with the model `apar-tiny`, whose key is stored."""
+    models = [{"model_id": "apar-tiny", "model_name": MODEL, "api_base": served.url, "api_key_name": "apar"}]
     (tmp_path / "extra-openai-models.yaml").write_text(json.dumps(models))  # JSON is YAML too
     (tmp_path / "keys.json").write_text(json.dumps({"apar": KEY}))  # as `llm keys set apar` does
 
@@ -31,53 +31,54 @@ def llm(demo: Demo, tmp_path: Path) -> Callable[..., Run]:
     return run
 
 
-def answered(demo: Demo, *messages: str, **fields: Any) -> str:
+def answered(served: Served, *messages: str, **fields: Any) -> str:
     """What the server says to messages by turns of user and assistant, asked without `llm`."""
     roles = ("user", "assistant")
     turns = [{"role": roles[k % 2], "content": message} for k, message in enumerate(messages)]
     asked = {"model": MODEL, "messages": turns, "temperature": 0, "max_tokens": 40, **fields}
-    text: str = demo.post("/v1/chat/completions", asked).json()["choices"][0]["message"]["content"]
+    text: str = served.post("/v1/chat/completions", asked).json()["choices"][0]["message"]["content"]
     return text
 
 
 @pytest.mark.parametrize("stream", [(), ("--no-stream",)])
-def test_a_question_is_answered(demo: Demo, llm: Callable[..., Run], stream: tuple[str, ...]) -> None:
-    run = llm("-m", "apar-demo", *SHORT, *stream, QUESTION)
+def test_a_question_is_answered(served: Served, llm: Callable[..., Run], stream: tuple[str, ...]) -> None:
+    run = llm("-m", "apar-tiny", *SHORT, *stream, QUESTION)
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == answered(demo, QUESTION) + "\n"
+    assert run.stdout == answered(served, QUESTION) + "\n"
 
 
-def test_options_are_obeyed(demo: Demo, llm: Callable[..., Run]) -> None:
+def test_options_are_obeyed(served: Served, llm: Callable[..., Run]) -> None:
     options = ("-o", "temperature", "1", "-o", "seed", "3", "-o", "max_tokens", "30", "-o", "top_p", "0.9")
-    first, second = (llm("-m", "apar-demo", *options, QUESTION).stdout for _ in range(2))
-    stopped = llm("-m", "apar-demo", *SHORT, "-o", "stop", "consistent", QUESTION).stdout
-    assert first == second == answered(demo, QUESTION, temperature=1, seed=3, max_tokens=30, top_p=0.9) + "\n"
-    assert stopped == answered(demo, QUESTION, stop="consistent") + "\n"
-    assert "consistent" not in stopped
+    first, second = (llm("-m", "apar-tiny", *options, QUESTION).stdout for _ in range(2))
+    stop = later_word(answered(served, QUESTION))
+    stopped = llm("-m", "apar-tiny", *SHORT, "-o", "stop", stop, QUESTION).stdout
+    assert first == second == answered(served, QUESTION, temperature=1, seed=3, max_tokens=30, top_p=0.9) + "\n"
+    assert stopped == answered(served, QUESTION, stop=stop) + "\n"
+    assert stop not in stopped
 
 
-def test_a_conversation_is_gone_on_with(demo: Demo, llm: Callable[..., Run]) -> None:
-    first = llm("-m", "apar-demo", *SHORT, QUESTION).stdout.removesuffix("\n")
+def test_a_conversation_is_gone_on_with(served: Served, llm: Callable[..., Run]) -> None:
+    first = llm("-m", "apar-tiny", *SHORT, QUESTION).stdout.removesuffix("\n")
     second = llm("-c", *SHORT, "And what else?").stdout.removesuffix("\n")
-    assert second == answered(demo, QUESTION, first, "And what else?")
-    assert second != answered(demo, "And what else?")
+    assert second == answered(served, QUESTION, first, "And what else?")
+    assert second != answered(served, "And what else?")
 
 
-def test_a_chat_of_several_turns_can_be_piped(demo: Demo, llm: Callable[..., Run]) -> None:
-    run = llm("chat", "-m", "apar-demo", *SHORT, given=f"{QUESTION}\nAnd what else?\nquit\n")
-    first = answered(demo, QUESTION)
-    second = answered(demo, QUESTION, first, "And what else?")
+def test_a_chat_of_several_turns_can_be_piped(served: Served, llm: Callable[..., Run]) -> None:
+    run = llm("chat", "-m", "apar-tiny", *SHORT, given=f"{QUESTION}\nAnd what else?\nquit\n")
+    first = answered(served, QUESTION)
+    second = answered(served, QUESTION, first, "And what else?")
     assert run.returncode == 0, run.stderr
     assert run.stdout.index(first) < run.stdout.index(second)
 
 
 def test_tokens_are_counted_as_the_server_tells(llm: Callable[..., Run]) -> None:
-    run = llm("-m", "apar-demo", *SHORT, "-u", QUESTION)
+    run = llm("-m", "apar-tiny", *SHORT, "-u", QUESTION)
     assert "40 output" in run.stderr
 
 
 def test_a_wrong_key_is_told_in_one_line(llm: Callable[..., Run]) -> None:
-    run = llm("-m", "apar-demo", *SHORT, "--key", "wrong", QUESTION)
+    run = llm("-m", "apar-tiny", *SHORT, "--key", "wrong", QUESTION)
     assert run.returncode == 1
     assert "this is not the API key of this server" in run.stderr
     assert "Traceback" not in run.stderr

@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch")
 
 from apar.decoding.params import Prompt, RawPrompt, SamplingParams
-from apar.demo import model_folder
 from apar.engine.llm import LLM
+from tests.fixtures import TINY
 from tests.server.clients.commands import run_command
-from tests.server.demo import KEY, MODEL, Demo
+from tests.server.served import KEY, MODEL, Served
 
 QUESTIONS = [
     "Give me five tips for sleeping better.",
@@ -51,7 +51,7 @@ metric_list:
 @pytest.fixture(scope="module")
 def llm() -> LLM:
     """The engine by itself, without any server."""
-    return LLM(model_folder())
+    return LLM(TINY)
 
 
 def greedily(llm: LLM, prompts: Sequence[Prompt]) -> dict[str, str]:
@@ -61,7 +61,7 @@ def greedily(llm: LLM, prompts: Sequence[Prompt]) -> dict[str, str]:
     return dict(zip(QUESTIONS, texts, strict=True))
 
 
-def evaluate(demo: Demo, folder: Path, expected: Mapping[str, str], model: str, **arguments: object) -> float:
+def evaluate(served: Served, folder: Path, expected: Mapping[str, str], model: str, **arguments: object) -> float:
     """The share of answers through `lm_eval` that are those expected, letter for letter."""
     data = folder / "questions.jsonl"
     rows = [{"question": question, "answer": answer} for question, answer in expected.items()]
@@ -79,13 +79,13 @@ def evaluate(demo: Demo, folder: Path, expected: Mapping[str, str], model: str, 
     return score
 
 
-def test_chats_are_answered_as_the_engine_answers_them(demo: Demo, llm: LLM, tmp_path: Path) -> None:
-    url = f"{demo.url}/chat/completions"
-    assert evaluate(demo, tmp_path, greedily(llm, QUESTIONS), "local-chat-completions", base_url=url) == 1.0
+def test_chats_are_answered_as_the_engine_answers_them(served: Served, llm: LLM, tmp_path: Path) -> None:
+    url = f"{served.url}/chat/completions"
+    assert evaluate(served, tmp_path, greedily(llm, QUESTIONS), "local-chat-completions", base_url=url) == 1.0
 
 
-def test_texts_are_gone_on_with_as_the_engine_goes_on(demo: Demo, llm: LLM, tmp_path: Path) -> None:
+def test_texts_are_gone_on_with_as_the_engine_goes_on(served: Served, llm: LLM, tmp_path: Path) -> None:
     expected = greedily(llm, [RawPrompt(question) for question in QUESTIONS])
     # Its tokenizer would be fetched from a hub; probabilities of prompts, which need `echo`, are refused.
-    given = {"base_url": f"{demo.url}/completions", "tokenizer_backend": "none"}
-    assert evaluate(demo, tmp_path, expected, "local-completions", **given) == 1.0
+    given = {"base_url": f"{served.url}/completions", "tokenizer_backend": "none"}
+    assert evaluate(served, tmp_path, expected, "local-completions", **given) == 1.0

@@ -7,8 +7,9 @@ import asyncio
 import openai
 import pytest
 
+from tests.fixtures import TINY
 from tests.server.clients.openai_clients import async_client
-from tests.server.demo import MODEL, Demo
+from tests.server.served import MODEL, Served
 
 GREEDY = {"model": MODEL, "temperature": 0, "max_tokens": 24}
 PROMPTS = ["Three things that one needs for a cake are", "The sea is"]
@@ -49,9 +50,7 @@ def test_several_answers_to_several_texts_are_numbered_text_by_text(client: open
 
 def test_token_ids_are_gone_on_with_as_their_text(client: openai.OpenAI) -> None:
     transformers = pytest.importorskip("transformers")
-    from apar.demo import model_folder
-
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(TINY)
     ids = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in PROMPTS]
     texts = [text_of(client, prompt) for prompt in PROMPTS]
     assert [text_of(client, one) for one in ids] == texts
@@ -79,10 +78,10 @@ def test_logprobs_of_a_stream_have_the_same_places(client: openai.OpenAI) -> Non
     assert [offset for chunk in streamed for offset in chunk.text_offset] == whole.text_offset
 
 
-def test_the_asynchronous_client_streams_several_texts(client: openai.OpenAI, demo: Demo) -> None:
+def test_the_asynchronous_client_streams_several_texts(client: openai.OpenAI, served: Served) -> None:
     async def texts() -> list[str]:
         told = ["", ""]
-        async with async_client(demo) as asking:
+        async with async_client(served) as asking:
             async for chunk in await asking.completions.create(**GREEDY, prompt=PROMPTS, stream=True):
                 told[chunk.choices[0].index] += chunk.choices[0].text
         return told

@@ -10,7 +10,7 @@ from openai.types import Completion
 
 from tests.server.clients import openai_clients
 from tests.server.clients.openai_clients import GREEDY
-from tests.server.demo import KEY, MODEL, Demo
+from tests.server.served import KEY, MODEL, Served
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
 
@@ -65,8 +65,8 @@ def test_a_prompt_that_is_too_long_has_the_code_that_clients_look_for(client: op
 
 
 @pytest.mark.parametrize("key", ["wrong", KEY[:-1], f"{KEY}s"])
-def test_a_wrong_key_is_an_authentication_error(demo: Demo, key: str) -> None:
-    with openai_clients.client(demo, key) as stranger:
+def test_a_wrong_key_is_an_authentication_error(served: Served, key: str) -> None:
+    with openai_clients.client(served, key) as stranger:
         with pytest.raises(openai.AuthenticationError) as caught:
             stranger.chat.completions.create(**GREEDY)
         assert caught.value.code == "invalid_api_key"
@@ -78,7 +78,7 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(**{**GREEDY, "model": "gpt-4o"})
     assert caught.value.code == "model_not_found"
-    assert "'demo'" in str(caught.value)
+    assert repr(MODEL) in str(caught.value)
 
 
 def test_parts_of_the_api_that_are_not_here_are_not_found(client: openai.OpenAI) -> None:
@@ -88,8 +88,8 @@ def test_parts_of_the_api_that_are_not_here_are_not_found(client: openai.OpenAI)
         client.embeddings.create(model=MODEL, input="Hello")
 
 
-def test_one_answer_more_than_there_are_places_is_a_rate_limit_error(demo: Demo, client: openai.OpenAI) -> None:
-    before = demo.metric("apar_requests_refused_total", reason="busy")
+def test_one_answer_more_than_there_are_places_is_a_rate_limit_error(served: Served, client: openai.OpenAI) -> None:
+    before = served.metric("apar_requests_refused_total", reason="busy")
 
     def many() -> openai.Stream[Completion]:
         return client.completions.create(model=MODEL, prompt="a", n=128, max_tokens=2000, stream=True)
@@ -97,8 +97,8 @@ def test_one_answer_more_than_there_are_places_is_a_rate_limit_error(demo: Demo,
     with many(), many(), pytest.raises(openai.RateLimitError) as caught:
         client.completions.create(model=MODEL, prompt="a")
     assert int(caught.value.response.headers["retry-after"]) >= 1
-    assert demo.metric("apar_requests_refused_total", reason="busy") == before + 1
-    demo.check_idle()
+    assert served.metric("apar_requests_refused_total", reason="busy") == before + 1
+    served.check_idle()
 
 
 def test_more_answers_than_there_are_places_at_all_are_a_bad_request(client: openai.OpenAI) -> None:

@@ -15,12 +15,14 @@ from apar.events import Event, Finished, from_json
 from apar.stats import event_stats
 from tests.server.clients.openai_clients import GREEDY, QUESTION, async_client
 from tests.server.clients.test_openai_chat import text_of
-from tests.server.demo import MODEL, Demo
 from tests.server.processes import wait_until
+from tests.server.served import MODEL, Served, later_word
 
-LONG = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0}
+END = "0"
+"""The id of the model's end-of-sequence."""
+LONG = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "max_tokens": 400}
 # It never ends by itself: only its client's going can end it before its budget does.
-ENDLESS = {**LONG, "temperature": 2, "seed": 1, "max_tokens": 2000, "extra_body": {"apar": {"fork": False}}}
+ENDLESS = {**LONG, "max_tokens": 2000, "extra_body": {"apar": {"fork": False}}, "logit_bias": {END: -100}}
 
 
 def threads(**options: Any) -> dict[str, Any]:
@@ -53,9 +55,11 @@ def test_the_tree_of_an_answer_is_rebuilt_from_its_stream_alone(client: openai.O
 
 
 def test_the_tree_of_a_stopped_answer_ends_before_the_stop_text(client: openai.OpenAI) -> None:
-    chunks = list(client.chat.completions.create(**LONG, **threads(), stop="sleep schedule:"))
+    whole = client.chat.completions.create(**LONG).choices[0].message.content
+    stop = later_word(whole.partition("\n\n")[0])  # in the first detail: the others are under way then
+    chunks = list(client.chat.completions.create(**LONG, **threads(), stop=stop))
     events = [as_event(line) for line in told(chunks)]
-    assert tree_of(events, stop=["sleep schedule:"]).text == text_of(chunks)
+    assert tree_of(events, stop=[stop]).text == text_of(chunks)
     assert {event.reason for event in events if isinstance(event, Finished)} >= {"stop"}
 
 
@@ -99,19 +103,19 @@ def test_metrics_of_a_stream_come_with_its_usage(client: openai.OpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == 60
 
 
-def test_a_client_that_waits_no_longer_cancels_its_answer(demo: Demo, client: openai.OpenAI) -> None:
-    before = demo.metric("apar_answers_cancelled_total")
+def test_a_client_that_waits_no_longer_cancels_its_answer(served: Served, client: openai.OpenAI) -> None:
+    before = served.metric("apar_answers_cancelled_total")
     with pytest.raises(openai.APITimeoutError):
         client.with_options(timeout=0.5).chat.completions.create(**ENDLESS)
-    wait_until(lambda: demo.metric("apar_answers_cancelled_total") == before + 1, "the answer is cancelled")
-    demo.check_idle()
+    wait_until(lambda: served.metric("apar_answers_cancelled_total") == before + 1, "the answer is cancelled")
+    served.check_idle()
 
 
-def test_a_client_that_closes_its_stream_cancels_its_answer(demo: Demo) -> None:
-    before = demo.metric("apar_answers_cancelled_total")
+def test_a_client_that_closes_its_stream_cancels_its_answer(served: Served) -> None:
+    before = served.metric("apar_answers_cancelled_total")
 
     async def read_a_little() -> None:
-        async with async_client(demo) as client:
+        async with async_client(served) as client:
             stream = await client.chat.completions.create(**ENDLESS, stream=True)
             async for chunk in stream:
                 if chunk.choices[0].delta.content:
@@ -119,5 +123,5 @@ def test_a_client_that_closes_its_stream_cancels_its_answer(demo: Demo) -> None:
             await stream.close()
 
     asyncio.run(read_a_little())
-    wait_until(lambda: demo.metric("apar_answers_cancelled_total") == before + 1, "the answer is cancelled")
-    demo.check_idle()
+    wait_until(lambda: served.metric("apar_answers_cancelled_total") == before + 1, "the answer is cancelled")
+    served.check_idle()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from apar.server.protocol.chunks import ChatChunk, Chunk, CompletionChunk, chunk_schemas, stream_of
-from tests.server.demo import MODEL, Demo
+from tests.server.served import MODEL, Served
 
 EVERYTHING: dict[str, Any] = {
     "model": MODEL,
@@ -21,15 +21,15 @@ EVERYTHING: dict[str, Any] = {
 QUESTION = "Give me five tips for sleeping better."
 
 
-def events(demo: Demo, path: str, body: dict[str, Any]) -> list[str]:
-    reply = demo.post(path, body)
+def events(served: Served, path: str, body: dict[str, Any]) -> list[str]:
+    reply = served.post(path, body)
     assert reply.status_code == 200, reply.text
     return [event.removeprefix("data: ") for event in reply.text.split("\n\n")[:-1]]
 
 
-def test_all_that_a_chat_may_tell_is_described(demo: Demo) -> None:
+def test_all_that_a_chat_may_tell_is_described(served: Served) -> None:
     body = {**EVERYTHING, "messages": [{"role": "user", "content": QUESTION}], "logprobs": True, "top_logprobs": 2}
-    *told, end = events(demo, "/v1/chat/completions", body)
+    *told, end = events(served, "/v1/chat/completions", body)
     chunks = [ChatChunk.model_validate_json(event, strict=True) for event in told]
     assert end == "[DONE]"
     kinds = {event.event for chunk in chunks if chunk.apar for event in chunk.apar.events}
@@ -38,8 +38,8 @@ def test_all_that_a_chat_may_tell_is_described(demo: Demo) -> None:
     assert chunks[-1].metrics is not None
 
 
-def test_all_that_a_completion_may_tell_is_described(demo: Demo) -> None:
-    *told, end = events(demo, "/v1/completions", {**EVERYTHING, "prompt": QUESTION, "logprobs": 1, "n": 2})
+def test_all_that_a_completion_may_tell_is_described(served: Served) -> None:
+    *told, end = events(served, "/v1/completions", {**EVERYTHING, "prompt": QUESTION, "logprobs": 1, "n": 2})
     chunks = [CompletionChunk.model_validate_json(event, strict=True) for event in told]
     assert end == "[DONE]"
     assert {choice.index for chunk in chunks for choice in chunk.choices} == {0, 1}

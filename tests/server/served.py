@@ -1,7 +1,8 @@
-"""`apar serve demo` in a process of its own, with a key, as clients find it."""
+"""`apar serve` with the tiny model in a process of its own, with a key, as clients find it."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,17 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from tests.fixtures import TINY
 from tests.server.processes import PATIENCE, Running, running, wait_until
 
 KEY = "a-key-of-the-tests"
-MODEL = "demo"
+MODEL = "tiny"
 # Loading imports PyTorch, which takes long on a busy machine.
 _LOADING_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Demo:
+class Served:
     """The server that is ready."""
 
     process: Running
@@ -52,15 +54,26 @@ class Demo:
         wait_until(lambda: not self.metric("apar_engine_blocks", state="held"), "no block is held")
 
 
+def later_word(text: str) -> str:
+    """A word that does not begin in the first third of an answer: a stop text. Fails where there is none."""
+    found = [word for word in re.findall(r"\b[a-z]{4,}\b", text) if text.index(word) > len(text) // 3]
+    assert found, f"no word is new in the last two thirds of {text!r}"
+    return found[0]
+
+
 @contextmanager
-def serving(*words: str) -> Iterator[Demo]:
-    """`apar serve demo WORDS` until the end of the context, ready at its begin; fails if its log tells of a failure."""
-    with running("apar", "serve", MODEL, "--port", "0", "--api-key", KEY, *words) as process:
+def serving(*words: str, model: str = str(TINY)) -> Iterator[Served]:
+    """`apar serve MODEL WORDS` until the end of the context, ready at its begin; fails if its log tells of a failure.
+
+    The name of the model is `tiny`.
+    """
+    words = ("--served-model-name", MODEL, "--port", "0", "--api-key", KEY, *words)
+    with running("apar", "serve", model, *words) as process:
         end = time.monotonic() + _LOADING_SECONDS
         while not any("the model is ready" in line for line in process.lines):
             assert process.process.poll() is None, process.lines
             assert time.monotonic() < end, process.lines
             time.sleep(0.05)
-        yield Demo(process)
+        yield Served(process)
         assert process.stop() == 0, process.lines
         assert not any("Traceback" in line for line in process.lines), "".join(process.lines)
