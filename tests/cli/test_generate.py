@@ -186,13 +186,13 @@ def test_a_base_installation_is_told_what_to_install(apar: Apar, monkeypatch: py
     assert "apar-llm[local]" in err
 
 
-def test_the_demo_model_is_told_how_to_be_made_where_it_is_missing(
+def test_the_shipped_adapter_is_told_how_to_be_made_where_it_is_missing(
     apar: Apar, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("apar.demo._HERE", tmp_path)
     code, _, err = apar("generate", "demo", "Q")
     assert code == 2
-    assert "apar train recipes/demo.yaml" in err
+    assert "apar train recipes/smollm2.yaml" in err
 
 
 def test_a_real_model_answers_in_threads_and_sequentially(apar: Apar, tiny: Path, tmp_path: Path) -> None:

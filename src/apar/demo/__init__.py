@@ -10,18 +10,12 @@ _HERE = Path(__file__).parent
 QUESTIONS = _HERE / "questions.txt"
 
 
-def adapter_folder() -> Path | None:
-    """The folder of the shipped adapter; None while there is none, and `model_folder` stands for it."""
+def adapter_folder() -> Path:
+    """The folder of the shipped adapter; raises ModelError, saying how to make one, where the package lacks it."""
     folder = _HERE / "adapter"
-    return folder if (folder / "adapter_config.json").is_file() else None
-
-
-def model_folder() -> Path:
-    """The folder of the shipped model; raises ModelError, saying how to make it, where it is missing."""
-    folder = _HERE / "model"
-    if not (folder / "config.json").is_file():
+    if not (folder / "adapter_config.json").is_file():
         raise ModelError(
-            f"the demo model is not in {folder}: train it with `apar train recipes/demo.yaml` and name its "
-            "folder with --model, or install a package that has it"
+            f"the adapter of demo is not in {folder}: install a package that has it, or train one with "
+            "`apar train recipes/smollm2.yaml` and name its folder with --adapter"
         )
     return folder

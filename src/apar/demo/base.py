@@ -9,7 +9,7 @@ _SIDE_FILE = Path(__file__).parent / "adapter" / "apar.json"
 
 
 def base_name(side_file: Path = _SIDE_FILE) -> str | None:
-    """The hub id of the base of `demo`; None where `demo` is a whole model, or the adapter does not say."""
+    """The hub id of the base of `demo`; None where there is no adapter, or it does not say."""
     try:
         name = json.loads(side_file.read_text(encoding="utf-8"))["base"]["name"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -109,16 +109,14 @@ def _read_tokenizer(source: ModelSource) -> Any:
 
 
 def _demo() -> ModelSource:
-    """The base with the shipped adapter; while none is shipped, the model that is."""
+    """The base with the shipped adapter."""
     from apar.models.adapter_files import read_info
 
-    adapter = demo.adapter_folder()
-    if adapter is None:
-        return ModelSource(str(demo.model_folder()))
-    info = read_info(str(adapter), DEMO)
+    adapter = str(demo.adapter_folder())
+    info = read_info(adapter, DEMO)
     if info is None:
         raise ModelError(f"the adapter in {adapter} names no base; install the package again")
-    return replace(_model(info.base.name), adapter=str(adapter))
+    return replace(_model(info.base.name), adapter=adapter)
 
 
 def _model(name: str | os.PathLike[str]) -> ModelSource:

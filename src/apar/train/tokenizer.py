@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer of our own, for models trained from scratch (the shipped demo model)."""
+"""A byte-level BPE tokenizer of our own, for models trained from scratch."""
 
 from __future__ import annotations
 
