@@ -38,7 +38,10 @@ def test_the_twin_differs_from_its_model_in_the_forks_alone() -> None:
     [
         ({"batch_tokens": 100}, r"batch_tokens \(100\) is less than max_length"),
         ({"kind": "heads", "lora": {}}, "leave lora out"),
-        ({"held_out": ["h"], "evaluate_every": 30, "checkpoint_every": 50}, "a multiple of evaluate_every"),
+        ({"kind": "heads", "gradient_checkpointing": True}, "no gradient_checkpointing"),
+        ({"lora": {}, "start": {"model": "m", "adapter": "a"}}, "on top of start.adapter"),
+        ({"lora": {"quantize": "nf4"}, "merge": True}, "4 bits are not merged"),
+        ({"held_out": ["h"], "evaluate_every": 30, "checkpoint_every": 60}, "make checkpoint_every .60. and"),
         ({"start": {}}, "give either model"),
         ({"optimizer": {"schedule": "linear"}}, "schedule"),
     ],

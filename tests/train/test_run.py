@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from apar.errors import ModelError, RunError, UserError
 from apar.tokens import ControlTokens
@@ -364,3 +365,70 @@ def test_the_best_of_losses_on_other_answers_is_not_looked_for(tmp_path: Path, t
     with pytest.raises(UserError, match="evaluate_samples changed since the training began"):
         run.train(recipe(tmp_path, trees, evaluate_samples=3), resume=True)
     run.train(recipe(tmp_path, trees, evaluate_samples=3, keep_best=False), resume=True)
+
+
+def test_a_lower_rate_counts_from_where_a_training_goes_on(tmp_path: Path, trees: Path) -> None:
+    """To lower it is the mend where a loss is not a number."""
+    interrupted(recipe(tmp_path, trees, **ADAPTER), 12)
+    lower = {**ADAPTER, "optimizer": {"learning_rate": 1e-5, "warmup": 0}}
+    run.train(recipe(tmp_path, trees, **lower), resume=True)
+    rates = [line["rate"] for line in lines(tmp_path / "run") if "loss" in line and line["step"] > 10]
+    assert len(rates) == 20
+    assert max(rates) <= 1e-5
+
+
+def test_held_out_answers_of_which_none_fits_are_an_error(tmp_path: Path, trees: Path) -> None:
+    write(tmp_path / "heldout.jsonl", [{**records(HELD_OUT)[2], "response": "x " * 500}])
+    with pytest.raises(UserError, match="none of the 1 answers of held_out has at most max_length = 128"):
+        run.train(recipe(tmp_path, trees))
+
+
+def test_a_twins_adapter_is_loaded_on_its_base(tmp_path: Path, trees: Path) -> None:
+    from apar.models.load import load
+
+    base = run.train(recipe(tmp_path, trees, mode="sequential", steps=2, output=tmp_path / "base"))
+    start = {"model": str(base)}
+    twin = run.train(recipe(tmp_path, trees, mode="sequential", lora={"rank": 2}, start=start, merge=True))
+    model, tokenizer = load(str(base), "float32", "cpu", adapter=twin)
+    assert "[Fork]" not in tokenizer.get_added_vocab()
+    merged, _ = load(str(twin.parent / "model"), "float32", "cpu")
+    ids = torch.tensor([tokenizer.encode("List facts about tea.")])
+    torch.testing.assert_close(model(ids).logits, merged(ids).logits, rtol=0.05, atol=0.05)
+
+
+def test_the_best_checkpoint_is_what_is_written(tmp_path: Path, trees: Path) -> None:
+    chosen = recipe(tmp_path, trees, **{**ADAPTER, "optimizer": {"learning_rate": 0.3, "warmup": 0}})
+    folder = run.train(chosen)
+    measured = {line["step"]: line["held_out"]["held_out"] for line in lines(chosen.output) if "held_out" in line}
+    best = min(measured, key=measured.__getitem__)
+    assert best < 30
+    kept = load_file(chosen.output / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors")
+    for name, weight in load_file(folder / "adapter_model.safetensors").items():
+        assert torch.equal(weight, kept[name].to(torch.bfloat16)), name
+    assert f"| held out | {measured[best]:.4f} |" in (folder / "README.md").read_text()
+
+
+def test_a_training_ends_early_where_nothing_gets_better(tmp_path: Path, trees: Path) -> None:
+    settings = {**ADAPTER, "optimizer": {"learning_rate": 0.3, "warmup": 0}, "stop_after": 1}
+    run.train(recipe(tmp_path, trees, **settings))
+    assert len(losses(tmp_path / "run")) < 30
+
+
+@pytest.mark.parametrize("torn", ['{"step": 11, "lo', "\n"])
+def test_a_torn_line_of_the_log_is_dropped(tmp_path: Path, trees: Path, torn: str) -> None:
+    output = interrupted(recipe(tmp_path, trees), 12)
+    with (output / "log.jsonl").open("a") as file:
+        file.write(torn)
+    run.train(recipe(tmp_path, trees), resume=True)
+    assert len(losses(output)) == 30
+
+
+def test_a_full_disk_while_weights_are_saved_is_one_line(
+    tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, *args: object, **kwargs: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", fail)
+    with pytest.raises(RunError, match="cannot write a checkpoint"):
+        run.train(recipe(tmp_path, trees))

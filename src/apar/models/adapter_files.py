@@ -112,7 +112,12 @@ def has_tokenizer(source: str) -> bool:
 
 
 def add_tokens(tokenizer: Any, info: AdapterInfo, name: str) -> None:
-    """Give a base's tokenizer the control tokens of an adapter. Raises ModelError where they get other ids there."""
+    """Give a base's tokenizer the control tokens of an adapter, if it has any: that of a sequential twin has none.
+
+    Raises ModelError where they get other ids there.
+    """
+    if not info.control_tokens:
+        return
     add_control_tokens(tokenizer)
     for token in (FORK, CHILD):
         found, wanted = tokenizer.convert_tokens_to_ids(token), info.control_tokens.get(token)

@@ -38,7 +38,7 @@ def merge_adapter(model: Any, tokenizer: Any, source: str, name: str) -> Any:
             f"the adapter {name} ({config.peft_type}) adds to the prompt and cannot be merged; give a LoRA"
         )
     _add_rows(model, weights)
-    if info is not None:
+    if info is not None and info.control_tokens:
         _add_control_rows(model, info, weights, name)
     try:
         with warnings.catch_warnings():

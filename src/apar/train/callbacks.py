@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from apar.data.files import atomic_write
+
 OnStep = Callable[[dict[str, Any]], None]
 """Called with the log line of every step and of every evaluation."""
 LOG = "log.jsonl"
@@ -26,11 +28,12 @@ class StepLog(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             kept = self._lines_until(self._done) if self._done else []
-            self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            with atomic_write(self._path) as file:
+                file.writelines(line + "\n" for line in kept)
 
     def _lines_until(self, step: int) -> list[str]:
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        return [line for line in lines if json.loads(line)["step"] <= step]
+        return [line for line in lines if _step_of(line) <= step]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._began = time.perf_counter()
@@ -59,6 +62,14 @@ class StepLog(TrainerCallback):
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._report(line)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; of one that a kill has torn a step that never comes."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 class SampleAnswers(TrainerCallback):

@@ -50,6 +50,15 @@ def write_training(output: Path, summary: dict[str, Any]) -> None:
         json.dump(summary, file, indent=1, ensure_ascii=False)
 
 
+def read_training(output: Path) -> dict[str, Any]:
+    """What `training.json` says; empty where there is none that can be read."""
+    try:
+        found = json.loads((output / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def start_over(output: Path) -> None:
     """Remove the checkpoints of an earlier training and what one that was killed left half-written."""
     shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
@@ -98,12 +107,11 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_training(recipe: Recipe) -> None:
-    path = recipe.output / TRAINING
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        saved = before["fingerprint"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} does not say of which training the checkpoints are; start again") from error
+    before = read_training(recipe.output)
+    saved = before.get("fingerprint")
+    if saved is None:
+        path = recipe.output / TRAINING
+        raise UserError(f"{path} does not say of which training the checkpoints are; start again")
     wanted = fingerprint(recipe)
     differing = sorted(key for key in {*saved, *wanted} if saved.get(key) != wanted.get(key))
     if differing:

@@ -51,7 +51,7 @@ class HeadsModel(nn.Module):
 
 
 class HeadsTrainer(TreeTrainer):
-    """Trains a `HeadsModel`; the loss is the mean over the labels of all heads, each with its head's weight."""
+    """Trains a `HeadsModel`; the loss is that of all labels, each times its head's weight, over their number."""
 
     def summed_loss(self, model: Any, batch: PackedBatch) -> Tensor:
         loss: HeadsLoss = model(batch)

@@ -32,6 +32,11 @@ def prepare(recipe: Recipe, examples: Sequence[Example], dtype: torch.dtype = to
     torch.manual_seed(recipe.seed)
     initial = _from_scratch(recipe, examples) if recipe.start.model is None else _from_model(recipe, dtype)
     if recipe.mode == "forked":
+        if recipe.kind == "heads" and FORK not in initial.tokenizer.get_added_vocab():
+            raise ConfigError(
+                f"{recipe.start.model} was not taught to fork, and heads are trained on the model as it is; give "
+                "start.adapter, or mode: sequential"
+            )
         add_control_rows(initial.model, initial.tokenizer)
     return initial
 

@@ -157,12 +157,27 @@ class Recipe(Section):
     def _batches_fit(self) -> Self:
         if self.batch_tokens < self.max_length:
             raise ValueError(f"batch_tokens ({self.batch_tokens}) is less than max_length ({self.max_length})")
+        if self.keep_best and self.held_out and self.checkpoint_every != self.evaluate_every:
+            raise ValueError(
+                f"keep_best needs a held-out loss at every checkpoint, and no other: make checkpoint_every "
+                f"({self.checkpoint_every}) and evaluate_every ({self.evaluate_every}) equal, or set keep_best to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kinds_fit(self) -> Self:
         if self.kind == "heads" and self.lora is not None:
             raise ValueError("heads are trained on a frozen model: leave lora out, and give start.adapter")
-        if self.keep_best and self.held_out and self.checkpoint_every % self.evaluate_every:
+        if self.kind == "heads" and self.gradient_checkpointing:
+            raise ValueError("heads need no gradient_checkpointing: the model under them has no gradients")
+        if self.lora is not None and self.start.adapter is not None:
             raise ValueError(
-                f"keep_best needs a held-out loss at every checkpoint: make checkpoint_every ({self.checkpoint_every}) "
-                f"a multiple of evaluate_every ({self.evaluate_every}), or set keep_best to false"
+                "an adapter on top of start.adapter would fit neither model: write the merged model by `apar merge`, "
+                "and start from its folder"
+            )
+        if self.merge and self.lora is not None and self.lora.quantize is not None:
+            raise ValueError(
+                "weights of 4 bits are not merged: leave merge out, and use `apar merge MODEL --adapter OUTPUT/adapter`"
             )
         return self
 

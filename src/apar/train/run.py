@@ -7,6 +7,7 @@ Everything that a training reports is one JSON line a step in `OUTPUT/log.jsonl`
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from apar.data.records import Example, first_question, read_examples
 from apar.errors import RunError, UserError
@@ -24,7 +26,7 @@ from apar.models.fingerprint import base_fingerprint
 from apar.train.arguments import accumulation, training_arguments
 from apar.train.batches import Encoder, PackedBatch
 from apar.train.callbacks import OnStep, SampleAnswers, StepLog
-from apar.train.checkpoints import fingerprint, last_checkpoint, remove_parts, start_over, write_training
+from apar.train.checkpoints import fingerprint, last_checkpoint, read_training, remove_parts, start_over, write_training
 from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer_batch, write_samples
 from apar.train.heads_trainer import HeadsModel, HeadsTrainer, heads_batch
 from apar.train.initial_model import InitialModel, prepare
@@ -63,7 +65,7 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
     number or the disk is full.
     """
     checkpoint = last_checkpoint(recipe) if resume else None
-    training = set_up(recipe)
+    training = set_up(recipe, resume=resume)
     if training.arguments.process_index == 0:
         if checkpoint is None:
             start_over(recipe.output)
@@ -73,13 +75,21 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
     trainer = make_trainer(training, report, done=0 if checkpoint is None else int(checkpoint.name.split("-")[-1]))
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except (OSError, RuntimeError) as error:
-        raise _explained(error, recipe) from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not _disk_is_full(error):
+            raise
+        text = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"cannot write a checkpoint to {recipe.output}: {text}; the one before stays, use --resume"
+        ) from error
     return write_results(Outcome(recipe, training.initial, training.base, trainer, token_counts(training.store)))
 
 
-def set_up(recipe: Recipe) -> Training:
-    """Read the data, load the model, encode the samples: what can be wrong with them is found here."""
+def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
+    """Read the data, load the model, encode the samples: what can be wrong with them is found here.
+
+    With `resume` the arithmetic is that which the training began with.
+    """
     from transformers import set_seed
 
     if recipe.threads:
@@ -87,7 +97,7 @@ def set_up(recipe: Recipe) -> Training:
     examples, held_out = read_examples(recipe.trees), read_examples(recipe.held_out)
     _check_examples(recipe, examples, held_out)
     device = choose_device(recipe.device)
-    precision = choose_precision(recipe, device)
+    precision = _precision(recipe, device, resume=resume)
     arguments = training_arguments(recipe, device, precision)
     arguments.gradient_accumulation_steps = accumulation(recipe, arguments.world_size)
     # What is not trained may be kept in the type that it is computed in.
@@ -109,6 +119,12 @@ def set_up(recipe: Recipe) -> Training:
     if choose_compile(recipe, device):
         _compile_layers(initial.model)
     return Training(recipe, precision, initial, base, model, encoder, store, packs, held_out, arguments)
+
+
+def _precision(recipe: Recipe, device: torch.device, *, resume: bool) -> torch.dtype:
+    """That of the recipe; where it is to be measured, what was found when the training began."""
+    began = read_training(recipe.output).get("precision") if resume and recipe.precision == "auto" else None
+    return choose_precision(recipe, device) if began is None else getattr(torch, began)
 
 
 def make_trainer(training: Training, report: OnStep, *, done: int = 0, measured: bool = True) -> TreeTrainer:
@@ -165,6 +181,11 @@ def _held_out_batches(training: Training, chosen: list[Example]) -> dict[str, li
         batches = list(training.encoder.fixed_batches([e for e in chosen if e.structured == flag], rows))
         if batches:
             found[kind] = batches
+    if chosen and not found:
+        raise UserError(
+            f"none of the {len(chosen)} answers of held_out has at most max_length = {training.recipe.max_length} "
+            "tokens; give others, or leave held_out out"
+        )
     return found
 
 
@@ -222,10 +243,9 @@ def _summary(training: Training) -> dict[str, Any]:
     }
 
 
-def _explained(error: Exception, recipe: Recipe) -> Exception:
-    """A full disk in one line; other errors as they are. What was written before stays."""
-    text = " ".join(str(error).split())
-    full = isinstance(error, OSError) or "file write failed" in text or "PytorchStreamWriter" in text
-    if not full or isinstance(error, RunError):
-        return error
-    return RunError(f"cannot write a checkpoint to {recipe.output}: {text[:200]}; the one before stays, use --resume")
+def _disk_is_full(error: Exception) -> bool:
+    """Whether writing failed, by any of the writers of a checkpoint."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    writers = ("file write failed", "PytorchStreamWriter", "No space left", "I/O error", "I/OError", "os error 28")
+    return any(word in str(error) for word in writers)

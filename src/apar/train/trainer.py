@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ class TreeTrainer(Trainer):
         super().__init__(*args, **{**kwargs, "eval_dataset": dict(held_out)})
         self.held_out = held_out
         self.control_rate = control_rate
+        self._peaks: list[float] = []
         # Both make the Trainer count the labels of a whole step, on all devices, and leave the scaling to us.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -52,11 +54,19 @@ class TreeTrainer(Trainer):
         """As the Trainer's. Raises RunError if the loss is no number, before any weight is changed by it."""
         loss: Tensor = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
-            raise RunError(
-                f"the loss is not a number at step {self.state.global_step + 1}; lower optimizer.learning_rate and use "
-                "--resume"
-            )
+            raise RunError(self._no_number("loss"))
         return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """As the Trainer's. Raises RunError if a gradient is no number, before any weight is changed by it."""
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not math.isfinite(float(norm)):
+            raise RunError(self._no_number("gradient"))
+        return norm
+
+    def _no_number(self, what: str) -> str:
+        step = self.state.global_step + 1
+        return f"the {what} is not a number at step {step}; lower optimizer.learning_rate and use --resume"
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The held-out losses, in nats a token, by kind of answer and of token; `eval_held_out` is that of all."""
@@ -70,8 +80,21 @@ class TreeTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """As the Trainer's, but the rates become those that the recipe has now, not those of the checkpoint."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        optimizer: Any = self.optimizer
+        scheduler: Any = self.lr_scheduler
+        if checkpoint is None or len(getattr(scheduler, "lr_lambdas", ())) != len(self._peaks):
+            return  # DeepSpeed has a schedule of its own
+        scheduler.base_lrs = list(self._peaks)
+        for group, peak, factor in zip(optimizer.param_groups, self._peaks, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = peak, peak * factor(scheduler.last_epoch)
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """As the Trainer's, but for the control tokens' rows, which have a rate of their own and no weight decay."""
+        if self.optimizer is not None:
+            return self.optimizer
         optimizer = super().create_optimizer(model)
         trained: Any = model or self.model
         rows = {id(p) for name, p in trained.named_parameters() if CONTROL_ROWS in name}
@@ -81,6 +104,7 @@ class TreeTrainer(Trainer):
                 group["params"] = [p for p in group["params"] if id(p) not in rows]
             rate = self.args.learning_rate * self.control_rate
             optimizer.add_param_group({"params": taken, "weight_decay": 0.0, "lr": rate})
+        self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
         return optimizer
 
 

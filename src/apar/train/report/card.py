@@ -42,8 +42,7 @@ def _lines(recipe: Recipe, losses: Mapping[str, float], data: Mapping[str, Any])
     yield "## Use"
     yield ""
     yield "```sh"
-    with_adapter = f"apar generate {base} --adapter {recipe.output.name}" if recipe.lora else "apar generate FOLDER"
-    yield f'{with_adapter} "What helps against jet lag?"'
+    yield _command(recipe)
     yield "```"
     yield ""
     yield "## Data"
@@ -72,6 +71,14 @@ def _lines(recipe: Recipe, losses: Mapping[str, float], data: Mapping[str, Any])
         yield "|---|---|"
         for name, value in losses.items():
             yield f"| {name.replace('_', ' ')} | {value:.4f} |"
+
+
+def _command(recipe: Recipe) -> str:
+    """How to use it; FOLDER is where the card is."""
+    if recipe.kind == "heads":
+        return "# see docs/heads.md: they are loaded beside the model that they were trained on"
+    adapter = f"{recipe.start.model} --adapter " if recipe.lora and not recipe.merge else ""
+    return f'apar generate {adapter}FOLDER "What helps against jet lag?"'
 
 
 def _data_cards(path: Path) -> Iterator[str]:

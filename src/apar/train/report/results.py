@@ -41,9 +41,10 @@ def write_results(done: Outcome) -> Path:
     name = "heads" if recipe.kind == "heads" else "model" if recipe.lora is None else "adapter"
     if not trainer.is_world_process_zero():
         return recipe.output / name
-    card = model_card(recipe, _last_losses(recipe.output), done.data)
+    best = trainer.state.best_global_step if recipe.keep_best else None
+    card = model_card(recipe, _losses(recipe.output, best or trainer.state.global_step), done.data)
     written = {"heads": _write_heads, "model": _write_model, "adapter": _write_adapter}[name](done, card, state)
-    if recipe.lora is not None and recipe.merge:
+    if recipe.lora is not None and recipe.merge and not _is_sharded(trainer):
         merged = trainer.model.merge_and_unload(safe_merge=True)
         _write_model(done, card, None, merged)
     _plot(recipe.output)
@@ -97,9 +98,9 @@ def _lines(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
 
 
-def _last_losses(output: Path) -> dict[str, float]:
-    """The last held-out losses; empty where nothing was held out."""
-    measured = [line["held_out"] for line in _lines(output) if "held_out" in line]
+def _losses(output: Path, step: int) -> dict[str, float]:
+    """The held-out losses at a step; empty where nothing was held out."""
+    measured = [line["held_out"] for line in _lines(output) if "held_out" in line and line["step"] == step]
     return dict(measured[-1]) if measured else {}
 
 
