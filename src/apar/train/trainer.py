@@ -90,6 +90,7 @@ class TreeTrainer(Trainer):
         scheduler.base_lrs = list(self._peaks)
         for group, peak, factor in zip(optimizer.param_groups, self._peaks, scheduler.lr_lambdas, strict=True):
             group["initial_lr"], group["lr"] = peak, peak * factor(scheduler.last_epoch)
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """As the Trainer's, but for the control tokens' rows, which have a rate of their own and no weight decay."""
