@@ -317,7 +317,7 @@ def test_resuming_without_a_checkpoint_is_an_error(tmp_path: Path, trees: Path) 
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, trees: Path) -> None:
-    with pytest.raises(RunError, match="the (loss|gradient) is not a number"):
+    with pytest.raises(RunError, match=r"the (loss|gradient) is not a number"):
         run.train(recipe(tmp_path, trees, optimizer={"learning_rate": 1e30, "warmup": 0}))
 
 
