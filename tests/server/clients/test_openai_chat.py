@@ -38,7 +38,7 @@ def test_a_greedy_stream_says_what_the_whole_answer_says(client: openai.OpenAI) 
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [chunk.choices[0].finish_reason for chunk in chunks[-2:]] == [None, "length"]
     assert all(chunk.object == "chat.completion.chunk" and chunk.id == chunks[0].id for chunk in chunks)
-    assert len(chunks) > 20
+    assert len(chunks) > 10
 
 
 def test_a_seed_gives_the_same_sampled_answer_whole_and_streamed(client: openai.OpenAI) -> None:
