@@ -59,7 +59,7 @@ class TreeTrainer(Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Any:
         """As the Trainer's. Raises RunError if a gradient is no number, before any weight is changed by it."""
-        norm = super()._clip_grad_norm(model)
+        norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         if norm is not None and not math.isfinite(float(norm)):
             raise RunError(self._no_number("gradient"))
         return norm
