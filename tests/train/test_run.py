@@ -416,6 +416,14 @@ def test_a_training_ends_early_where_nothing_gets_better(tmp_path: Path, trees: 
     assert len(losses(tmp_path / "run")) < 30
 
 
+def test_a_resumed_training_ends_as_early(tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter((3.0, 2.0, 4.0, 5.0, 6.0, 7.0))
+    monkeypatch.setattr(trainer, "_mean", lambda losses: next(values))
+    interrupted(recipe(tmp_path, trees, **ADAPTER, stop_after=2), 16)  # behind 3, 2, 4
+    run.train(recipe(tmp_path, trees, **ADAPTER, stop_after=2), resume=True)
+    assert len(losses(tmp_path / "run")) == 20
+
+
 @pytest.mark.parametrize("torn", ['{"step": 11, "lo', "\n"])
 def test_a_torn_line_of_the_log_is_dropped(tmp_path: Path, trees: Path, torn: str) -> None:
     output = interrupted(recipe(tmp_path, trees), 12)

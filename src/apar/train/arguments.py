@@ -87,6 +87,8 @@ def _saving(recipe: Recipe) -> dict[str, Any]:
         "eval_strategy": "steps" if measured else "no",
         "eval_steps": recipe.evaluate_every,
         **(best if measured else {}),
+        # How often the loss did not fall: a training that goes on ends where it would have ended.
+        "restore_callback_states_from_checkpoint": recipe.stop_after is not None,
         "load_best_model_at_end": measured and recipe.keep_best,
     }
 

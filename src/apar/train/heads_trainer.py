@@ -74,7 +74,7 @@ class HeadsTrainer(TreeTrainer):
         return metrics
 
     def _measured(self, model: HeadsModel, batch: PackedBatch) -> Tensor:
-        with self.compute_loss_context_manager():
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
             loss: HeadsLoss = model(batch.to(self.args.device))
         return loss.by_head
 

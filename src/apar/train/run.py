@@ -99,6 +99,7 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
     device = choose_device(recipe.device)
     precision = _precision(recipe, device, resume=resume)
     arguments = training_arguments(recipe, device, precision)
+    _use_one_device(arguments, device)
     arguments.gradient_accumulation_steps = accumulation(recipe, arguments.world_size)
     # What is not trained may be kept in the type that it is computed in.
     frozen = recipe.lora is not None or recipe.kind == "heads"
@@ -119,6 +120,16 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
     if choose_compile(recipe, device):
         _compile_layers(initial.model)
     return Training(recipe, precision, initial, base, model, encoder, store, packs, held_out, arguments)
+
+
+def _use_one_device(arguments: Any, device: torch.device) -> None:
+    """One GPU a process: left to itself, the Trainer would split batches over all that it sees."""
+    if device.index:
+        raise UserError(
+            f"device {device} cannot be chosen for training; set CUDA_VISIBLE_DEVICES={device.index} and device: cuda"
+        )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
 
 
 def _precision(recipe: Recipe, device: torch.device, *, resume: bool) -> torch.dtype:

@@ -44,6 +44,9 @@ def measure(training: Training) -> Cost:
     """Run two optimizer steps on the first packs, without a change to files or weights that anybody keeps."""
     trainer = make_trainer(training, lambda line: None, measured=False)
     optimizer = trainer.create_optimizer()
+    training.model.train()
+    if training.recipe.gradient_checkpointing:
+        training.model.gradient_checkpointing_enable({"use_reentrant": False})
     passes = training.arguments.gradient_accumulation_steps
     rows = training.recipe.packs_per_pass
     seconds = 0.0
@@ -52,7 +55,7 @@ def measure(training: Training) -> Cost:
         for number in range(passes):
             packs = [training.packs[number * rows + row] for row in range(rows)]
             batch = trainer._prepare_inputs(trainer_batch(packs))
-            with trainer.compute_loss_context_manager():
+            with torch.autocast(trainer.args.device.type, torch.bfloat16, enabled=trainer.args.bf16):
                 loss = trainer.summed_loss(training.model, PackedBatch.of(batch))
             loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
