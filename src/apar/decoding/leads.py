@@ -34,7 +34,7 @@ class Leads:
     @property
     def repeats(self) -> bool:
         """Whether the node's text is an earlier lead. One without words is none."""
-        return self._may_repeat and _words(self._node) in self._earlier
+        return self._may_repeat and normalized(self._node) in self._earlier
 
     def say(self, text: str) -> None:
         """The node goes on with `text`."""
@@ -46,7 +46,7 @@ class Leads:
         *before, lead = self._node.strip().split("\n")
         if before:
             self._earlier.clear()
-        if words := _words(lead):
+        if words := normalized(lead):
             self._earlier.add(words)
         self._node, self._may_repeat = "", bool(self._earlier)
 
@@ -55,11 +55,11 @@ class Leads:
             return False
         if _PERHAPS_A_NUMBER.fullmatch(self._node):
             return True
-        words = _words(self._node)
+        words = normalized(self._node)
         return any(lead.startswith(words) for lead in self._earlier)
 
 
-def _words(lead: str) -> str:
+def normalized(lead: str) -> str:
     """What counts of a lead. Of a longer lead it is longer, or the same where only what is left out was added."""
     bare = lead[_NUMBER.match(lead).end() :]  # type: ignore[union-attr]  # it matches nothing, too
     return _EMPHASIS_AND_SPACE.sub("", bare).rstrip(_PUNCTUATION).casefold()
