@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from apar.errors import ModelError
+
+_KINDS = {"full_attention", "sliding_attention"}
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -46,6 +49,15 @@ def mask_mod(subtree_end: Tensor, positions: Tensor | None = None, window: int |
         return attends(batch, head, query, key) & near
 
     return attends if window is None else attends_within
+
+
+def check_attention(config: Any, name: str) -> None:
+    """Raise ModelError if layers of a model do not attend by a mask: their states would run from thread to thread."""
+    kinds = set(getattr(config, "layer_types", None) or ()) - _KINDS
+    state = [key for key in ("state_size", "conv_kernel", "ssm_state_size", "mamba_d_state") if hasattr(config, key)]
+    if kinds or state:
+        found = " and ".join(sorted(kind.replace("_", " ") for kind in kinds)) or "layers with a state"
+        raise ModelError(f"{name} has {found}: tree attention needs full or sliding attention; take another model")
 
 
 def attention_mask(config: Any, subtree_end: Tensor, positions: Tensor, dtype: torch.dtype) -> Any:

@@ -31,6 +31,7 @@ from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer
 from apar.train.heads_trainer import HeadsModel, HeadsTrainer, heads_batch
 from apar.train.initial_model import InitialModel, prepare
 from apar.train.lora import add_adapter
+from apar.train.mask import check_attention
 from apar.train.precision import choose_attention, choose_compile, choose_precision
 from apar.train.recipe import Recipe
 from apar.train.report.answers import show_answers
@@ -104,6 +105,7 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
     # What is not trained may be kept in the type that it is computed in.
     frozen = recipe.lora is not None or recipe.kind == "heads"
     initial = prepare(recipe, examples, precision if frozen else torch.float32)
+    check_attention(initial.model.config, str(recipe.start.model))
     base = base_fingerprint(initial.model, initial.tokenizer)
     initial.model.set_attn_implementation(choose_attention(recipe, device))
     encoder = Encoder(
