@@ -42,43 +42,34 @@ def save_adapter(
     fingerprint: str,
     control_tokens: Mapping[str, int],
     state_dict: Mapping[str, Any] | None = None,
+    card: str | None = None,
 ) -> None:
     """Write the adapter of a PEFT model to `folder`, its weights in bfloat16; an earlier folder goes.
 
     Of the embeddings only the rows of `trainable_token_indices` are written. `control_tokens` are the ids by name.
-    `state_dict` is that of the whole model, where it has to be gathered from several processes. The folder is whole
-    or as it was before; raises RunError where it cannot be written.
+    `state_dict` is that of the whole model, where it has to be gathered from several processes, `card` the text of
+    README.md. The folder is whole or as it was before; raises RunError where it cannot be written.
     """
-    with atomic_folder(folder) as temporary:
-        write_adapter(adapted, temporary, base_name, fingerprint, control_tokens, state_dict)
-
-
-def write_adapter(
-    adapted: Any,
-    folder: Path,
-    base_name: str,
-    fingerprint: str,
-    control_tokens: Mapping[str, int],
-    state_dict: Mapping[str, Any] | None = None,
-) -> None:
-    """As `save_adapter`, into a folder that exists, beside what is there. Raises OSError where it cannot be written."""
     from peft import get_peft_model_state_dict
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    # Without saying so, PEFT would add the whole tables of a model that got rows.
-    weights = get_peft_model_state_dict(adapted, state_dict=state_dict, save_embedding_layers=False)
-    try:
-        halves = {key.replace(_COMPILED, ""): _half(weight) for key, weight in weights.items()}
-        save_file(halves, folder / WEIGHTS_FILE, {"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(None, str(error), str(folder)) from error
-    give_usual_rights(folder / WEIGHTS_FILE)
-    config = copy.deepcopy(adapted.peft_config[adapted.active_adapter])
-    config.base_model_name_or_path, config.inference_mode = base_name, True
-    config.save_pretrained(str(folder))
-    info = AdapterInfo(BaseModel(base_name, fingerprint), dict(control_tokens))
-    (folder / SIDE_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+    with atomic_folder(folder) as temporary:
+        # Without saying so, PEFT would add the whole tables of a model that got rows.
+        weights = get_peft_model_state_dict(adapted, state_dict=state_dict, save_embedding_layers=False)
+        try:
+            halves = {key.replace(_COMPILED, ""): _half(weight) for key, weight in weights.items()}
+            save_file(halves, temporary / WEIGHTS_FILE, {"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(None, str(error), str(temporary)) from error
+        give_usual_rights(temporary / WEIGHTS_FILE)
+        config = copy.deepcopy(adapted.peft_config[adapted.active_adapter])
+        config.base_model_name_or_path, config.inference_mode = base_name, True
+        config.save_pretrained(str(temporary))
+        info = AdapterInfo(BaseModel(base_name, fingerprint), dict(control_tokens))
+        (temporary / SIDE_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+        if card is not None:
+            (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
 def _half(weight: Any) -> Any:

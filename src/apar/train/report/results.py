@@ -11,7 +11,7 @@ import torch
 
 from apar.data.files import atomic_folder, atomic_path
 from apar.errors import RunError
-from apar.models.adapter_files import write_adapter
+from apar.models.adapter_files import save_adapter
 from apar.models.head_files import save_heads
 from apar.tokens import CHILD, FORK
 from apar.train.callbacks import LOG
@@ -59,9 +59,7 @@ def _write_adapter(done: Outcome, card: str, state: dict[str, Any] | None) -> Pa
     recipe, folder = done.recipe, done.recipe.output / "adapter"
     names = (FORK, CHILD) if recipe.mode == "forked" else ()
     ids = {name: int(done.initial.tokenizer.convert_tokens_to_ids(name)) for name in names}
-    with atomic_folder(folder) as temporary:
-        write_adapter(done.trainer.model, temporary, str(recipe.start.model), done.base, ids, state)
-        (temporary / "README.md").write_text(card, encoding="utf-8")
+    save_adapter(done.trainer.model, folder, str(recipe.start.model), done.base, ids, state, card)
     return folder
 
 
