@@ -1,6 +1,7 @@
 """Random answers under random conditions, compared with the oracle.
 
     python -m tests.engine.random_lives --cases 2000
+    python -m tests.engine.random_lives --cases 3000 --drafts
 
 A case is a random model, some prompts with their parameters, and an engine short of this or that. It is made
 from its number alone, so a difference can be looked at again: `--first N --cases 1`. An answer that differs only
@@ -17,6 +18,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,6 +30,7 @@ from apar.engine.engine import Engine
 from apar.events import Delta, Event, Finished, Forked
 from apar.tokens import ControlTokens
 from tests import device
+from tests.engine.drafting import KnownAnswers, draft_with, spoken
 from tests.engine.tiny import FAMILIES, VOCABULARY, favour, random_prompt, tiny_model, tiny_tokenizer
 from tests.oracle import Oracle
 
@@ -139,6 +142,35 @@ def compare(number: int, counts: Counter[str], static: bool = False) -> str | No
     return compare_with(make_engine(case, static), case, number, counts)
 
 
+def compare_drafts(number: int, counts: Counter[str]) -> str | None:
+    """Run one case without and with drafts, of any acceptance; what differs, or None.
+
+    The events must be the same. So must the text be the oracle's, but for ties: a tie breaks both alike.
+    """
+    case, rng = make_case(number), random.Random(-1 - number)
+    plain = run_engine(case, make_engine(case))
+    [eos] = case.control.eos
+    known = [spoken(group.events, case.control.fork, eos) for group in plain]
+    source = KnownAnswers(known, rng.choice([0.0, 0.3, 0.7, 0.95, 1.0]), rng)
+    engine = make_engine(case)
+    draft_with(engine, source, rng.choice([0.0, 0.0, 0.01, 0.1]))
+    groups = run_engine(case, engine)
+    counts["cases"] += 1
+    counts["preemptions"] += engine.scheduler.preemptions
+    counts["blocks lost"] += case.num_blocks - engine.pool.num_free
+    counts["drafted"] += engine.statistics().drafted
+    counts["accepted"] += engine.statistics().accepted
+    counts["passes"] += engine.statistics().passes
+    for group, expected in zip(groups, plain, strict=True):
+        _count(group.events, counts)
+        if difference := _difference_of_events(group, expected.events, expected.assembler.text):
+            counts["differences"] += 1
+            return f"case {number}, {group.name}: {difference}"
+    if sorted(source.forgotten) != list(range(len(groups))):
+        return f"case {number}: of the groups {source.forgotten} were forgotten"
+    return None
+
+
 def compare_with(engine: Engine, case: Case, number: int, counts: Counter[str]) -> str | None:
     """Run a case through an engine made for it; what differs, or None."""
     groups = run_engine(case, engine)
@@ -159,16 +191,20 @@ def compare_with(engine: Engine, case: Case, number: int, counts: Counter[str]) 
 
 
 def _difference(group: Group, oracle: Oracle) -> str | None:
+    expected = oracle.events or oracle.run()
+    return _difference_of_events(group, expected, oracle.text)
+
+
+def _difference_of_events(group: Group, expected: Sequence[Event], text: str) -> str | None:
     if group.error:
         return str(group.error)
-    expected = oracle.events or oracle.run()
     for mine, theirs in zip(group.events, expected, strict=False):
         if not _alike(mine, theirs):
-            return f"the engine tells {mine}, the oracle {theirs}"
+            return f"the engine tells {mine} in place of {theirs}"
     if len(group.events) != len(expected):
-        return f"the engine tells {len(group.events)} events, the oracle {len(expected)}"
-    if group.assembler.text != oracle.text:
-        return f"the engine's text is {group.assembler.text!r}, the oracle's {oracle.text!r}"
+        return f"the engine tells {len(group.events)} events in place of {len(expected)}"
+    if group.assembler.text != text:
+        return f"the engine's text is {group.assembler.text!r} in place of {text!r}"
     return None
 
 
@@ -205,13 +241,14 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--static", action="store_true", help="passes of single tokens in fixed shapes")
+    parser.add_argument("--drafts", action="store_true", help="with drafts of any acceptance, against none")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     device.chosen = options.device
     counts: Counter[str] = Counter({"differences": 0, "ties": 0, "blocks lost": 0})
     began = time.perf_counter()
     for number in range(options.first, options.first + options.cases):
-        if difference := compare(number, counts, options.static):
+        if difference := compare_drafts(number, counts) if options.drafts else compare(number, counts, options.static):
             print(difference)
     print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
     if counts["differences"] or counts["blocks lost"] or counts["ties"] > _TIES * counts["answers"]:

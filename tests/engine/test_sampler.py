@@ -11,23 +11,23 @@ from torch import Tensor
 
 from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
+from apar.engine.place import Place
 from apar.engine.sampler import sample, uniform
-from apar.engine.scheduler import Row
 from tests.engine.states import CHILD, EOS, FORK, forked, new_group
 
 VOCABULARY = 12
 
 
-def row(params: SamplingParams | None = None, seed: int = 0, said: int = 1, control: bool = True) -> Row:
+def row(params: SamplingParams | None = None, seed: int = 0, said: int = 1, control: bool = True) -> Place:
     """A root that has said some words."""
     group = new_group(params=params, context=10_000, control=control)
     group.seed = seed
     [root] = group.threads
     root.tokens += [5] * said
-    return Row(group, root, 0, len(root.tokens), False)
+    return Place(group, root)
 
 
-def choose(rows: list[Row], logits: Tensor) -> list[Sampled | None]:
+def choose(rows: list[Place], logits: Tensor) -> list[Sampled | None]:
     return sample(rows, logits.clone())
 
 
@@ -59,7 +59,7 @@ def test_what_was_refused_is_not_taken_again() -> None:
 def test_a_details_first_token_is_neither_an_end_nor_a_fork() -> None:
     group: Group = row().group
     child = forked(group, group.threads[0])
-    assert choose([Row(group, child, 0, len(child.tokens), False)], peak(EOS, FORK, 8).unsqueeze(0)) == [Sampled(8)]
+    assert choose([Place(group, child)], peak(EOS, FORK, 8).unsqueeze(0)) == [Sampled(8)]
 
 
 def test_a_model_without_control_tokens_is_sampled_from_all_its_tokens() -> None:
@@ -202,13 +202,12 @@ def test_a_bias_makes_a_token_likelier_and_keeps_what_is_banned_banned() -> None
     assert choose([row(params), row()], peak(7, 9).expand(2, -1)) == [Sampled(9), Sampled(7)]
 
 
-def said(params: SamplingParams, prompt: int, *tokens: int) -> Row:
+def said(params: SamplingParams, prompt: int, *tokens: int) -> Place:
     """A root that has said `tokens` after a prompt of one token."""
     found = row(params, said=0)
     found.thread.tokens = [prompt, *tokens]
     found.group.prompt_tokens = 1
-    found.end = len(found.thread.tokens)
-    return found
+    return Place(found.group, found.thread)
 
 
 def test_penalties_count_what_the_thread_said_and_not_the_prompt() -> None:

@@ -23,10 +23,15 @@ from apar.tree import ROOT, ThreadPath
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A token that an engine sampled, or that was forced on a thread."""
+    """A token that an engine sampled, or that was forced on a thread.
+
+    `banned` are the tokens that the grammar did not allow there, as far as the engine knew: None where it need not
+    be looked at again.
+    """
 
     token: int
     logprob: TokenLogprob | None = None
+    banned: frozenset[int] | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +55,8 @@ class Thread:
     stored: int = 0
     prefix_nodes: list[int] = field(default_factory=list)
 
-    # Tokens that do not count yet, the next one first: sampled, forced or drafted. They count when every live thread
-    # has one. Those of `refused` had been sampled next, against the grammar: another token is to be.
+    # Tokens that do not count yet, the next one first: sampled or forced. They count when every live thread has one.
+    # Those of `refused` had been sampled next, against the grammar: another token is to be.
     ahead: deque[Sampled] = field(default_factory=deque)
     refused: frozenset[int] = frozenset()
 
@@ -68,6 +73,16 @@ class Thread:
     def sampled(self) -> int:
         """How many tokens the thread sampled, `[Fork]` included."""
         return len(self.tokens) - self.starts[-1]
+
+    @property
+    def length(self) -> int:
+        """How many tokens the path has with what is ahead."""
+        return len(self.tokens) + len(self.ahead)
+
+    @property
+    def decoded(self) -> list[int]:
+        """The path, and behind it what is ahead."""
+        return [*self.tokens, *(sampled.token for sampled in self.ahead)] if self.ahead else self.tokens
 
     @property
     def state(self) -> ThreadState:
@@ -100,14 +115,16 @@ class Group:
     # What the threads are to sample, where that is given (benchmarks).
     forced: ForcedAnswer | None = None
 
-    # The answer so far. `threads` are those not finished, in path order; `created` counts all there ever
-    # were; `budget` is the visible tokens left.
+    # The answer so far. `threads` are those not finished, in path order; `early` are children of `[Fork]`s that do
+    # not count yet, which are decoded already; `created` counts all threads there ever were; `budget` is the visible
+    # tokens left.
     step: int = 0
     created: int = 1
     budget: int = field(init=False)
     grammar: Grammar = field(init=False)
     events: list[Event] = field(default_factory=list)
     error: AparError | None = None
+    early: list[Thread] = field(default_factory=list)
 
     # By time.perf_counter: when the request came, when the first pass with a row of ours began, when the first
     # visible token was there (0.0: not yet), and when the answer was complete.
@@ -125,6 +142,10 @@ class Group:
     passes_skipped: int = 0
     preemptions: int = 0
     cached_tokens: int = 0
+
+    # Of each thread, by how far behind the path: draft tokens that were verified there, and those that were right.
+    drafted: dict[ThreadPath, list[int]] = field(default_factory=dict)
+    accepted: dict[ThreadPath, list[int]] = field(default_factory=dict)
 
     # The text, put together as far as somebody asked for it: `assembled` events.
     _assembler: Assembler = field(init=False)
@@ -156,6 +177,11 @@ class Group:
             self._assembler.feed(event)
         self.assembled = len(self.events)
         return self._assembler
+
+    @property
+    def decoding(self) -> list[Thread]:
+        """All threads that are decoded, in path order: the live ones, and those that were started early."""
+        return sorted((*self.threads, *self.early), key=lambda thread: thread.path) if self.early else self.threads
 
     @property
     def blocks(self) -> int:

@@ -7,7 +7,7 @@ a forward pass, nor on what else the engine decodes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from apar.decoding.grammar import Effect
@@ -22,13 +22,14 @@ from apar.tree import ThreadPath
 class Completed:
     """What a logical step came to: the tokens that count, in path order, and the threads that ended.
 
-    Where some threads were `refused` their tokens the step is not complete: nothing counts, and they are to sample
-    again behind their paths.
+    Where some threads were `refused` their tokens, or have them `outdated`, the step is not complete: nothing counts,
+    and they are to sample again behind their paths.
     """
 
     sampled: list[Sampled] = field(default_factory=list)
     ended: list[Thread] = field(default_factory=list)
     refused: list[Thread] = field(default_factory=list)
+    outdated: list[Thread] = field(default_factory=list)
 
 
 def complete_step(group: Group) -> Completed:
@@ -37,6 +38,8 @@ def complete_step(group: Group) -> Completed:
     `group.threads` are then the live threads of the next step, new children among them. Raises RunError where a
     token was sampled that had been refused before.
     """
+    if outdated := _drop_outdated(group):
+        return Completed(outdated=outdated)
     if refused := _refuse(group):
         return Completed(refused=refused)
     step = _Step(group)
@@ -46,6 +49,20 @@ def complete_step(group: Group) -> Completed:
     if step.hits_stop():
         step.stop()
     return Completed(sampled, step.close())
+
+
+def _drop_outdated(group: Group) -> list[Thread]:
+    """The threads whose next tokens were sampled ahead of the step, under other bans than those that it has now.
+
+    Of these nothing is ahead any more: what is sampled does not depend on how far ahead it was sampled.
+    """
+    state, outdated = group.state, []
+    for thread in group.threads:
+        assumed = thread.ahead[0].banned
+        if assumed is not None and assumed != group.grammar.banned(thread.state, state):
+            thread.ahead.clear()
+            outdated.append(thread)
+    return outdated
 
 
 def _refuse(group: Group) -> list[Thread]:
@@ -194,15 +211,27 @@ class _Step:
 def spawn(group: Group, parent: Thread) -> Thread:
     """The child of `parent`, which has just sampled `[Fork]`: the same path, with `[Child]` appended.
 
-    The child holds no blocks yet. Where its parent's keys and values are, the scheduler finds by the path.
+    One that was not started early holds no blocks yet. Where its parent's keys and values are, the scheduler finds by
+    the path.
     """
-    assert group.control is not None
-    tokens = [*parent.tokens, group.control.child]
-    child = Thread((*parent.path, parent.children), tokens, (*parent.starts, len(tokens)), parent.detokenizer.fork())
+    path = (*parent.path, parent.children)
+    child = next((early for early in group.early if early.path == path), None)
+    if child is None:
+        child = child_of(group, parent, parent.tokens, parent.children)
+    else:
+        group.early.remove(child)
+    child.detokenizer = parent.detokenizer.fork()
     child.leads = None if parent.leads is None else Leads()
     parent.children += 1
     group.created += 1
     return child
+
+
+def child_of(group: Group, parent: Thread, prefix: Sequence[int], number: int) -> Thread:
+    """Child `number` of `parent`, behind a `prefix` that ends with its `[Fork]`. It has no text yet."""
+    assert group.control is not None
+    tokens = [*prefix, group.control.child]
+    return Thread((*parent.path, number), tokens, (*parent.starts, len(tokens)), parent.detokenizer)
 
 
 def _reading_end(thread: Thread) -> tuple[float, ...]:

@@ -51,7 +51,7 @@ class SamplingParams:
     independent groups of threads. With `repeated_leads` "end" a thread ends where it would fork behind a lead that it
     has said before in the same list (`apar.decoding.leads` says what counts); the repeated lead is not shown, and
     what may yet become one is told later than it is sampled. Requests of higher `priority` run first, which changes
-    no text.
+    no text, and nor does it to turn `drafts` off where the engine has some.
 
     A token is chosen in this order. `logit_bias` is added to the logits of its token ids. `repetition_penalty`
     divides positive logits of tokens that stand in the prompt or on the thread's own path and multiplies negative
@@ -87,6 +87,7 @@ class SamplingParams:
     max_parallel_threads: int | None = None
     repeated_leads: RepeatedLeads = "allow"
     priority: int = 0
+    drafts: bool = True
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1)
@@ -104,8 +105,9 @@ class SamplingParams:
             _check_integer("logprobs", self.logprobs, 0, MAX_LOGPROBS)
         if self.seed is not None:
             _check_integer("seed", self.seed, 0)
-        if not isinstance(self.fork, bool):
-            raise RequestError(f"fork is {self.fork!r}; it must be True or False")
+        for name in ("fork", "drafts"):
+            if not isinstance(getattr(self, name), bool):
+                raise RequestError(f"{name} is {getattr(self, name)!r}; it must be True or False")
         for name in ("n", "max_threads", "max_depth"):
             _check_integer(name, getattr(self, name), 1)
         if self.max_parallel_threads is not None:

@@ -18,8 +18,8 @@ class EngineStatistics:
 
     Counted since the start: `passes` that ran; `preemptions`, each of a group or a thread that lost its blocks;
     `prompt_tokens` of the requests that began to run, of which `cached_tokens` were found in the cache;
-    `visible_tokens` decoded; `forks`; requests `finished`, by the reason that their answers give, `failed` and
-    `cancelled`.
+    `visible_tokens` decoded; `forks`; draft tokens that were `drafted` and of these `accepted`; requests `finished`,
+    by the reason that their answers give, `failed` and `cancelled`.
     """
 
     waiting: int
@@ -39,6 +39,8 @@ class EngineStatistics:
     finished: Mapping[str, int]
     failed: int
     cancelled: int
+    drafted: int = 0
+    accepted: int = 0
 
     @property
     def blocks_held(self) -> int:

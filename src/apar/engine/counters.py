@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apar.decoding.group import Group
 from apar.decoding.statistics import EngineStatistics
 from apar.engine.blocks import BlockPool
+from apar.engine.drafts.verify import Verified
 from apar.engine.scheduler import Pass, Scheduler
 
 
@@ -23,6 +24,8 @@ class Counters:
     cached_tokens: int = 0
     visible_tokens: int = 0
     forks: int = 0
+    drafted: int = 0
+    accepted: int = 0
     finished: dict[str, int] = field(default_factory=lambda: {"stop": 0, "length": 0})
     failed: int = 0
     cancelled: int = 0
@@ -36,6 +39,17 @@ class Counters:
                 group.entered = began
                 self.prompt_tokens += group.prompt_tokens
                 self.cached_tokens += group.cached_tokens
+
+    def verified(self, found: Verified) -> None:
+        """A row's draft was verified, if it had one."""
+        draft = found.row.draft
+        if draft is None:
+            return
+        group, path = found.row.group, found.row.thread.path
+        self.drafted += len(draft)
+        self.accepted += len(found.nodes)
+        _count(group.drafted.setdefault(path, []), draft.depths)
+        _count(group.accepted.setdefault(path, []), range(len(found.nodes)))
 
     def decoded(self, group: Group, tokens: int, forks: int) -> None:
         """A group completed a logical step and gained visible tokens and threads."""
@@ -77,4 +91,13 @@ class Counters:
             finished=dict(self.finished),
             failed=self.failed,
             cancelled=self.cancelled,
+            drafted=self.drafted,
+            accepted=self.accepted,
         )
+
+
+def _count(counts: list[int], depths: Iterable[int]) -> None:
+    """Count one more at each of the depths."""
+    for depth in depths:
+        counts += [0] * (depth + 1 - len(counts))
+        counts[depth] += 1

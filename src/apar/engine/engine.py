@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from apar.decoding.detokenize import Decode, Detokenizer
+from apar.decoding.early import update_early
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group, Sampled
 from apar.decoding.lockstep import complete_step
@@ -17,10 +20,14 @@ from apar.decoding.statistics import EngineStatistics
 from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
 from apar.engine.counters import Counters
+from apar.engine.drafts.setup import DraftSetup
+from apar.engine.drafts.speculator import RUN_AHEAD
+from apar.engine.drafts.verify import Verified, verify
 from apar.engine.forced import force_tokens
-from apar.engine.runner import Runner
+from apar.engine.place import Place
+from apar.engine.runner import PassOutput, Runner
 from apar.engine.sampler import sample
-from apar.engine.scheduler import Pass, Row, Scheduler
+from apar.engine.scheduler import Pass, Scheduler
 from apar.errors import AparError, RunError
 from apar.tokens import ControlTokens
 
@@ -46,12 +53,15 @@ class Engine:
         max_rows: int,
         native: bool = True,
         graphs: bool = True,
+        drafts: DraftSetup | None = None,
     ) -> None:
         self.pool = pool
         self.context = min(int(model.config.max_position_embeddings), pool.num_blocks * pool.block_size)
         self.scheduler = Scheduler(pool, max_rows, MAX_PASS_TOKENS)
         self.groups: list[Group] = []
-        self._runner = Runner(model, pool, native, graphs)
+        self._runner = Runner(model, pool, native, graphs, drafts.heads if drafts else None)
+        self.speculator = drafts.speculator(self._runner, pool, max_rows) if drafts else None
+        self.scheduler.run_ahead = RUN_AHEAD if drafts else 0
         self._vocabulary_size = int(model.config.vocab_size)
         self._decode, self._vocabulary = decode, Vocabulary(None, control, eos)
         self._counters = Counters()
@@ -90,18 +100,24 @@ class Engine:
         work = self._plan()
         assert work.rows, "the first group always has room for a row"
         try:
-            rows, sampled = self._run(work)
+            output, verified = self._run(work)
         except Exception as error:
             self._recover(work, error)
             return
-        self.scheduler.commit(work, self.groups)
+        accepted = {found.row.thread: found.nodes for found in verified if found.nodes}
+        if moves := self.scheduler.commit(work, self.groups, accepted):
+            self._runner.cache.move(moves)
         groups = work.groups()
         self._counters.ran(work, groups, began)
-        for row, token in zip(rows, sampled, strict=True):
-            if token is None:
-                self._discard(row.group)
+        for found in verified:
+            if found.sampled is None:
+                self._discard(found.row.group)
             else:
-                row.thread.ahead.append(token)
+                found.row.thread.ahead.extend(found.sampled)
+                self._counters.verified(found)
+        if self.speculator is not None:
+            seconds = time.perf_counter() - began
+            self.speculator.learn(work, verified, seconds, lambda tokens: self._runner.guesses(output, tokens))
         for group in groups:
             self._take_over(group)
 
@@ -110,9 +126,9 @@ class Engine:
         if group.done:
             return
         group.error = error
-        for thread in group.threads:
+        for thread in group.decoding:
             self.scheduler.release(group, thread)
-        group.threads = []
+        group.threads, group.early = [], []
         self._counters.ended(group)
         self._close(group)
 
@@ -122,10 +138,10 @@ class Engine:
 
     def check(self) -> None:
         """Raise RunError unless every block is free or held by exactly the threads that count it."""
-        tables = [thread.blocks for group in self.groups for thread in group.threads]
+        tables = [thread.blocks for group in self.groups for thread in group.decoding]
         self.pool.check(tables)
         for group in self.groups:
-            held = Counter(block for thread in group.threads for block in thread.blocks)
+            held = Counter(block for thread in group.decoding for block in thread.blocks)
             if held != group.holders:
                 raise RunError(f"{group.name} holds the blocks {dict(held)} and counts {dict(group.holders)}")
 
@@ -136,15 +152,17 @@ class Engine:
             if not suspect.done:
                 others = [group for group in self.groups if group is not suspect]
                 return self.scheduler.plan([suspect, *others], alone=True)
-        return self.scheduler.plan(self.groups)
+        drafts = self.speculator.propose(self.groups, self.scheduler.max_rows) if self.speculator else None
+        return self.scheduler.plan(self.groups, drafts=drafts)
 
-    def _run(self, work: Pass) -> tuple[list[Row], list[Sampled | None]]:
-        output = self._runner.run(work)
-        return output.rows, force_tokens(output.rows, sample(output.rows, output.logits))
+    def _run(self, work: Pass) -> tuple[PassOutput, list[Verified]]:
+        output = self._runner.run(work, guess=self.speculator is not None and self.speculator.heads_on)
+        return output, verify(output.rows, output.logits, _draw)
 
     def _take_over(self, group: Group) -> None:
         """Complete the logical steps for which every live thread of the group has a token."""
         if not group.ready:
+            self._update_early(group)
             return
         tokens, threads = group.visible_tokens, group.created
         try:
@@ -164,12 +182,21 @@ class Engine:
             completed = complete_step(group)
             for thread in completed.ended:
                 self.scheduler.release(group, thread)
-            for thread in completed.refused:
+            self._update_early(group)
+            for thread in (*completed.refused, *completed.outdated):
                 self.scheduler.feed_again(group, thread)
+
+    def _update_early(self, group: Group) -> None:
+        """Only drafts bring forks that are ahead of their answer."""
+        if self.speculator is not None:
+            for thread in update_early(group):
+                self.scheduler.release(group, thread)
 
     def _close(self, group: Group) -> None:
         group.ended = time.perf_counter()
         self.groups.remove(group)
+        if self.speculator is not None:
+            self.speculator.forget(group)
 
     def _discard(self, group: Group) -> None:
         """Fail a group whose logits are not numbers, and all trace of them in the cache."""
@@ -197,3 +224,7 @@ class Engine:
             self._fail(groups[0], f"{type(error).__name__}: {error}")
         else:
             self._suspects = groups
+
+
+def _draw(places: Sequence[Place], logits: Tensor) -> list[Sampled | None]:
+    return force_tokens(places, sample(places, logits))

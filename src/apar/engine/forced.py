@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apar.decoding.group import Sampled
-from apar.engine.scheduler import Row
+from apar.engine.place import Place
 from apar.errors import RunError
 
 
-def force_tokens(rows: Sequence[Row], sampled: Sequence[Sampled | None]) -> list[Sampled | None]:
-    """What the rows sampled, with that of forced threads replaced by what their answer has next.
+def force_tokens(places: Sequence[Place], sampled: Sequence[Sampled | None]) -> list[Sampled | None]:
+    """What was sampled at the places, with that of forced threads replaced by what their answer has next.
 
-    A row whose logits are not numbers stays without a token. Raises RunError where a fork is against the grammar.
+    A place whose logits are not numbers stays without a token. Raises RunError where a fork is against the grammar.
     """
-    return [_force(row, token) for row, token in zip(rows, sampled, strict=True)]
+    return [_force(place, token) for place, token in zip(places, sampled, strict=True)]
 
 
-def _force(row: Row, sampled: Sampled | None) -> Sampled | None:
-    group, thread = row.group, row.thread
+def _force(place: Place, sampled: Sampled | None) -> Sampled | None:
+    group, thread = place.group, place.thread
     if group.forced is None or sampled is None:
         return sampled
-    token = group.forced.threads[thread.path][thread.sampled]
-    if token in thread.refused or token in group.grammar.banned(thread.state, group.state):
+    token = group.forced.threads[thread.path][place.index]
+    if place.next and (token in thread.refused or token in place.banned):
         raise RunError(f"the forced answer of {group.name} forks against the grammar, in thread {thread.path}")
     return Sampled(token)

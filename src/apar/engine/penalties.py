@@ -8,49 +8,49 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from apar.engine.scheduler import Row
+from apar.engine.place import Place
 
 
-def adjust(logits: Tensor, rows: Sequence[Row]) -> None:
-    """Add each row's bias to `logits` [rows, vocabulary] and apply its penalties; other logits are not even read.
+def adjust(logits: Tensor, places: Sequence[Place]) -> None:
+    """Add each place's bias to `logits` [places, vocabulary] and apply its penalties; other logits are not even read.
 
     Tokens that are no part of the text (control tokens, ends) are never penalised. Definitions: `SamplingParams`.
     """
-    asking = [(number, row) for number, row in enumerate(rows) if row.group.params.adjusts]
+    asking = [(number, place) for number, place in enumerate(places) if place.group.params.adjusts]
     if asking:
         _add_bias(logits, asking)
         _penalise(logits, asking)
 
 
-def _add_bias(logits: Tensor, rows: Sequence[tuple[int, Row]]) -> None:
-    """`rows` with their numbers in `logits`."""
-    triples = [(number, token, bias) for number, row in rows for token, bias in row.group.params.logit_bias.items()]
+def _add_bias(logits: Tensor, places: Sequence[tuple[int, Place]]) -> None:
+    """`places` with their numbers in `logits`."""
+    triples = [(number, token, bias) for number, one in places for token, bias in one.group.params.logit_bias.items()]
     if triples:
         numbers, tokens, biases = zip(*triples, strict=True)
-        place = (torch.tensor(numbers, device=logits.device), torch.tensor(tokens, device=logits.device))
-        logits[place] += torch.tensor(biases, device=logits.device, dtype=logits.dtype)
+        where = (torch.tensor(numbers, device=logits.device), torch.tensor(tokens, device=logits.device))
+        logits[where] += torch.tensor(biases, device=logits.device, dtype=logits.dtype)
 
 
-def _penalise(logits: Tensor, rows: Sequence[tuple[int, Row]]) -> None:
+def _penalise(logits: Tensor, places: Sequence[tuple[int, Place]]) -> None:
     """Change the logits of what was said: a path is short beside a vocabulary."""
-    said = [(number, place, *token) for place, (number, row) in enumerate(rows) for token in _said(row)]
+    said = [(number, entry, *token) for entry, (number, place) in enumerate(places) for token in _said(place)]
     if not said:
         return
-    numbers, places, tokens, times = torch.tensor(said, device=logits.device).unbind(1)
-    each = [row.group.params for _, row in rows]
+    numbers, entries, tokens, times = torch.tensor(said, device=logits.device).unbind(1)
+    each = [place.group.params for _, place in places]
     penalties = [(p.repetition_penalty, p.frequency_penalty, p.presence_penalty) for p in each]
-    table = torch.tensor(penalties, dtype=logits.dtype, device=logits.device)  # [rows, 3]
-    repetition, frequency, presence = table[places].unbind(1)
+    table = torch.tensor(penalties, dtype=logits.dtype, device=logits.device)  # [places, 3]
+    repetition, frequency, presence = table[entries].unbind(1)
     values = logits[numbers, tokens]
     values = torch.where(values > 0, values / repetition, values * repetition)
     logits[numbers, tokens] = values - frequency * times - presence * (times > 0)
 
 
-def _said(row: Row) -> list[tuple[int, int]]:
-    """The tokens that the row's penalties are for, and how often the thread or its ancestors sampled each."""
-    params, path = row.group.params, row.thread.tokens
+def _said(place: Place) -> list[tuple[int, int]]:
+    """The tokens that the penalties are for, and how often the thread or its ancestors sampled each."""
+    params, path = place.group.params, place.path
     if not params.penalises:
         return []
-    sampled = Counter(path[row.group.prompt_tokens :])
+    sampled = Counter(path[place.group.prompt_tokens :])
     tokens = set(path) if params.repetition_penalty != 1 else set(sampled)
-    return [(token, sampled[token]) for token in tokens - row.group.grammar.hidden]
+    return [(token, sampled[token]) for token in tokens - place.group.grammar.hidden]

@@ -12,7 +12,7 @@ from torch import Tensor
 from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.engine.penalties import adjust
-from apar.engine.scheduler import Row
+from apar.engine.place import Place
 from apar.events import TokenLogprob
 from apar.tree import ThreadPath
 
@@ -38,25 +38,26 @@ def uniform(seed: int, choice: int, path: ThreadPath, index: int, again: bool = 
 
 
 @torch.inference_mode()
-def sample(rows: Sequence[Row], logits: Tensor) -> list[Sampled | None]:
-    """The next token of every row, None where its logits are not numbers.
+def sample(places: Sequence[Place], logits: Tensor) -> list[Sampled | None]:
+    """The next token at every place, None where its logits are not numbers.
 
-    What each row's grammar bans is never taken, nor what was refused to its thread. `logits` `[rows, vocabulary]`
+    What each place's grammar bans is never taken, nor what was refused there. `logits` `[places, vocabulary]`
     are overwritten where a token is banned.
     """
     # The maximum of a row with a NaN is one; a row of -inf alone has no token to give.
     sound = logits.amax(-1).isfinite()
     logits = logits.float()
-    _ban(logits, [row.group.grammar.banned(row.thread.state, row.group.state) for row in rows])
+    banned = [place.banned for place in places]
+    _ban(logits, banned)
     # Those of a token that was refused included: it was a possible one when the step began.
-    scores = _Logprobs(rows, logits)
-    _ban(logits, [row.thread.refused for row in rows])
-    adjust(logits, rows)
+    scores = _Logprobs(places, logits)
+    _ban(logits, [place.refused for place in places])
+    adjust(logits, places)
     # One transfer for both: each makes the host wait for the device.
-    tokens, healthy = torch.stack([_draw(logits, rows), sound]).tolist()
+    tokens, healthy = torch.stack([_draw(logits, places), sound]).tolist()
     return [
-        Sampled(token, logprob) if good else None
-        for token, logprob, good in zip(tokens, scores.of(tokens), healthy, strict=True)
+        Sampled(token, logprob, bans) if good else None
+        for token, logprob, bans, good in zip(tokens, scores.of(tokens), banned, healthy, strict=True)
     ]
 
 
@@ -71,19 +72,19 @@ def _ban(logits: Tensor, banned: Sequence[frozenset[int]]) -> None:
 
 
 class _Logprobs:
-    """What the rows that ask for log probabilities are told."""
+    """What the places whose requests ask for log probabilities are told."""
 
-    def __init__(self, rows: Sequence[Row], logits: Tensor) -> None:
-        """`logits` [rows, vocabulary], of which nothing is kept."""
+    def __init__(self, places: Sequence[Place], logits: Tensor) -> None:
+        """`logits` [places, vocabulary], of which nothing is kept."""
         self._asking = {
-            number: row.group.params.logprobs
-            for number, row in enumerate(rows)
-            if row.group.params.logprobs is not None
+            number: place.group.params.logprobs
+            for number, place in enumerate(places)
+            if place.group.params.logprobs is not None
         }
         self._scores = logits[list(self._asking)].double().log_softmax(-1) if self._asking else None
 
     def of(self, tokens: Sequence[int]) -> list[TokenLogprob | None]:
-        """Those of the rows' tokens, None for rows that do not ask."""
+        """Those of the places' tokens, None where nobody asks."""
         found: list[TokenLogprob | None] = [None] * len(tokens)
         if self._scores is None:
             return found
@@ -111,19 +112,19 @@ class _Logprobs:
         return [tuple(sorted(top, key=lambda pair: -pair[1])[:count]) for top, count in zip(tops, counts, strict=True)]
 
 
-def _draw(logits: Tensor, rows: Sequence[Row]) -> Tensor:
-    """The tokens by each row's parameters [rows]; any for a row whose logits are not numbers."""
+def _draw(logits: Tensor, places: Sequence[Place]) -> Tensor:
+    """The tokens by each request's parameters [places]; any where the logits are not numbers."""
     tokens = logits.argmax(-1)
-    sampled = [number for number, row in enumerate(rows) if row.group.params.temperature > 0]
-    size = _ROWS_AT_ONCE if logits.device.type == "cpu" else len(rows)
+    sampled = [number for number, place in enumerate(places) if place.group.params.temperature > 0]
+    size = _ROWS_AT_ONCE if logits.device.type == "cpu" else len(places)
     for start in range(0, len(sampled), size):
         some = sampled[start : start + size]
-        tokens[some] = _sample(logits[some], [rows[number] for number in some])
+        tokens[some] = _sample(logits[some], [places[number] for number in some])
     return tokens
 
 
-def _sample(logits: Tensor, rows: Sequence[Row]) -> Tensor:
-    params = [row.group.params for row in rows]
+def _sample(logits: Tensor, places: Sequence[Place]) -> Tensor:
+    params = [place.group.params for place in places]
     temperatures = torch.tensor([p.temperature for p in params], dtype=torch.float64, device=logits.device)
     # From the largest down, so that no temperature is too small: the largest stays 0, the others fall.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperatures.unsqueeze(1)
@@ -132,13 +133,13 @@ def _sample(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     choosy = [number for number, p in enumerate(params) if p.top_k or p.top_p < 1]
     if choosy:
         logits[choosy] = _keep_likely(logits[choosy], [params[number] for number in choosy])
-    numbers = [_number(row) for row in rows]
+    numbers = [_number(place) for place in places]
     return _invert(logits, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
 
 
-def _number(row: Row) -> float:
-    thread = row.thread
-    return uniform(row.group.seed, row.group.choice, thread.path, thread.sampled, again=bool(thread.refused))
+def _number(place: Place) -> float:
+    group = place.group
+    return uniform(group.seed, group.choice, place.thread.path, place.index, again=bool(place.refused))
 
 
 def _invert(logits: Tensor, uniforms: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ from apar.engine.growth import GrowthEstimator, blocks_needed
 from apar.engine.prefix_cache import EMPTY_PREFIX
 from apar.errors import RunError
 
+_BLOCKS_OF_A_CHILD = 2
+"""Blocks that a new child takes at most: its copy of its parent's partial block, and one more."""
+
 STARVATION_LIMIT = 256
 """Passes in a row that may go by without a row of a group; then it comes before all others, once."""
 
@@ -34,7 +37,7 @@ class Row:
     tokens: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tokens = self.thread.tokens[self.begin : self.end]
+        self.tokens = self.thread.decoded[self.begin : self.end]
         if self.draft is not None:
             self.tokens += self.draft.tokens
 
@@ -62,7 +65,7 @@ class Row:
     @property
     def sampled(self) -> bool:
         """Whether the path ends in this pass: a token is sampled behind it. If not, the rest follows."""
-        return self.end == len(self.thread.tokens)
+        return self.end == self.thread.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,15 @@ class Scheduler:
     last thread does. They are recomputed when there is room again, so that the answer stays the same.
 
     Drafts get the tokens of the limit that paths leave, and free blocks; prompts leave them up to half of the limit.
-    A draft is cut where there is no room for it: nothing is preempted for it.
+    A draft is cut where there is no room for it: nothing is preempted for it. With drafts threads advance at different
+    speeds: those that have `run_ahead` tokens ahead at most, and children started early, get what rows and blocks are
+    left when every thread without a token has its row.
     """
 
     pool: BlockPool
     max_rows: int
     max_tokens: int
+    run_ahead: int = 0
     preemptions: int = 0
     growth: GrowthEstimator = field(default_factory=GrowthEstimator)
 
@@ -141,9 +147,32 @@ class Scheduler:
                 continue
             if not self._place_group(group, chosen, later, work):
                 break
+        if self.run_ahead:
+            self._place_ahead(chosen, work)
         if drafts:
             self._add_drafts(work, drafts)
         return work
+
+    def _place_ahead(self, groups: Sequence[Group], work: Pass) -> None:
+        """Add rows for threads that have tokens ahead, and for children started early, as far as there is room."""
+        for group in groups:
+            if not group.holders or group.params.max_parallel_threads is not None:
+                continue
+            for thread in group.decoding:
+                if len(work.rows) >= self.max_rows or work.tokens + 2 > self.max_tokens:
+                    return
+                if thread not in work.rows and self._may_run_ahead(group, thread):
+                    self._place(group, thread, deque(), work)
+
+    def _may_run_ahead(self, group: Group, thread: Thread) -> bool:
+        """Whether a thread is to get more tokens than it has ahead, and needs nobody's blocks for them."""
+        if not thread.ahead and thread not in group.early:
+            return False
+        if not thread.blocks:
+            return _is_new_child(group, thread) and self.pool.num_free >= _BLOCKS_OF_A_CHILD
+        missing = self.pool.blocks_for(thread.length) - len(thread.blocks)
+        most = min(self.run_ahead, group.budget)
+        return thread.stored < thread.length and missing <= self.pool.num_free and not _is_full(group, thread, most)
 
     def _place_group(self, group: Group, chosen: Sequence[Group], later: deque[Group], work: Pass) -> bool:
         """Add rows for a group's threads; whether there may be room for more groups."""
@@ -157,7 +186,7 @@ class Scheduler:
             if most is not None and len(work.rows) >= most:
                 return True
             stored = thread.stored
-            if len(thread.tokens) - stored == 1 and thread.blocks:
+            if thread.length - stored == 1 and thread.blocks:
                 if work.reserved_decode_tokens:
                     work.reserved_decode_tokens -= 1
                 # The common case first: one token, and room for it in the thread's last block.
@@ -224,9 +253,7 @@ class Scheduler:
         thread, size = row.thread, self.pool.block_size
         slots = [thread.blocks[index // size] * size + index % size for index in range(row.end, row.end + len(draft))]
         thread.stored = row.end + len(nodes)
-        kept = self.pool.blocks_for(thread.stored)
-        self._release_blocks(row.group, thread.blocks[kept:])
-        del thread.blocks[kept:]
+        self._trim(row.group, thread)
         return [(slots[node], slots[number]) for number, node in enumerate(nodes) if node != number]
 
     def abandon(self, work: Pass) -> None:
@@ -251,15 +278,22 @@ class Scheduler:
         written again: then the thread begins anew behind what the prefix cache has. (Who finds it later has the same
         tokens in it, and so the same keys and values.)
         """
-        last = len(thread.tokens) - 1
+        last = thread.length - 1
         if thread.stored > last:
             if self.pool.num_holders(thread.blocks[last // self.pool.block_size]) > 1:
                 self.release(group, thread)
             else:
                 thread.stored = last
+                self._trim(group, thread)
+
+    def _trim(self, group: Group, thread: Thread) -> None:
+        """Give back the blocks behind what the thread stores."""
+        kept = self.pool.blocks_for(thread.stored)
+        self._release_blocks(group, thread.blocks[kept:])
+        del thread.blocks[kept:]
 
     def _index(self, thread: Thread) -> None:
-        """Let later requests find the thread's new full blocks. Accepted tokens may not be in its path yet."""
+        """Let later requests find the thread's new full blocks; not what is ahead of its path, which may not count."""
         size = self.pool.block_size
         for number in range(len(thread.prefix_nodes), min(thread.stored, len(thread.tokens)) // size):
             node = thread.prefix_nodes[-1] if thread.prefix_nodes else EMPTY_PREFIX
@@ -292,13 +326,13 @@ class Scheduler:
         source, begin = None, thread.stored
         found: tuple[list[int], list[int]] = ([], [])
         if not thread.blocks:
-            found = self.pool.prefixes.find(thread.tokens)
+            found = self.pool.prefixes.find(thread.decoded)
             if not found[0] and self._follows(thread, work):
                 return True
             source, begin = self._source(group, thread, work)
             if begin <= len(found[0]) * self.pool.block_size:
                 source, begin = None, len(found[0]) * self.pool.block_size
-        end = min(len(thread.tokens), begin + self._tokens_left(work))
+        end = min(thread.length, begin + self._tokens_left(work))
         if end <= begin:
             return True
         if source is None and not thread.blocks:
@@ -328,9 +362,9 @@ class Scheduler:
     def _follows(self, thread: Thread, work: Pass) -> bool:
         """Whether to wait a pass, because another new path with the same first block is being computed in it."""
         size = self.pool.block_size
-        if len(thread.path) > 1 or len(thread.tokens) <= size:
+        if len(thread.path) > 1 or thread.length <= size:
             return False
-        prefix = tuple(thread.tokens[:size])
+        prefix = tuple(thread.decoded[:size])
         if prefix in work.new_prefixes:
             return True
         work.new_prefixes.add(prefix)
@@ -343,12 +377,12 @@ class Scheduler:
         that are written in this very pass count, since a pass writes all keys before it reads any.
         """
         best: tuple[Thread | None, int] = (None, 0)
-        for other in group.threads:
+        for other in group.decoding:
             row = work.rows.get(other)
             stored = row.end if row else other.stored
             if other is thread or not stored:
                 continue
-            length = min(thread.common(other), stored, len(thread.tokens) - 1)
+            length = min(thread.common(other), stored, thread.length - 1)
             if row and row.attached:
                 # Its own partial block is put together in this pass and cannot be copied yet.
                 length -= length % self.pool.block_size
@@ -393,8 +427,8 @@ class Scheduler:
         for victim in reversed(later):
             if self.pool.num_free >= count:
                 return True
-            self._preempt(victim, victim.threads)
-        for own in reversed(group.threads):
+            self._preempt(victim, victim.decoding)
+        for own in reversed(group.decoding):
             if self.pool.num_free >= count:
                 return True
             if own is not thread and own not in work.rows:
@@ -407,6 +441,13 @@ class Scheduler:
         group.preemptions += held
         for thread in threads:
             self.release(group, thread)
+
+
+def _is_full(group: Group, thread: Thread, most: int) -> bool:
+    """Whether nothing may be sampled behind what a thread has ahead: it has ended, or has enough."""
+    if not thread.ahead:
+        return False
+    return len(thread.ahead) >= most or thread.ahead[-1].token in group.eos or thread.length >= group.context
 
 
 def _most_rows(group: Group, before: int) -> int | None:
@@ -428,20 +469,20 @@ def _is_single(group: Group, thread: Thread, work: Pass) -> bool:
     """Whether a thread that has yet to be placed is fed one token for its next."""
     if thread.ahead or thread in work.rows:
         return False
-    return len(thread.tokens) - thread.stored == 1 if thread.blocks else _is_new_child(group, thread)
+    return thread.length - thread.stored == 1 if thread.blocks else _is_new_child(group, thread)
 
 
 def _is_new_child(group: Group, thread: Thread) -> bool:
     """Whether a thread without blocks takes over all but its `[Child]` from another one."""
-    shared = len(thread.tokens) - 1
+    shared = thread.length - 1
     return (
         not thread.blocks
         and bool(group.holders)
-        and thread.starts[-1] == len(thread.tokens)
+        and thread.starts[-1] == thread.length
         and any(
             # Its `[Fork]` may be fed in the same pass.
             other is not thread and other.stored >= shared - 1 and thread.common(other) == shared
-            for other in group.threads
+            for other in group.decoding
         )
     )
 

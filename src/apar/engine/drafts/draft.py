@@ -1,4 +1,4 @@
-"""Draft tokens: what may come behind a path, verified with the path in one pass. Plain data."""
+"""The draft tokens of a row: candidates for what comes behind its path. Plain data."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ class Draft:
         if count >= len(self.tokens):
             return self
         return Draft(self.tokens[:count], None if self.parents is None else self.parents[:count])
+
+    def child(self, node: int, token: int) -> int | None:
+        """The number of the draft token `token` behind token number `node` (-1: behind the path), if it is there."""
+        for number in range(node + 1, len(self.tokens)):
+            if self._parents[number] == node and self.tokens[number] == token:
+                return number
+        return None
 
     def is_branch(self, nodes: tuple[int, ...]) -> bool:
         """Whether token numbers are the beginning of a branch: each is the parent of the next."""

@@ -1,0 +1,76 @@
+"""What an engine needs for drafts: the heads, the sources, and what passes cost on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from apar.decoding.group import Thread
+from apar.engine.blocks import BlockPool
+from apar.engine.drafts.medusa import MedusaDrafts
+from apar.engine.drafts.ngram import NgramDrafts
+from apar.engine.drafts.source import DraftSource
+from apar.engine.drafts.speculator import Speculator
+from apar.engine.drafts.step_cost import StepCost
+from apar.engine.scheduler import Pass, Row
+from apar.models.heads import MedusaHeads
+from apar.tree import ROOT
+
+if TYPE_CHECKING:
+    from apar.engine.runner import Runner
+
+_LARGEST = 32
+"""Tokens of the largest pass that is measured at the start."""
+
+_TIMES = 3
+"""How often each size is measured; the shortest counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSetup:
+    """Which drafts an engine makes: by Medusa `heads`, by n-grams, and by further sources."""
+
+    heads: MedusaHeads | None = None
+    ngram: bool = True
+    further: Sequence[DraftSource] = field(default=())
+
+    def speculator(self, runner: Runner, pool: BlockPool, max_rows: int) -> Speculator:
+        """The choice of drafts for an engine, whose passes are measured here."""
+        medusa = MedusaDrafts(self.heads.shape.heads) if self.heads is not None else None
+        sources: list[DraftSource] = [*self.further]
+        if medusa is not None:
+            sources.append(medusa)
+        if self.ngram:
+            sources.append(NgramDrafts())
+        most = min(_LARGEST, max_rows, pool.num_blocks)
+        plain = StepCost.measured(partial(_seconds, runner, pool, guess=False), most)
+        with_heads = StepCost.measured(partial(_seconds, runner, pool, guess=True), most) if medusa else None
+        return Speculator(sources, plain, with_heads, medusa)
+
+
+def _seconds(runner: Runner, pool: BlockPool, tokens: int, guess: bool) -> float:
+    """The shortest time of a pass of so many threads with one token each. Nothing of it stays."""
+    taken = []
+    for _ in range(_TIMES):
+        blocks = pool.allocate(tokens)
+        began = time.perf_counter()
+        output = runner.run(_pass(blocks), guess)
+        if guess:
+            runner.guesses(output, range(tokens))
+        float(output.logits[0, 0])  # waits for the device
+        taken.append(time.perf_counter() - began)
+        pool.release(blocks)
+    return min(taken)
+
+
+def _pass(blocks: Sequence[int]) -> Pass:
+    """One thread for each block, with one token. Nobody asks for their group."""
+    work = Pass()
+    for block in blocks:
+        thread = Thread(ROOT, [0], (1,), cast(Any, None), blocks=[block])
+        work.rows[thread] = Row(cast(Any, None), thread, 0, 1, False)
+    work.tokens = len(blocks)
+    return work
