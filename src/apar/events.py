@@ -15,7 +15,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO, get_args
 
@@ -76,12 +76,15 @@ class Finished:
     """A thread ended at `step`, and the KV that is its own is free from then on.
 
     An end-of-sequence takes a step of its own, as does the `[Fork]` behind a repeated lead; `stop`, `length` and
-    `cancelled` come with the last delta's step.
+    `cancelled` come with the last delta's step. For the thread so many draft tokens were verified (`drafted`), of
+    which some were right (`accepted`); they are no part of what the answer is.
     """
 
     thread: ThreadPath
     step: int
     reason: FinishReason
+    drafted: int = field(default=0, compare=False)
+    accepted: int = field(default=0, compare=False)
 
 
 Event = Started | Delta | Forked | Finished
@@ -92,11 +95,16 @@ MAX_STEPS = 10_000_000
 """More than any answer has: a trace that names a later step is broken."""
 
 
+_OPTIONAL = ("logprobs", "drafted", "accepted")
+"""Fields that are left out where there is nothing in them."""
+
+
 def to_json(event: Event) -> str:
     """One event as one line of JSON: `{"event": "delta", "thread": [0, 1], "step": 7, …}`."""
     data = {"event": type(event).__name__.lower(), **asdict(event)}
-    if not data.get("logprobs", True):
-        del data["logprobs"]
+    for key in _OPTIONAL:
+        if not data.get(key, True):
+            del data[key]
     return json.dumps(data, ensure_ascii=False)
 
 
@@ -160,6 +168,8 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str),
     "logprobs": _are_logprobs,
     "reason": lambda value: value in get_args(FinishReason),
+    "drafted": _is_count,
+    "accepted": _is_count,
 }
 """Whether the value of a key of a trace's line is of its kind."""
 

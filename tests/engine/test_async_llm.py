@@ -29,7 +29,7 @@ def spoil(crowd: Crowd, word: str) -> None:
     [token] = crowd.llm.tokenizer.encode(word, add_special_tokens=False)
     run = crowd.engine._runner.run
 
-    def spoilt(work):  # type: ignore[no-untyped-def]
+    def spoilt(work, guess=False):  # type: ignore[no-untyped-def]
         if any(row.thread.tokens[0] == token for row in work.rows.values()):
             raise ValueError(f"no {word} today")
         return run(work)

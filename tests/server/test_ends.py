@@ -133,7 +133,7 @@ def test_an_engine_that_fails_at_an_answer_tells_clients_nothing_of_its_inside()
     with Crowd() as crowd, serving(lambda: crowd.llm) as site:
         wait_for(lambda: site.health.status == "ok", "loaded")
 
-        def spoilt(work: object) -> object:
+        def spoilt(work: object, guess: bool = False) -> object:
             raise ValueError("a secret of the machine")
 
         run, crowd.engine._runner.run = crowd.engine._runner.run, spoilt  # type: ignore[method-assign,assignment]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import zip_longest
 from typing import Any, Literal
 
 from apar.decoding.group import Group
@@ -35,6 +36,10 @@ class Answer:
     pass, and `first_token_seconds` to its first visible token (None if it has none). `cached_tokens` of the prompt
     were found in the cache, `kv_blocks_peak` is the most cache blocks that the answer held at one time, and
     `preemptions` says how often it lost blocks to others.
+
+    `drafted` are the draft tokens that were verified for all its threads, one number for the first ones behind a
+    path, one for those after them, and so on (with Medusa, by head); `accepted` those of them that were right. The
+    events that finish threads have the numbers of each thread.
     """
 
     text: str
@@ -57,6 +62,8 @@ class Answer:
     first_token_seconds: float | None = None
     cached_tokens: int = 0
     preemptions: int = 0
+    drafted: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, group: Group) -> Answer:
@@ -84,6 +91,8 @@ class Answer:
             first_token_seconds=group.first_token - group.began if group.first_token else None,
             cached_tokens=group.cached_tokens,
             preemptions=group.preemptions,
+            drafted=_summed(group.drafted.values()),
+            accepted=_summed(group.accepted.values()),
         )
 
     @property
@@ -109,12 +118,22 @@ class Answer:
     def tokens_per_step(self) -> float:
         return self.tokens / self.steps if self.steps else 0.0
 
+    @property
+    def tokens_per_pass(self) -> float | None:
+        """Visible tokens of a forward pass; None where the engine does not say how many there were (vLLM)."""
+        return self.tokens / self.forward_passes if self.forward_passes else None
+
     def to_dict(self) -> dict[str, Any]:
         """All but the events, as plain data."""
         data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
         data["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
-        derived = ("critical_path", "tokens_per_second", "tokens_per_step")
+        derived = ("critical_path", "tokens_per_second", "tokens_per_step", "tokens_per_pass")
         return {**data, **{name: getattr(self, name) for name in derived}}
+
+
+def _summed(counts: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """The sums by place of sequences of any length."""
+    return tuple(sum(each) for each in zip_longest(*counts, fillvalue=0))
 
 
 def mode_of(params: SamplingParams) -> Mode:

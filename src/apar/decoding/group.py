@@ -183,6 +183,10 @@ class Group:
         """All threads that are decoded, in path order: the live ones, and those that were started early."""
         return sorted((*self.threads, *self.early), key=lambda thread: thread.path) if self.early else self.threads
 
+    def drafts_of(self, path: ThreadPath) -> tuple[int, int]:
+        """How many draft tokens were verified for a thread, and how many of them were right."""
+        return sum(self.drafted.get(path, ())), sum(self.accepted.get(path, ()))
+
     @property
     def blocks(self) -> int:
         """Distinct blocks that the threads hold; other groups may hold some of them too."""

@@ -181,7 +181,8 @@ class _Step:
     def _finish(self, thread: Thread, reason: FinishReason) -> None:
         self._flush(thread)
         thread.finished = True
-        self._emit(thread, Finished(thread.path, self.group.step, reason))
+        drafted, accepted = self.group.drafts_of(thread.path)
+        self._emit(thread, Finished(thread.path, self.group.step, reason, drafted, accepted))
 
     def _drop_repeated(self, thread: Thread) -> None:
         """The thread ends before the node that repeats a lead: nothing of it was told."""

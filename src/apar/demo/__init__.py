@@ -19,3 +19,9 @@ def adapter_folder() -> Path:
             "`apar train recipes/smollm2.yaml` and name its folder with --adapter"
         )
     return folder
+
+
+def heads_folder() -> Path | None:
+    """The folder of the Medusa heads of the shipped model; None where the package has none."""
+    folder = _HERE / "heads"
+    return folder if (folder / "config.json").is_file() else None

@@ -13,6 +13,8 @@ from apar.decoding.statistics import EngineStatistics
 from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
+from apar.engine.drafts.kinds import draft_kind, draft_setup, heads_of
+from apar.engine.drafts.setup import DraftSetup
 from apar.engine.engine import Engine
 from apar.errors import ModelError
 from apar.events import Event
@@ -30,8 +32,10 @@ class LLM:
     `block_size`, `num_blocks`, `kv_memory` and `max_rows` size the cache (see `CacheBudget`). A path is as long
     as the model's positions and the whole cache allow, at most. At most `max_rows` threads share a forward
     pass. `graphs` are CUDA graphs, which only a GPU has: without them a pass launches its kernels one by one.
-    Apart from the length of a path, neither these nor the sizes change what is answered, only how fast. For one
-    thread of the host program.
+    `medusa` is the folder or hub id of Medusa heads, those that are shipped for `demo`; `drafts` says what drafts are
+    made by: "medusa" heads, an "ngram" that was said before, "all", or "off". The default is all with heads, and off
+    without. Apart from the length of a path, none of these changes what is answered, only how fast. For one thread of
+    the host program.
 
     Raises ModelError where the model is missing, unsupported, cannot be loaded, or does not fit into memory;
     RequestError for sizes that mean nothing; UserError where an extra is not installed.
@@ -45,6 +49,8 @@ class LLM:
         device: str = "auto",
         adapter: str | os.PathLike[str] | None = None,
         quantize: str | None = None,
+        medusa: str | os.PathLike[str] | None = None,
+        drafts: str | None = None,
         block_size: int = 16,
         num_blocks: int | None = None,
         kv_memory: int | str | None = None,
@@ -52,8 +58,10 @@ class LLM:
         graphs: bool = True,
     ) -> None:
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
+        kind = draft_kind(drafts)
         loaded, tokenizer = load(model, dtype, device, adapter, quantize)
-        self._set_up(loaded, tokenizer, str(model), budget, graphs)
+        setup = draft_setup(loaded, tokenizer, heads_of(model, medusa), kind)
+        self._set_up(loaded, tokenizer, str(model), budget, graphs, setup)
 
     @classmethod
     def from_parts(
@@ -62,6 +70,8 @@ class LLM:
         tokenizer: Any,
         *,
         block_size: int = 16,
+        medusa: str | os.PathLike[str] | None = None,
+        drafts: str | None = None,
         num_blocks: int | None = None,
         kv_memory: int | str | None = None,
         max_rows: int = 64,
@@ -73,10 +83,13 @@ class LLM:
         """
         self = cls.__new__(cls)
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
-        self._set_up(model, tokenizer, type(model).__name__, budget, graphs)
+        setup = draft_setup(model, tokenizer, medusa, draft_kind(drafts))
+        self._set_up(model, tokenizer, type(model).__name__, budget, graphs, setup)
         return self
 
-    def _set_up(self, model: Any, tokenizer: Any, name: str, budget: CacheBudget, graphs: bool) -> None:
+    def _set_up(
+        self, model: Any, tokenizer: Any, name: str, budget: CacheBudget, graphs: bool, drafts: DraftSetup | None
+    ) -> None:
         check_supported(model.config, name)
         if not model._supports_attention_backend:
             raise ModelError(f"the attention of {name} ({type(model).__name__}) cannot be replaced in Transformers")
@@ -90,7 +103,7 @@ class LLM:
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
             self.engine = Engine(
-                model, vocabulary.decode, vocabulary.eos, control, pool, budget.max_rows, graphs=graphs
+                model, vocabulary.decode, vocabulary.eos, control, pool, budget.max_rows, graphs=graphs, drafts=drafts
             )
         self.vocabulary = vocabulary
         self._requests = RequestBuilder(vocabulary, self.engine.limits)

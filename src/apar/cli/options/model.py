@@ -13,6 +13,12 @@ _OPTIONS: dict[str, tuple[Any, str, str]] = {
     "--device": (str, "DEVICE", "cpu, cuda or cuda:N.  [default: the GPU if there is one]"),
     "--adapter": (str, "FOLDER", "Merge a LoRA adapter into the model: its folder or hub id."),
     "--quantize": (str, "KIND", "Weights in int8 or int4; computation is in bfloat16."),
+    "--medusa": (
+        str,
+        "HEADS",
+        "Draft with Medusa heads: their folder or hub id.  [default: the model's, if any]",
+    ),
+    "--drafts": (str, "KIND", "medusa, ngram, all or off; no text depends on it.  [default: all with heads, else off]"),
     "--num-blocks": (int, "N", "Size of the KV cache, in blocks of 16 tokens."),
     "--kv-memory": (str, "SIZE", "Size of the KV cache in bytes, as 2GiB.  [default: what fits]"),
     "--max-rows": (int, "N", "Most threads in one forward pass.  [default: 64]"),
