@@ -30,7 +30,7 @@ from apar.engine.engine import Engine
 from apar.events import Delta, Event, Finished, Forked
 from apar.tokens import ControlTokens
 from tests import device
-from tests.engine.drafting import KnownAnswers, draft_with, spoken
+from tests.engine.drafts.known import KnownAnswers, draft_with, spoken
 from tests.engine.tiny import FAMILIES, VOCABULARY, favour, random_prompt, tiny_model, tiny_tokenizer
 from tests.oracle import Oracle
 
@@ -154,6 +154,13 @@ def compare_drafts(number: int, counts: Counter[str]) -> str | None:
     source = KnownAnswers(known, rng.choice([0.0, 0.3, 0.7, 0.95, 1.0]), rng)
     engine = make_engine(case)
     draft_with(engine, source, rng.choice([0.0, 0.0, 0.01, 0.1]))
+    update = engine._update_early
+
+    def counted(group: Group) -> None:
+        update(group)
+        counts["started early"] += len(group.early)
+
+    engine._update_early = counted  # type: ignore[method-assign]
     groups = run_engine(case, engine)
     counts["cases"] += 1
     counts["preemptions"] += engine.scheduler.preemptions

@@ -1,0 +1,87 @@
+"""Guesses by Medusa heads and by what was said before."""
+
+from __future__ import annotations
+
+import torch
+
+from apar.decoding.params import SamplingParams
+from apar.engine.drafts.medusa import MedusaDrafts
+from apar.engine.drafts.ngram import MOST, NgramDrafts
+from tests.engine.states import EOS, FORK, choose, forked, new_group
+
+VOCABULARY = 20
+
+
+def peaks(*heads: dict[int, float]) -> torch.Tensor:
+    """Logits [heads, 1, vocabulary] with these probabilities; the rest is for token 19."""
+    logits = torch.full((len(heads), 1, VOCABULARY), -30.0)
+    for number, chances in enumerate(heads):
+        for token, chance in (chances | {19: 1 - sum(chances.values())}).items():
+            logits[number, 0, token] = torch.tensor(max(chance, 1e-12)).log()
+    return logits
+
+
+def test_heads_guess_behind_each_other_the_likeliest_branches_first() -> None:
+    group, medusa = new_group(), MedusaDrafts(2)
+    [thread] = group.threads
+    medusa.take([thread], peaks({5: 0.6, 6: 0.3}, {7: 0.9}))
+    found = [(each.token, each.parent) for each in medusa.candidates(group, thread)]
+    assert found[:4] == [(5, -1), (7, 0), (6, -1), (7, 2)]
+    chances = [each.prior for each in medusa.candidates(group, thread)]
+    assert abs(chances[0] - 0.6) < 1e-3
+    assert abs(chances[1] - 0.9) < 1e-3
+
+
+def test_guesses_are_for_the_path_at_which_they_were_made() -> None:
+    group, medusa = new_group(), MedusaDrafts(1)
+    [thread] = group.threads
+    medusa.take([thread], peaks({5: 0.9}))
+    choose(group, [7])
+    assert medusa.candidates(group, thread) == []
+    thread.ahead.clear()
+    assert medusa.candidates(group, thread) != []
+    medusa.keep([])
+    assert medusa.candidates(group, thread) == []
+
+
+def test_a_guess_without_a_chance_is_none() -> None:
+    group, medusa = new_group(), MedusaDrafts(1)
+    medusa.take(group.threads, peaks({5: 0.5, 6: 0.001}))
+    assert 6 not in [each.token for each in medusa.candidates(group, group.threads[0])]
+
+
+def test_an_ngram_goes_on_as_it_did_last() -> None:
+    group, ngram = new_group(), NgramDrafts()
+    [thread] = group.threads
+    thread.tokens[:] = [3, 4, 5, 6, 7, 3, 4, 5, 8, 9, 3, 4, 5]
+    group.prompt_tokens, thread.starts = 13, (13,)
+    found = ngram.candidates(group, thread)
+    assert [each.token for each in found] == [8, 9, 3, 4, 5]
+    assert [each.parent for each in found] == [-1, 0, 1, 2, 3]
+    thread.tokens += [6]
+    assert [each.token for each in ngram.candidates(group, thread)] == [7, 3, 4, 5, 8, 9][:MOST]
+
+
+def test_a_thread_finds_what_its_sibling_said_even_a_finished_one() -> None:
+    group, ngram = new_group(params=SamplingParams()), NgramDrafts()
+    [root] = group.threads
+    root.tokens += [5]
+    one = forked(group, root)
+    one.tokens += [10, 11, 12, 13]
+    ngram.candidates(group, root)
+    root.tokens += [6]
+    two = forked(group, root)
+    group.threads.remove(one)
+    two.tokens += [14, 10, 11]
+    assert [each.token for each in ngram.candidates(group, two)] == [12, 13]
+
+
+def test_an_end_is_never_guessed_and_a_fork_may_be() -> None:
+    group, ngram = new_group(), NgramDrafts()
+    [thread] = group.threads
+    thread.tokens[:] = [3, 4, FORK, 3, 4]
+    group.prompt_tokens, thread.starts = 5, (5,)
+    assert [each.token for each in ngram.candidates(group, thread)] == [FORK, 3, 4]
+    thread.tokens[:] = [3, 4, EOS, 3, 4]
+    ngram.forget(group)
+    assert EOS not in [each.token for each in ngram.candidates(group, thread)]
