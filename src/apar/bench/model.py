@@ -18,6 +18,7 @@ from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
+from apar.engine.drafts.setup import DraftSetup
 from apar.engine.engine import Engine
 from apar.errors import UserError
 from apar.models.device import choose_device, choose_dtype
@@ -57,23 +58,29 @@ class BenchModel:
             raise UserError(f"the texts use all {vocabulary} ids of {self.name}: none is left for control tokens")
         return ControlTokens(free[0], free[1], eos or frozenset(free[2:]))
 
-    def engine(self, control: ControlTokens, num_blocks: int | None, max_rows: int) -> Engine:
+    def engine(
+        self, control: ControlTokens, num_blocks: int | None, max_rows: int, drafts: DraftSetup | None = None
+    ) -> Engine:
         """An engine of the model, which from then on is of no other use."""
-        return self._engine(
-            self.codec.decode, control.eos, control, CacheBudget(num_blocks=num_blocks, max_rows=max_rows)
-        )
+        budget = CacheBudget(num_blocks=num_blocks, max_rows=max_rows)
+        return self._engine(self.codec.decode, control.eos, control, budget, drafts)
 
     def plain_engine(self, max_rows: int) -> Engine:
         """An engine without control tokens, end-of-sequence and text: it decodes ids up to the budget."""
         return self._engine(lambda ids: "", frozenset(), None, CacheBudget(max_rows=max_rows))
 
     def _engine(
-        self, decode: Decode, eos: frozenset[int], control: ControlTokens | None, budget: CacheBudget
+        self,
+        decode: Decode,
+        eos: frozenset[int],
+        control: ControlTokens | None,
+        budget: CacheBudget,
+        drafts: DraftSetup | None = None,
     ) -> Engine:
         blocks = budget.blocks_for(self.model)
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
-            return Engine(self.model, decode, eos, control, pool, budget.max_rows)
+            return Engine(self.model, decode, eos, control, pool, budget.max_rows, drafts=drafts)
 
     def release(self) -> None:
         """Let the weights go. The model, which only has its configuration then, is of no other use."""

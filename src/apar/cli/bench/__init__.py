@@ -15,6 +15,7 @@ from apar.cli.options import count_option
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options
 from apar.cli.options.bench import (
     PATH,
+    drafts_options,
     json_option,
     model_options,
     numbers,
@@ -194,6 +195,29 @@ def _vllm_steps(choice: BackendChoice, options: dict[str, Any]) -> None:
     print_passes(passes)
     result |= {"engine": bench.engine.facts(), "forks": asdict(forks), "steps": [asdict(one) for one in passes]}
     _finish(result, [], options["json_file"])
+
+
+@command.command("drafts")
+@click.argument("model", required=False)
+@drafts_options
+@json_option
+def drafts(**options: Any) -> None:
+    """Answers one thread at a time and forked, each without and with drafts: four ways in one run.
+
+    With --prompts MODEL answers questions greedily, and the four texts are compared. With --replay real answers are
+    forced, with drafts that are right as often as --acceptance says; then --shape may take the place of MODEL.
+    """
+    from apar.bench.drafts import compare_drafts, figures_by_category
+    from apar.cli.bench.drafts import prepare, print_drafts
+    from apar.cli.bench.output import progress
+
+    result, engine = prepare(options)
+    concurrency = options["concurrency"]
+    with progress(-(-len(engine.names) // concurrency)) as report:
+        batches = compare_drafts(engine, concurrency, report)
+    figures = figures_by_category(engine, batches)
+    print_drafts(figures)
+    _finish({**result, "categories": _plain(figures)}, [asdict(batch) for batch in batches], options["json_file"])
 
 
 def _begin(name: str, options: dict[str, Any], choice: BackendChoice) -> tuple[BenchModel, dict[str, Any]]:

@@ -59,7 +59,7 @@ def print_structure(by_category: Mapping[str, StructureFigures]) -> None:
         ]
         for name, one in by_category.items()
     ]
-    _print("category", [*columns, *(f"rows {limit}" for limit in bounds)], rows)
+    print_table("category", [*columns, *(f"rows {limit}" for limit in bounds)], rows)
     click.echo("Steps: sequential ones; path: the critical path. Attended tokens and KV held: forked over sequential.")
     click.echo("Rows: the most that the speed-up can be with so many threads in a pass.")
 
@@ -73,7 +73,7 @@ def print_latency(by_category: Mapping[str, LatencyFigures]) -> None:
             f"{one.tokens:,}",
             f"{one.rate_sequential:.1f} {one.rate_forked:.1f}",
             f"{one.latency_sequential:.2f} {one.latency_forked:.2f}",
-            _ratio(one.speedup),
+            ratio_text(one.speedup),
             f"{one.mean_speedup.value:.2f}x",
             f"{one.step_ratio.value:.2f}x",
             _percent(one.share),
@@ -84,7 +84,7 @@ def print_latency(by_category: Mapping[str, LatencyFigures]) -> None:
         for name, one in by_category.items()
     ]
     columns = ["answers", "tokens", "tokens/s", "seconds", "speed-up", "mean", "steps", "of steps"]
-    _print("category", [*columns, "KV peak", "KV mean", "attended"], rows)
+    print_table("category", [*columns, "KV peak", "KV mean", "attended"], rows)
     click.echo("Two numbers: sequential, forked. Ratios: sequential over forked; in brackets the 95 % interval over")
     click.echo("answers. Of steps: the speed-up as a share of the step ratio. KV: blocks, means over answers.")
 
@@ -106,12 +106,12 @@ def print_throughput(figures: ThroughputFigures, categories: Mapping[str, Catego
         for name, one in sides.items()
     ]
     ratios = (figures.latency_ratio, figures.kv_peak_ratio, figures.kv_mean_ratio)
-    latency, peak, mean = map(_ratio, ratios)
-    rows.append(["ratio", _ratio(figures.rate_ratio), _ratio(figures.step_ratio), latency, "", peak, mean, ""])
-    _print("", ["tokens/s", "passes", "latency", "p95", "KV peak", "KV mean", "preempted"], rows)
+    latency, peak, mean = map(ratio_text, ratios)
+    rows.append(["ratio", ratio_text(figures.rate_ratio), ratio_text(figures.step_ratio), latency, "", peak, mean, ""])
+    print_table("", ["tokens/s", "passes", "latency", "p95", "KV peak", "KV mean", "preempted"], rows)
     click.echo(f"{figures.answers:,} answers, {figures.tokens:,} tokens; medians of the rounds, in brackets the least")
     click.echo(f"and the most. Attended tokens: {figures.attended_ratio:.2f}x fewer.")
-    _print(
+    print_table(
         "category",
         ["answers", "tokens", "latency", "ratio"],
         [
@@ -120,7 +120,7 @@ def print_throughput(figures: ThroughputFigures, categories: Mapping[str, Catego
                 f"{one.answers:,}",
                 f"{one.tokens:,}",
                 f"{one.latency_sequential:.2f} {one.latency_forked:.2f}",
-                _ratio(one.latency_ratio),
+                ratio_text(one.latency_ratio),
             ]
             for name, one in categories.items()
         ],
@@ -134,14 +134,14 @@ def print_decode(report: DecodeReport) -> None:
             one.engine,
             str(one.batch),
             f"{one.rate.value:.1f} [{one.rate.low:.1f}–{one.rate.high:.1f}]",
-            _ratio(one.ratio),
+            ratio_text(one.ratio),
             f"{one.bandwidth_share:.0%}",
             f"{one.prompt_milliseconds:.1f}",
             f"{one.same_tokens:.0%}",
         ]
         for one in report.figures
     ]
-    _print("engine", ["batch", "tokens/s", "ours/its", "bandwidth", "prompt, ms", "same tokens"], rows)
+    print_table("engine", ["batch", "tokens/s", "ours/its", "bandwidth", "prompt, ms", "same tokens"], rows)
     click.echo(
         f"Medians of the rounds, in brackets the least and the most. Memory reads {report.bandwidth / 1e9:.1f} GB/s."
     )
@@ -162,7 +162,7 @@ def print_steps(figures: Iterable[StepFigures]) -> None:
         ]
         for one in figures
     ]
-    _print("threads", ["step, ms", "over one thread", "fork, µs"], rows)
+    print_table("threads", ["step, ms", "over one thread", "fork, µs"], rows)
 
 
 def print_passes(figures: Iterable[PassFigures]) -> None:
@@ -171,7 +171,7 @@ def print_passes(figures: Iterable[PassFigures]) -> None:
         [str(one.threads), f"{one.milliseconds:.3f}", f"{one.ratio:.2f} [{one.ratio_low:.2f}–{one.ratio_high:.2f}]"]
         for one in figures
     ]
-    _print("threads", ["pass, ms", "over one thread"], rows)
+    print_table("threads", ["pass, ms", "over one thread"], rows)
 
 
 def print_forks(figures: ForkFigures) -> None:
@@ -181,12 +181,13 @@ def print_forks(figures: ForkFigures) -> None:
         f"{figures.recomputed:.1f} {figures.recomputed_most}",
         f"{figures.delay:.2f} {figures.delay_most}",
     ]
-    _print("forks", ["tokens computed", "recomputed", "delay, passes"], [[str(figures.forks), *row]])
+    print_table("forks", ["tokens computed", "recomputed", "delay, passes"], [[str(figures.forks), *row]])
     click.echo("Tokens that a child computes before its first one, and those of them beyond [Fork] and [Child]: mean,")
     click.echo("most. Delay from [Fork] to the child's first token: mean, most; 1 is the very next pass.")
 
 
-def _print(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows of text under their columns, of which `first` is the name of the leftmost."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for column in columns:
@@ -196,9 +197,15 @@ def _print(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     Console(width=_WIDTH, highlight=False).print(table)
 
 
-def _ratio(interval: Interval | Spread) -> str:
+def ratio_text(interval: Interval | Spread) -> str:
+    """A ratio with its bounds."""
     return f"{interval.value:.2f}x [{interval.low:.2f}–{interval.high:.2f}]"
 
 
 def _percent(interval: Interval) -> str:
     return f"{interval.value:.0%} [{interval.low:.0%}–{interval.high:.0%}]"
+
+
+def percent_list(shares: Iterable[float]) -> str:
+    """Shares as percentages, one after the other."""
+    return " ".join(f"{share:.0%}" for share in shares)

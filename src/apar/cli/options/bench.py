@@ -50,6 +50,29 @@ replay_options = options(
     renamed_option("--kv-blocks", "--num-blocks"),
     count_option("--max-rows", help="Most threads in one forward pass.", default=64),
 )
+drafts_options = options(
+    click.option("--prompts", metavar="FILE", type=PATH, help="Questions with categories, as JSON lines."),
+    click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
+    tree_options,
+    click.option(
+        "--acceptance",
+        metavar="SHARES",
+        callback=lambda context, parameter, value: shares(value),
+        help="With --replay: how often guess 1, 2, … is right, as 0.7,0.5.",
+    ),
+    count_option("--concurrency", help="Answers decoded at a time.", default=1),
+    count_option("--max-tokens", help="With --prompts: most visible tokens of an answer.", default=600),
+    click.option("--shape", metavar="NAME", help="With --replay: random weights of this shape."),
+    click.option("--medusa", metavar="HEADS", help="Medusa heads.  [default: the model's, if any]"),
+    click.option("--drafts", metavar="KIND", help="medusa, ngram or all.  [default: all with heads]"),
+    click.option("--adapter", metavar="FOLDER", help="Merge a LoRA adapter into the model."),
+    click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
+    click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:N."),
+    count_option("--cpu-threads", help="Number of CPU threads."),
+    count_option("--num-blocks", help="Size of the KV cache, in blocks of 16 tokens."),
+    count_option("--max-rows", help="Most threads in one forward pass.", default=64),
+    tokenizer_option("that of demo"),
+)
 peer_options = options(
     click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),
     click.option(
@@ -69,6 +92,19 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str) -> t
         found = ()
     if not found or min(found) < 1:
         raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 1,2,4")
+    return found
+
+
+def shares(value: str | None) -> tuple[float, ...] | None:
+    """Numbers from 0 to 1 with commas between them."""
+    if value is None:
+        return None
+    try:
+        found = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(0 <= share <= 1 for share in found):
+        raise click.BadParameter(f"{value!r} is not a list of shares from 0 to 1 such as 0.7,0.5")
     return found
 
 

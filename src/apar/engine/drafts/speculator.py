@@ -54,6 +54,9 @@ class Speculator:
 
     def propose(self, groups: Sequence[Group], max_rows: int) -> dict[Thread, Draft]:
         """The drafts for the next pass, and whether the heads are to guess in it (`heads_on`)."""
+        if not any(group.params.drafts for group in groups):
+            self.heads_on, self._proposed = False, {}
+            return {}
         rows, context, threads = _threads_of(groups, max_rows)
         if self.medusa is not None:
             self.medusa.keep([thread for group in groups for thread in group.decoding])
@@ -79,6 +82,11 @@ class Speculator:
         values = sorted((guess.value for guess in tree), reverse=True)[:_WIDEST]
         sums = list(accumulate(values + [0.0] * (_WIDEST - len(values))))
         self._brings = [before + 0.05 * (new - before) for before, new in zip(self._brings, sums, strict=True)]
+
+    @property
+    def names(self) -> list[str]:
+        """What the drafts are made by."""
+        return [source.name for source in self.sources]
 
     @property
     def _cost(self) -> StepCost:
