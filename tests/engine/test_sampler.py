@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 
@@ -313,3 +314,27 @@ def test_the_strongest_penalties_and_biases_still_give_a_token(
         assert choice is not None
         assert choice.token in range(VOCABULARY)
         assert choice.token != CHILD
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chances", "taken"),
+    [
+        ((7, 8), {6: 0.5, 7: 0.2, 8: 0.3}, 8),
+        ((7,), {6: 0.5, 7: 0.5}, 7),
+        ((7,), {6: 0.99, 7: 0.01}, 6),
+        ((), {6: 1.0}, 6),
+    ],
+)
+def test_inexact_drafts_count_where_they_are_likely_enough(
+    candidates: tuple[int, ...], chances: dict[int, float], taken: int
+) -> None:
+    logits = torch.full((1, VOCABULARY), -50.0)
+    for token, chance in chances.items():
+        logits[0, token] = math.log(chance)
+    seeds = [
+        seed for seed in range(200) if choose([row(SamplingParams(temperature=1.0), seed)], logits)[0] == Sampled(6)
+    ]
+    inexact = [row(SamplingParams(temperature=1.0, draft_acceptance="typical"), seed) for seed in seeds]
+    for place in inexact:
+        place.candidates = candidates
+    assert {token.token for token in choose(inexact, logits.expand(len(seeds), -1)) if token} == {taken}

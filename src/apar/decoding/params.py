@@ -29,6 +29,9 @@ Prompt = str | Sequence[Message] | RawPrompt
 RepeatedLeads = Literal["allow", "end"]
 """What becomes of a thread that says a lead of its list again: it goes on, or it ends before the repeated lead."""
 
+DraftAcceptance = Literal["exact", "typical"]
+"""When a draft token counts: if the model draws it, or if the model finds it likely enough, which is inexact."""
+
 MAX_PRIORITY = 1_000_000
 MAX_LOGPROBS = 20
 MAX_BIAS = 100
@@ -51,7 +54,9 @@ class SamplingParams:
     independent groups of threads. With `repeated_leads` "end" a thread ends where it would fork behind a lead that it
     has said before in the same list (`apar.decoding.leads` says what counts); the repeated lead is not shown, and
     what may yet become one is told later than it is sampled. Requests of higher `priority` run first, which changes
-    no text, and nor does it to turn `drafts` off where the engine has some.
+    no text, and nor does it to turn `drafts` off where the engine has some: a draft token counts only if the model
+    draws it. With `draft_acceptance` "typical" it counts where the model finds it likely enough (Medusa,
+    arXiv 2401.10774): at a temperature above 0 that is faster, and another distribution than the model's.
 
     A token is chosen in this order. `logit_bias` is added to the logits of its token ids. `repetition_penalty`
     divides positive logits of tokens that stand in the prompt or on the thread's own path and multiplies negative
@@ -88,6 +93,7 @@ class SamplingParams:
     repeated_leads: RepeatedLeads = "allow"
     priority: int = 0
     drafts: bool = True
+    draft_acceptance: DraftAcceptance = "exact"
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1)
@@ -114,6 +120,8 @@ class SamplingParams:
             _check_integer("max_parallel_threads", self.max_parallel_threads, 1)
         if self.repeated_leads not in get_args(RepeatedLeads):
             raise RequestError(f"repeated_leads is {self.repeated_leads!r}; it must be 'allow' or 'end'")
+        if self.draft_acceptance not in get_args(DraftAcceptance):
+            raise RequestError(f"draft_acceptance is {self.draft_acceptance!r}; it must be 'exact' or 'typical'")
         _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
 

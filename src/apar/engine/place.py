@@ -13,20 +13,18 @@ class Place:
     """Behind all that was decoded of a thread, and `after` it some tokens more.
 
     What is drawn here depends on nothing but the path up to here: not on how it was computed, nor on what was drafted.
+    Only where the request asks for inexact drafts are there `candidates`, draft tokens to be taken if they are likely.
     """
 
     group: Group
     thread: Thread
     after: tuple[int, ...] = ()
+    candidates: tuple[int, ...] = ()
     path: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         decoded = self.thread.decoded
         self.path = [*decoded, *self.after] if self.after else decoded
-
-    def behind(self, token: int) -> Place:
-        """The place after one more token."""
-        return Place(self.group, self.thread, (*self.after, token))
 
     @property
     def next(self) -> bool:

@@ -22,6 +22,12 @@ _FLOAT_BITS = 52
 _ROWS_AT_ONCE = 4
 """Rows sampled together on the CPU: what is computed for more of them does not stay in its caches."""
 
+_TYPICAL_LOGPROB, _TYPICAL_SHARE = math.log(0.09), 0.3
+"""Medusa's bounds for a draft token to count: that likely, or less where the distribution is wide: this share of
+exp(-entropy) (arXiv 2401.10774, section 2.3.1; the values are those that its code begins with)."""
+
+_LEAST_LOGPROB = -1e4
+
 _FIRST_RANKS = 1024
 """Tokens looked at first for top-k and top-p: they are nearly always enough, and sorting all is slow."""
 
@@ -53,8 +59,10 @@ def sample(places: Sequence[Place], logits: Tensor) -> list[Sampled | None]:
     scores = _Logprobs(places, logits)
     _ban(logits, [place.refused for place in places])
     adjust(logits, places)
+    drawn = _draw(logits, places)
+    _take_typical(drawn, logits, places)
     # One transfer for both: each makes the host wait for the device.
-    tokens, healthy = torch.stack([_draw(logits, places), sound]).tolist()
+    tokens, healthy = torch.stack([drawn, sound]).tolist()
     return [
         Sampled(token, logprob, bans) if good else None
         for token, logprob, bans, good in zip(tokens, scores.of(tokens), banned, healthy, strict=True)
@@ -121,6 +129,20 @@ def _draw(logits: Tensor, places: Sequence[Place]) -> Tensor:
         some = sampled[start : start + size]
         tokens[some] = _sample(logits[some], [places[number] for number in some])
     return tokens
+
+
+def _take_typical(tokens: Tensor, logits: Tensor, places: Sequence[Place]) -> None:
+    """In place of what was drawn take the likeliest draft token that is likely enough, where a request wants that."""
+    for number, place in enumerate(places):
+        if not place.candidates or not place.group.params.temperature:
+            continue
+        logprobs = (logits[number].double() / place.group.params.temperature).log_softmax(-1)
+        entropy = -(logprobs.exp() * logprobs.clamp_min(_LEAST_LOGPROB)).sum()
+        least = torch.minimum(torch.log(_TYPICAL_SHARE * torch.exp(-entropy)), torch.tensor(_TYPICAL_LOGPROB))
+        candidates = torch.tensor(place.candidates, device=logits.device)
+        best = logprobs[candidates].argmax()
+        if logprobs[candidates[best]] > least:
+            tokens[number] = candidates[best]
 
 
 def _sample(logits: Tensor, places: Sequence[Place]) -> Tensor:

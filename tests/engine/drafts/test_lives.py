@@ -11,6 +11,7 @@ from apar.decoding.group import Group, Thread
 from apar.engine.cache import PagedCache
 from apar.engine.drafts.draft import Draft
 from tests.engine.random_lives import compare_drafts
+from tests.engine.tiny import VOCABULARY
 
 CASES = 60
 CHUNK = 15
@@ -40,13 +41,13 @@ def test_the_comparison_notices_accepted_keys_that_are_not_moved(monkeypatch: py
 
 
 def test_the_comparison_notices_a_draft_that_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    child = Draft.child
+    children = Draft.children
 
-    def any_child(draft: Draft, node: int, token: int) -> int | None:
-        found = child(draft, node, token)
-        return 0 if found is None and node == -1 else found
+    def believed(draft: Draft, node: int) -> dict[int, int]:
+        found = children(draft, node)
+        return dict.fromkeys(range(VOCABULARY), min(found.values())) if found else found
 
-    monkeypatch.setattr(Draft, "child", any_child)
+    monkeypatch.setattr(Draft, "children", believed)
     assert lives(0, CHUNK)[0]
 
 

@@ -54,12 +54,10 @@ class Draft:
             return self
         return Draft(self.tokens[:count], None if self.parents is None else self.parents[:count])
 
-    def child(self, node: int, token: int) -> int | None:
-        """The number of the draft token `token` behind token number `node` (-1: behind the path), if it is there."""
-        for number in range(node + 1, len(self.tokens)):
-            if self._parents[number] == node and self.tokens[number] == token:
-                return number
-        return None
+    def children(self, node: int) -> dict[int, int]:
+        """The draft tokens behind token number `node` (-1: behind the path), each with its number."""
+        parents = self._parents
+        return {self.tokens[k]: k for k in range(len(self.tokens) - 1, node, -1) if parents[k] == node}
 
     def is_branch(self, nodes: tuple[int, ...]) -> bool:
         """Whether token numbers are the beginning of a branch: each is the parent of the next."""

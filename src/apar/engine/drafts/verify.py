@@ -34,6 +34,12 @@ class Verified:
     sampled: list[Sampled] | None = field(default_factory=list)
     nodes: list[int] = field(default_factory=list)
 
+    @property
+    def children(self) -> dict[int, int]:
+        """The draft tokens behind the last one that was right, with their numbers."""
+        draft = self.row.draft
+        return {} if draft is None else draft.children(self.nodes[-1] if self.nodes else -1)
+
 
 def verify(rows: Sequence[Row], logits: Tensor, draw: Draw) -> list[Verified]:
     """Draw the tokens of every row from `logits` [tokens, vocabulary], those of `PassOutput`."""
@@ -42,7 +48,7 @@ def verify(rows: Sequence[Row], logits: Tensor, draw: Draw) -> list[Verified]:
         firsts.append(first)
         first += 1 + row.num_drafts
     verified = [Verified(row, first) for row, first in zip(rows, firsts, strict=True)]
-    places = {number: Place(row.group, row.thread) for number, row in enumerate(rows)}
+    places = {number: _place(found) for number, found in enumerate(verified)}
     while places:
         places = _draw_level(places, verified, firsts, logits, draw)
     return verified
@@ -61,12 +67,19 @@ def _draw_level(
             found.sampled = None
             continue
         found.sampled.append(token)
-        draft, node = found.row.draft, found.nodes[-1] if found.nodes else -1
-        if draft is None or token.token in place.group.eos:
+        if token.token in place.group.eos:
             continue
-        child = draft.child(node, token.token)
+        child = found.children.get(token.token)
         if child is not None:
             found.nodes.append(child)
             found.last = firsts[number] + 1 + child
-            going[number] = place.behind(token.token)
+            going[number] = _place(found)
     return going
+
+
+def _place(found: Verified) -> Place:
+    """Where the row's next token is drawn."""
+    row = found.row
+    after = tuple(row.draft.tokens[node] for node in found.nodes) if row.draft is not None else ()
+    inexact = row.draft is not None and row.group.params.draft_acceptance == "typical"
+    return Place(row.group, row.thread, after, tuple(found.children) if inexact else ())
