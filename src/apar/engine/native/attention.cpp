@@ -2,16 +2,18 @@
 //
 // A query runs over its path in order, a stretch of blocks at a time, with a running maximum: its result does not
 // depend on what else is in the pass, nor on how many tokens of its row are fed at once, not even in the last bit.
-// The last tokens of a row may be its draft: candidates for what comes behind the path. They see the whole path, and
-// of the draft the tokens of a bit mask.
+// The last tokens of a row may be its draft, a tree of candidates for what comes behind the path. They see the whole
+// path, then the draft tokens of their branch in the places that these would have as a part of the path.
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 #include <torch/types.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <vector>
 
-#include "vectors.h"
+#include "softmax.h"
 
 namespace apar {
 namespace {
@@ -19,25 +21,12 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kQueriesTogether = 8;  // tokens of a row that share the conversion of a block
-constexpr int64_t kSlotsTogether = 64;   // slots that are weighed at once, at least
-constexpr float kNothing = -1e30f;
-
-struct Shape {
-  int64_t heads, kv_heads, size, block_size, table_width;
-  float scale, softcap;  // softcap 0: none
-  int64_t window;        // 0: the whole path
-
-  int64_t vectors() const { return (size + kLanes - 1) / kLanes; }
-  // Blocks of a stretch, and its slots, filled up to whole vectors.
-  int64_t stretch() const { return std::max<int64_t>(1, kSlotsTogether / block_size); }
-  int64_t slots() const { return (stretch() * block_size + kLanes - 1) / kLanes * kLanes; }
-  int64_t folded() const { return heads / kv_heads; }
-};
+constexpr int64_t kDraftTokens = 64;     // of a row, at most
 
 // The rows' drafts, null where no row has one.
 struct Drafts {
-  const int64_t *visible, *positions;  // of each token: the draft tokens that it sees, and its path position
-  const int64_t* counts;               // of each row: its draft tokens
+  const int64_t* visible;  // of each token: the draft tokens on its branch, itself the last; 0 for one of a path
+  const int64_t* counts;   // of each row: its draft tokens
 };
 
 // Some successive tokens of one row, for one key head.
@@ -48,6 +37,7 @@ struct Task {
 // What one thread of the host works in.
 struct Scratch {
   std::vector<float> queries, keys, values, scores, sums, maxima, totals;
+  std::array<int64_t, kQueriesTogether> positions;
 
   explicit Scratch(const Shape& shape) {
     const int64_t rows = kQueriesTogether * shape.folded(), width = shape.vectors() * kLanes;
@@ -60,77 +50,18 @@ struct Scratch {
     maxima.resize(rows);
     totals.resize(rows);
   }
+
+  // Have keys and values of at least so many floats.
+  void make_room(int64_t floats) {
+    if ((int64_t)keys.size() >= floats) return;
+    keys.resize(floats);
+    values.resize(floats);
+  }
 };
 
 template <class T>
 void widen(const T* from, int64_t size, float scale, float* to) {
   for (int64_t d = 0; d < size; d++) to[d] = (float)from[d] * scale;
-}
-
-inline Floats capped(Floats scores, float cap) {
-  const Floats x = scores / cap, distance = x < 0.0f ? -x : x;
-  const Floats e = exponential(-2.0f * distance);
-  const Floats bent = cap * (1.0f - e) / (1.0f + e);
-  return x < 0.0f ? -bent : bent;
-}
-
-// The scores of one query for the first `slots` of a stretch, masked to [low, high). `Vectors` 0: known at run
-// time only.
-template <int Vectors>
-inline void score(const float* query, const float* keys, const Shape& shape, int64_t slots, int64_t low,
-                  int64_t high, float* scores) {
-  const int64_t vectors = Vectors ? Vectors : shape.vectors();
-  const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  for (int64_t first = 0; first < slots; first += kLanes) {
-    Floats products[kLanes];
-    for (int64_t lane = 0; lane < kLanes; lane++) {
-      const float* key = keys + (first + lane) * vectors * kLanes;
-      Floats product = load(query) * load(key);
-      for (int64_t v = 1; v < vectors; v++) product += load(query + v * kLanes) * load(key + v * kLanes);
-      products[lane] = product;
-    }
-    Floats found = sums(products);
-    if (shape.softcap) found = capped(found, shape.softcap);
-    const Ints slot = lanes + (int32_t)first;
-    const Ints seen = (slot >= (int32_t)low) & (slot < (int32_t)high);
-    store(scores + first, seen ? found : splat(kNothing));
-  }
-}
-
-// Take a stretch's scores into the running softmax; scores become weights. Returns by what earlier sums shrink.
-inline float weigh(float* scores, int64_t slots, float& maximum, float& total) {
-  Floats top = splat(maximum);
-  for (int64_t first = 0; first < slots; first += kLanes) {
-    const Floats found = load(scores + first);
-    top = larger(top, found);
-  }
-  const float highest = largest(top);
-  Floats mass = {};
-  for (int64_t first = 0; first < slots; first += kLanes) {
-    const Floats found = load(scores + first);
-    const Floats weight = found > 0.5f * kNothing ? exponential(found - highest) : Floats{};
-    store(scores + first, weight);
-    mass += weight;
-  }
-  const float shrink = exponential(splat(maximum - highest))[0];
-  maximum = highest;
-  total = total * shrink + sum(mass);
-  return shrink;
-}
-
-template <int Vectors>
-inline void add_values(const float* weights, const float* values, const Shape& shape, int64_t filled, float shrink,
-                       float* sums) {
-  const int64_t vectors = Vectors ? Vectors : shape.vectors();
-  constexpr int kTogether = Vectors && Vectors <= 8 ? Vectors : 1;
-  for (int64_t first = 0; first < vectors; first += kTogether) {
-    Floats results[kTogether];
-    for (int v = 0; v < kTogether; v++) results[v] = load(sums + (first + v) * kLanes) * shrink;
-    for (int64_t slot = 0; slot < filled; slot++)
-      for (int v = 0; v < kTogether; v++)
-        results[v] += weights[slot] * load(values + (slot * vectors + first + v) * kLanes);
-    for (int v = 0; v < kTogether; v++) store(sums + (first + v) * kLanes, results[v]);
-  }
 }
 
 template <class T, int Vectors>
@@ -148,9 +79,36 @@ struct Attention {
   // Slots of the row's path; those of its draft come after them.
   int64_t path_end(int64_t row) const { return ends[row] - (drafts.counts ? drafts.counts[row] : 0); }
 
+  int64_t visible(const Task& task, int64_t k) const {
+    return drafts.visible ? drafts.visible[offsets[task.row] + task.first + k] : 0;
+  }
+
   void run(const Task& task, Scratch& scratch) const {
-    const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
-    const int64_t rows = task.count * folded, path = begin(task.row) + task.first;
+    const int64_t slots = shape.stretch() * shape.block_size, end = path_end(task.row);
+    const bool in_order = start(task, scratch);
+    // No draft token's position is before the path's end.
+    const int64_t earliest = std::min(begin(task.row) + task.first, end);
+    const int64_t oldest = shape.window ? std::max<int64_t>(0, earliest + 1 - shape.window) : 0;
+    const int64_t limit = in_order ? begin(task.row) + task.first + task.count : end / slots * slots;
+    for (int64_t origin = oldest / slots * slots; origin < limit; origin += slots) {
+      const int64_t filled = std::min(slots, limit - origin);
+      convert(task, origin, filled, 0, scratch);
+      for (int64_t k = 0; k < task.count; k++) attend(k, origin, filled, 0, scratch);
+    }
+    if (!in_order) attend_branches(task, scratch);
+    finish(task, scratch);
+  }
+
+  // Read the queries of the task and the positions of its tokens. Returns whether each token sees all slots before
+  // its own, as in a path or in a draft that is a chain.
+  bool start(const Task& task, Scratch& scratch) const {
+    const int64_t width = shape.vectors() * kLanes, folded = shape.folded(), rows = task.count * folded;
+    bool in_order = true;
+    for (int64_t k = 0; k < task.count; k++) {
+      const int64_t slot = begin(task.row) + task.first + k, seen = visible(task, k);
+      scratch.positions[k] = seen ? path_end(task.row) + std::popcount((uint64_t)seen) - 1 : slot;
+      in_order &= scratch.positions[k] == slot;
+    }
     for (int64_t r = 0; r < rows; r++) {
       const int64_t token = offsets[task.row] + task.first + r / folded, head = task.head * folded + r % folded;
       widen(query + token * query_stride + head * query_head_stride, shape.size, shape.scale,
@@ -159,54 +117,66 @@ struct Attention {
     std::fill_n(scratch.sums.begin(), rows * width, 0.0f);
     std::fill_n(scratch.maxima.begin(), rows, kNothing);
     std::fill_n(scratch.totals.begin(), rows, 0.0f);
-    const int64_t slots = shape.stretch() * shape.block_size;
-    // In a path the slot is the position; no draft token's position is before the path's end.
-    const int64_t earliest = std::min(path, path_end(task.row));
-    const int64_t oldest = shape.window ? std::max<int64_t>(0, earliest + 1 - shape.window) : 0;
-    for (int64_t origin = oldest / slots * slots; origin < path + task.count; origin += slots)
-      attend(task, origin, std::min(slots, path + task.count - origin), path, rows, scratch);
-    for (int64_t r = 0; r < rows; r++) {
+    return in_order;
+  }
+
+  void finish(const Task& task, Scratch& scratch) const {
+    const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
+    for (int64_t r = 0; r < task.count * folded; r++) {
       const int64_t token = offsets[task.row] + task.first + r / folded, head = task.head * folded + r % folded;
       T* to = out + (token * shape.heads + head) * shape.size;
       for (int64_t d = 0; d < shape.size; d++) to[d] = (T)(scratch.sums[r * width + d] / scratch.totals[r]);
     }
   }
 
-  // Mask the scores of a draft token, the pass's `token` of `row`, for the draft's slots from `first` to `high`.
-  void mask_drafts(int64_t row, int64_t token, int64_t origin, int64_t first, int64_t high, float* scores) const {
-    const int64_t end = path_end(row), draft = offsets[row] + end - begin(row);
-    for (int64_t slot = first; slot < high; slot++) {
-      const int64_t number = origin + slot - end;
-      const bool near = !shape.window || drafts.positions[draft + number] > drafts.positions[token] - shape.window;
-      if (!(drafts.visible[token] >> number & 1) || !near) scores[slot] = kNothing;
+  // Keys and values of `count` slots of the row, from `slot` on, to the scratch from `place` on.
+  void convert(const Task& task, int64_t slot, int64_t count, int64_t place, Scratch& scratch) const {
+    const int64_t width = shape.vectors() * kLanes;
+    for (int64_t done = 0; done < count;) {
+      const int64_t block = (slot + done) / shape.block_size, offset = slot + done - block * shape.block_size;
+      const int64_t length = std::min(count - done, shape.block_size - offset);
+      const int64_t head = tables[task.row * shape.table_width + block] * shape.kv_heads + task.head;
+      const int64_t from = (head * shape.block_size + offset) * shape.size, to = (place + done) * width;
+      for (int64_t k = 0; k < length; k++) {
+        widen(keys + from + k * shape.size, shape.size, 1.0f, &scratch.keys[to + k * width]);
+        widen(values + from + k * shape.size, shape.size, 1.0f, &scratch.values[to + k * width]);
+      }
+      done += length;
     }
   }
 
-  // The stretch of slots from slot `origin` of the row on, for all queries of the task; `filled` slots are written.
-  void attend(const Task& task, int64_t origin, int64_t filled, int64_t path, int64_t rows, Scratch& scratch) const {
+  // A stretch for the queries of the task's token k: `filled` positions from `origin` on, in the scratch from
+  // `place` on.
+  void attend(int64_t k, int64_t origin, int64_t filled, int64_t place, Scratch& scratch) const {
     const int64_t width = shape.vectors() * kLanes, folded = shape.folded();
-    const int64_t slots = (filled + kLanes - 1) / kLanes * kLanes;
-    for (int64_t begin = 0; begin < filled; begin += shape.block_size) {
-      const int64_t block = tables[task.row * shape.table_width + (origin + begin) / shape.block_size];
-      const int64_t from = (block * shape.kv_heads + task.head) * shape.block_size * shape.size;
-      for (int64_t slot = begin; slot < std::min(begin + shape.block_size, filled); slot++) {
-        widen(keys + from + (slot - begin) * shape.size, shape.size, 1.0f, &scratch.keys[slot * width]);
-        widen(values + from + (slot - begin) * shape.size, shape.size, 1.0f, &scratch.values[slot * width]);
-      }
-    }
-    for (int64_t r = 0; r < rows; r++) {
-      const int64_t index = path + r / folded, token = offsets[task.row] + task.first + r / folded;
-      const bool draft = drafts.visible && drafts.visible[token];
-      const int64_t position = draft ? drafts.positions[token] : index;
-      const int64_t high = std::min(filled, index + 1 - origin);
-      const int64_t low = shape.window ? position + 1 - shape.window - origin : 0;
-      if (high <= 0 || low >= filled) continue;
+    const int64_t slots = (filled + kLanes - 1) / kLanes * kLanes, behind = scratch.positions[k] + 1 - origin;
+    const int64_t low = shape.window ? behind - shape.window : 0, high = std::min(filled, behind);
+    if (high <= 0 || low >= filled) return;
+    for (int64_t r = k * folded; r < (k + 1) * folded; r++) {
       float* scores = &scratch.scores[r * shape.slots()];
-      score<Vectors>(&scratch.queries[r * width], scratch.keys.data(), shape, slots, low, high, scores);
-      if (draft)
-        mask_drafts(task.row, token, origin, std::max<int64_t>(0, path_end(task.row) - origin), high, scores);
+      score<Vectors>(&scratch.queries[r * width], &scratch.keys[place * width], shape, slots, low, high, scores);
       const float shrink = weigh(scores, slots, scratch.maxima[r], scratch.totals[r]);
-      add_values<Vectors>(scores, scratch.values.data(), shape, filled, shrink, &scratch.sums[r * width]);
+      add_values<Vectors>(scores, &scratch.values[place * width], shape, filled, shrink, &scratch.sums[r * width]);
+    }
+  }
+
+  // The stretches from the one on in which the path ends. For every token its branch is put in order behind the
+  // path, and so it is summed in the same order as a path.
+  void attend_branches(const Task& task, Scratch& scratch) const {
+    const int64_t slots = shape.stretch() * shape.block_size, end = path_end(task.row), origin = end / slots * slots;
+    scratch.make_room((shape.slots() + kDraftTokens + kLanes) * shape.vectors() * kLanes);
+    convert(task, origin, end - origin, 0, scratch);
+    std::array<int64_t, kDraftTokens> placed;
+    placed.fill(-1);
+    for (int64_t k = 0; k < task.count; k++) {
+      int64_t depth = 0;
+      for (uint64_t seen = visible(task, k); seen; seen &= seen - 1, depth++) {
+        const int64_t number = std::countr_zero(seen);
+        if (placed[depth] != number) convert(task, end + number, 1, end - origin + depth, scratch);
+        placed[depth] = number;
+      }
+      for (int64_t first = origin; first <= scratch.positions[k]; first += slots)
+        attend(k, first, std::min(slots, scratch.positions[k] + 1 - first), first - origin, scratch);
     }
   }
 };
@@ -270,20 +240,18 @@ void attend(const Tensor& query, const Tensor& keys, const Tensor& values, const
 }
 
 // query [T, H, D], key and value [T, K, D] with D dense; keys and values [blocks, K, block size, D]; slots [S];
-// write_source [S]; tables [R, W]; ends [R]; offsets [R + 1]; visible and positions [T] and drafts [R] or none of the
-// three. Returns [T, H, D].
+// write_source [S]; tables [R, W]; ends [R]; offsets [R + 1]; visible [T] and drafts [R] or neither. Returns [T, H, D].
 Tensor paged_attention(const Tensor& query, const Tensor& key, const Tensor& value, Tensor keys, Tensor values,
                        const Tensor& slots, const std::optional<Tensor>& write_source, const Tensor& tables,
                        const Tensor& ends, const Tensor& offsets, const std::optional<Tensor>& visible,
-                       const std::optional<Tensor>& positions, const std::optional<Tensor>& drafts, double scale,
-                       int64_t window, double softcap) {
+                       const std::optional<Tensor>& drafts, double scale, int64_t window, double softcap) {
   TORCH_CHECK(query.stride(2) == 1 && key.stride(2) == 1 && value.stride(2) == 1, "heads are not dense");
   const Shape shape{query.size(1), key.size(1),    query.size(2),  keys.size(2),
                     tables.size(1), (float)scale, (float)softcap, window};
   const auto numbers = [](const std::optional<Tensor>& tensor) {
     return tensor ? tensor->const_data_ptr<int64_t>() : nullptr;
   };
-  const Drafts masks{numbers(visible), numbers(positions), numbers(drafts)};
+  const Drafts masks{numbers(visible), numbers(drafts)};
   Tensor out = at::empty(query.sizes(), query.options());
   if (query.scalar_type() == at::kFloat) {
     store_rows<float>(key, keys, slots, write_source);
@@ -303,8 +271,8 @@ Tensor paged_attention(const Tensor& query, const Tensor& key, const Tensor& val
 TORCH_LIBRARY_FRAGMENT(apar, library) {
   library.def(
       "paged_attention(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, Tensor slots, "
-      "Tensor? write_source, Tensor tables, Tensor ends, Tensor offsets, Tensor? visible, Tensor? positions, "
-      "Tensor? drafts, float scale, int window, float softcap) -> Tensor");
+      "Tensor? write_source, Tensor tables, Tensor ends, Tensor offsets, Tensor? visible, Tensor? drafts, "
+      "float scale, int window, float softcap) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(apar, CPU, library) { library.impl("paged_attention", apar::paged_attention); }

@@ -18,8 +18,8 @@ from apar.engine.native.linear import TYPES
 class NativeAttention:
     """Attention on the CPU in float32 or bfloat16.
 
-    A token's result has the same bits whatever else is in the pass and however its path was fed; so has that of a
-    draft that is a chain.
+    A token's result has the same bits whatever else is in the pass and however its path was fed. A draft token's are
+    those of the same token at the end of a path, whatever tree of candidates it is in.
     """
 
     cache: PagedCache
@@ -43,7 +43,7 @@ class _Prepared:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scores: Scores) -> Tensor:
         drafts = self.tables.drafts
-        masks = (None, None, None) if drafts is None else (drafts.visible, drafts.positions, drafts.counts)
+        masks = (None, None) if drafts is None else (drafts.visible, drafts.counts)
         output: Tensor = torch.ops.apar.paged_attention(
             query,
             key,

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 _SOURCES = ("linear.cpp", "attention.cpp", "rows.cpp")
-_HEADERS = ("vectors.h",)
+_HEADERS = ("vectors.h", "softmax.h")
 _FLAGS = (
     "-std=c++20",
     "-O3",
