@@ -60,9 +60,10 @@ class Decoder:
     native: bool
     change: Callable[[Runner, Any], None] | None
     groups: list[Group] = field(default_factory=list)
+    num_blocks: int = 200
 
     def __post_init__(self) -> None:
-        self.schedule = Scheduler(BlockPool(200, self.block_size), 64, 1000)
+        self.schedule = Scheduler(BlockPool(self.num_blocks, self.block_size), 64, 1000)
         model = copy.deepcopy(self.model)
         self.runner = Runner(model, self.schedule.pool, self.native, graphs=False)
         if self.change:

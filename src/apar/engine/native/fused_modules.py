@@ -1,20 +1,25 @@
-"""Whole modules replaced by one or two kernels: norms, and feed-forward layers with a SiLU gate.
+"""Whole modules replaced by one or two kernels: norms, and feed-forward layers with a gate.
 
 A small step of decoding is many small operations, and each costs microseconds. A module is recognised by what it
-has, and replaced only if the replacement gives the same on random input: model classes stay as they are.
+has, and replaced only if the replacement gives the same on random input: model classes stay as they are. What stays
+runs on PyTorch, some of whose activations compute the last few numbers of a tensor in another way than the rest, if
+they are no multiple of 64: there a row's last bits may depend on the other rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apar.engine.native.linear import TYPES, PackedLinear
 
 _LANES = 16
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+_ACTIVATIONS = (F.silu, partial(F.gelu, approximate="tanh"))
 
 
 class FusedNorm(nn.Module):
@@ -31,10 +36,14 @@ class FusedNorm(nn.Module):
 
 
 class FusedFeedForward(nn.Module):
-    """`down(silu(gate(x)) * up(x))`, with gate and up in one product."""
+    """`down(activation(gate(x)) * up(x))`, with gate and up in one product.
 
-    def __init__(self, gate: PackedLinear, up: PackedLinear, down: PackedLinear) -> None:
+    The activation is SiLU, or with `gelu` the approximation of GELU by tanh.
+    """
+
+    def __init__(self, gate: PackedLinear, up: PackedLinear, down: PackedLinear, gelu: bool) -> None:
         super().__init__()
+        self.gelu = gelu
         self.columns = gate.out_features + up.out_features
         self.packed = torch.cat([gate.packed, up.packed])
         self.scales = None
@@ -45,7 +54,7 @@ class FusedFeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [..., D]
         """Returns `[..., D]`."""
         both = torch.ops.apar.linear(x, self.packed, self.scales, None, self.columns)
-        result: Tensor = self.down(torch.ops.apar.gate(both))
+        result: Tensor = self.down(torch.ops.apar.gate(both, self.gelu))
         return result
 
 
@@ -80,7 +89,16 @@ def _feed_forwards(module: nn.Module, dtype: torch.dtype) -> Iterator[tuple[nn.M
     if not (isinstance(gate, PackedLinear) and isinstance(up, PackedLinear) and isinstance(down, PackedLinear)):
         return
     if gate.bias is None and up.bias is None and _alike(gate, up):
-        yield FusedFeedForward(gate, up, down), torch.empty(down.out_features, dtype=dtype)
+        for gelu, activation in enumerate(_ACTIVATIONS):
+            if _same_function(parts["act_fn"], activation):
+                yield FusedFeedForward(gate, up, down, bool(gelu)), torch.empty(down.out_features, dtype=dtype)
+
+
+@torch.inference_mode()
+def _same_function(one: Callable[[Tensor], Tensor], other: Callable[[Tensor], Tensor]) -> bool:
+    """Whether two activations are one: GELU and its approximation are closer than what bfloat16 tells apart."""
+    numbers = torch.linspace(-8, 8, 1001)
+    return torch.allclose(one(numbers), other(numbers), rtol=1e-5, atol=1e-5)
 
 
 def _alike(gate: PackedLinear, up: PackedLinear) -> bool:

@@ -45,12 +45,15 @@ void norm_row(const T* x, const T* weight, int64_t size, float epsilon, bool plu
   }
 }
 
-// silu(gate) * up.
+// activation(gate) * up, where the activation is SiLU, x * sigmoid(x), or with `gelu` the approximation of GELU by tanh,
+// x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 * x^3)).
 template <class T>
-void gate_row(const T* gate, const T* up, int64_t size, T* out) {
+void gate_row(const T* gate, const T* up, int64_t size, bool gelu, T* out) {
   for (int64_t d = 0; d < size; d += kLanes) {
-    const Floats value = load(gate + d), e = exponential(value < 0.0f ? value : -value);
-    const Floats opened = value * ((value < 0.0f ? e : splat(1.0f)) / (1.0f + e));
+    const Floats value = load(gate + d);
+    const Floats inner = gelu ? value * (1.5957691216f + 0.0713548163f * value * value) : value;
+    const Floats e = exponential(inner < 0.0f ? inner : -inner);
+    const Floats opened = value * ((inner < 0.0f ? e : splat(1.0f)) / (1.0f + e));
     put(out + d, rounded(opened, gate) * load(up + d));
   }
 }
@@ -73,12 +76,12 @@ void norm_as(const Tensor& x, const Tensor& weight, float epsilon, bool plus_one
 }
 
 template <class T>
-void gate_as(const Tensor& both, Tensor& out) {
+void gate_as(const Tensor& both, bool gelu, Tensor& out) {
   const int64_t size = out.size(-1);
   const T* from = both.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   each_row(out.numel() / size, size, [&](int64_t row) {
-    gate_row(from + 2 * row * size, from + (2 * row + 1) * size, size, to + row * size);
+    gate_row(from + 2 * row * size, from + (2 * row + 1) * size, size, gelu, to + row * size);
   });
 }
 
@@ -94,15 +97,15 @@ Tensor norm(const Tensor& x, const Tensor& weight, double epsilon, bool plus_one
 }
 
 // both [..., 2 * I]: the gate, then what it lets through; I a multiple of 16. Returns [..., I].
-Tensor gate(const Tensor& both) {
+Tensor gate(const Tensor& both, bool gelu) {
   auto sizes = both.sizes().vec();
   sizes.back() /= 2;
   const Tensor dense = both.contiguous();
   Tensor out = at::empty(sizes, both.options());
   if (both.scalar_type() == at::kFloat)
-    gate_as<float>(dense, out);
+    gate_as<float>(dense, gelu, out);
   else
-    gate_as<BFloat16>(dense, out);
+    gate_as<BFloat16>(dense, gelu, out);
   return out;
 }
 
@@ -111,7 +114,7 @@ Tensor gate(const Tensor& both) {
 
 TORCH_LIBRARY_FRAGMENT(apar, library) {
   library.def("norm(Tensor x, Tensor weight, float epsilon, bool plus_one) -> Tensor");
-  library.def("gate(Tensor both) -> Tensor");
+  library.def("gate(Tensor both, bool gelu) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(apar, CPU, library) {
