@@ -99,7 +99,7 @@ class Comparison:
 WINDOW = {"sliding_window": [3, 7, 40, 70]}
 
 
-@pytest.mark.parametrize("seed", (*range(15), 19, 20))
+@pytest.mark.parametrize("seed", [*range(15), 19, 20])
 def test_each_node_of_a_tree_has_the_bits_of_its_path_and_so_has_what_follows(seed: int) -> None:
     comparison = Comparison(random.Random(seed))
     comparison.begin()

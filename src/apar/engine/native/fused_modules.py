@@ -19,7 +19,7 @@ from apar.engine.native.linear import TYPES, PackedLinear
 
 _LANES = 16
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
-_ACTIVATIONS = (F.silu, partial(F.gelu, approximate="tanh"))
+_ACTIVATIONS: tuple[Callable[[Tensor], Tensor], ...] = (F.silu, partial(F.gelu, approximate="tanh"))
 
 
 class FusedNorm(nn.Module):
