@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from apar.errors import ModelError
 from apar.models.head_files import load_heads
 from apar.train import run
 from tests.train.test_run import interrupted, lines, recipe, trees
@@ -30,6 +32,11 @@ def test_heads_learn_and_leave_the_model_alone(tmp_path: Path, trees: Path) -> N
     assert told[-1] < 0.8 * told[0]
     for name, value in AutoModelForCausalLM.from_pretrained(base).state_dict().items():
         assert torch.equal(value, before[name]), name
+    further = {**settings, "heads": {"start": str(folder)}}
+    run.train(recipe(tmp_path, trees, **further, output=tmp_path / "further"))
+    assert [line["loss"] for line in lines(tmp_path / "further") if "loss" in line][0] < 0.9 * told[0]
+    with pytest.raises(ModelError, match="are not of the recipe's shape"):
+        run.train(recipe(tmp_path, trees, **{**settings, "heads": {"start": str(folder), "heads": 3}}))
     again = recipe(tmp_path, trees, **settings, output=tmp_path / "broken")
     interrupted(again, 23)
     resumed = run.train(again, resume=True)

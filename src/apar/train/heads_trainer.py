@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apar.errors import ModelError
+from apar.models.head_files import load_heads
 from apar.models.heads import MedusaHeads
 from apar.train.arguments import METRIC
 from apar.train.batches import PackedBatch
@@ -25,7 +27,7 @@ class HeadsModel(nn.Module):
         super().__init__()
         base.requires_grad_(False)
         base.eval()
-        self.heads = MedusaHeads.on(base, settings.heads, settings.layers, tied=settings.tied)
+        self.heads = _heads(base, settings)
         self.decay = settings.decay
         self._base = (base,)  # no submodule
 
@@ -48,6 +50,19 @@ class HeadsModel(nn.Module):
         """Move the frozen model along."""
         self.base._apply(fn, recurse)
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+
+def _heads(base: Any, settings: HeadsConfig) -> MedusaHeads:
+    """New heads, or those to go on from, in float32."""
+    new = MedusaHeads.on(base, settings.heads, settings.layers, tied=settings.tied)
+    if settings.start is None:
+        return new
+    heads = load_heads(settings.start)
+    if heads.shape != new.shape:
+        raise ModelError(
+            f"the heads {settings.start} have another shape ({heads.shape}) than the recipe's ({new.shape})"
+        )
+    return heads.train()
 
 
 class HeadsTrainer(TreeTrainer):

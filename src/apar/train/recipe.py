@@ -76,6 +76,8 @@ class HeadsConfig(Section):
     """Share the model's output layer; false: each head has one of its own, which begins as a copy."""
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The weight of head k's loss is this to the power of k (Medusa: 0.8)."""
+    start: str | None = None
+    """A folder of heads to go on from, of the same shape; null: new ones."""
 
 
 class Optimizer(Section):
