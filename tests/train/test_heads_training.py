@@ -34,7 +34,7 @@ def test_heads_learn_and_leave_the_model_alone(tmp_path: Path, trees: Path) -> N
         assert torch.equal(value, before[name]), name
     further = {**settings, "heads": {"start": str(folder)}}
     run.train(recipe(tmp_path, trees, **further, output=tmp_path / "further"))
-    assert [line["loss"] for line in lines(tmp_path / "further") if "loss" in line][0] < 0.9 * told[0]
+    assert next(line["loss"] for line in lines(tmp_path / "further") if "loss" in line) < 0.9 * told[0]
     with pytest.raises(ModelError, match="are not of the recipe's shape"):
         run.train(recipe(tmp_path, trees, **{**settings, "heads": {"start": str(folder), "heads": 3}}))
     again = recipe(tmp_path, trees, **settings, output=tmp_path / "broken")

@@ -59,9 +59,7 @@ def _heads(base: Any, settings: HeadsConfig) -> MedusaHeads:
         return new
     heads = load_heads(settings.start)
     if heads.shape != new.shape:
-        raise ModelError(
-            f"the heads {settings.start} have another shape ({heads.shape}) than the recipe's ({new.shape})"
-        )
+        raise ModelError(f"the heads {settings.start} are not of the recipe's shape: {heads.shape}, and not {new.shape}")
     return heads.train()
 
 
