@@ -59,7 +59,7 @@ def _heads(base: Any, settings: HeadsConfig) -> MedusaHeads:
         return new
     heads = load_heads(settings.start)
     if heads.shape != new.shape:
-        raise ModelError(f"the heads {settings.start} are not of the recipe's shape: {heads.shape}, and not {new.shape}")
+        raise ModelError(f"the heads {settings.start} are not of the recipe's shape: {heads.shape}, not {new.shape}")
     return heads.train()
 
 
