@@ -51,7 +51,7 @@ class DraftedEngine(Protocol):
 class WayFigures:
     """One way over some answers: tokens a pass, mean seconds an answer, and how many times as fast it is.
 
-    `speedup` is the seconds of sequential decoding over those of this way, of sums, with the 95 % interval over the
+    `drafted_per_pass` are draft tokens that were verified in a pass. `speedup` is the seconds of sequential decoding over those of this way, of sums, with the 95 % interval over the
     batches of answers. `accepted` are shares of draft tokens that were right, by how far behind the path they were.
     """
 
@@ -59,6 +59,7 @@ class WayFigures:
     seconds: float
     speedup: Interval
     same_text: float
+    drafted_per_pass: float = 0.0
     accepted: tuple[float, ...] = ()
 
 
@@ -119,11 +120,13 @@ def _way(first: Sequence[Run], runs: Sequence[Run]) -> WayFigures:
     latencies = [seconds for run in runs for seconds in run.latencies]
     pairs = [(a, b) for one, two in zip(first, runs, strict=True) for a, b in zip(one.texts, two.texts, strict=True)]
     drafted, accepted = _summed([run.drafted for run in runs]), _summed([run.accepted for run in runs])
+    passes = sum(run.passes for run in runs)
     return WayFigures(
-        sum(run.tokens for run in runs) / sum(run.passes for run in runs),
+        sum(run.tokens for run in runs) / passes,
         statistics.fmean(latencies),
         ratio_interval([run.seconds for run in first], [run.seconds for run in runs]),
         statistics.fmean(a == b for a, b in pairs),
+        sum(drafted) / passes,
         tuple(right / all_ for right, all_ in zip(accepted, drafted, strict=False) if all_),
     )
 

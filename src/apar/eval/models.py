@@ -66,7 +66,9 @@ class Models:
         spec = self._specs[way]
         assert spec is not None, "only the plan's ways are asked for"
         if spec not in self._loaded:
-            llm = LLM(spec.model, dtype=self._plan.dtype, device=self._plan.device, adapter=spec.adapter)
+            # Drafts would help all of them, and heads are the taught model's alone.
+            options = {"dtype": self._plan.dtype, "device": self._plan.device, "drafts": "off"}
+            llm = LLM(spec.model, adapter=spec.adapter, **options)
             if spec == self._plan.model and not llm.forks:
                 raise ModelError(f"{spec} was not taught to fork: its tokenizer has no control tokens")
             self._loaded[spec] = llm

@@ -85,9 +85,12 @@ def print_drafts(by_category: Mapping[str, DraftFigures]) -> None:
             f"{figures.seconds:.2f}",
             ratio_text(figures.speedup),
             f"{figures.same_text:.0%}",
+            f"{figures.drafted_per_pass:.1f}",
             percent_list(figures.accepted),
         ]
         for name, one in by_category.items()
         for number, (way, figures) in enumerate(one.ways.items())
     ]
-    print_table("category", ["answers", "way", "tokens/pass", "seconds", "speed-up", "same text", "right"], rows)
+    print_table(
+        "category", ["answers", "way", "tokens/pass", "seconds", "speed-up", "same text", "drafted/pass", "right"], rows
+    )
