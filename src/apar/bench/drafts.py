@@ -51,8 +51,9 @@ class DraftedEngine(Protocol):
 class WayFigures:
     """One way over some answers: tokens a pass, mean seconds an answer, and how many times as fast it is.
 
-    `drafted_per_pass` are draft tokens that were verified in a pass. `speedup` is the seconds of sequential decoding over those of this way, of sums, with the 95 % interval over the
-    batches of answers. `accepted` are shares of draft tokens that were right, by how far behind the path they were.
+    `drafted_per_pass` are draft tokens that were verified in a pass. `speedup` is the seconds of sequential decoding
+    over those of this way, of sums, with the 95 % interval over the batches of answers. `accepted` are shares of draft
+    tokens that were right, by how far behind the path they were.
     """
 
     tokens_per_pass: float

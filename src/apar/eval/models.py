@@ -67,8 +67,8 @@ class Models:
         assert spec is not None, "only the plan's ways are asked for"
         if spec not in self._loaded:
             # Drafts would help all of them, and heads are the taught model's alone.
-            options = {"dtype": self._plan.dtype, "device": self._plan.device, "drafts": "off"}
-            llm = LLM(spec.model, adapter=spec.adapter, **options)
+            plan = self._plan
+            llm = LLM(spec.model, dtype=plan.dtype, device=plan.device, adapter=spec.adapter, drafts="off")
             if spec == self._plan.model and not llm.forks:
                 raise ModelError(f"{spec} was not taught to fork: its tokenizer has no control tokens")
             self._loaded[spec] = llm
