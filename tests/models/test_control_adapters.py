@@ -187,7 +187,7 @@ def test_an_adapter_of_another_base_is_refused_by_name_and_fingerprints(
     info = read_info(str(adapter[0]), "")
     assert info is not None
     message = refusal(other, adapter[0])
-    assert f"it was trained on OWNER/BASE ({info.base.fingerprint[:12]})" in message
+    assert f"is of another base: trained on OWNER/BASE ({info.base.fingerprint[:12]})" in message
     assert f"this model is {base_fingerprint(*load(other, 'auto', 'cpu'))[:12]}" in message
 
 

@@ -13,17 +13,22 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from apar.errors import ModelError, UserError
+from apar.models.fingerprint import base_fingerprint
 from apar.models.head_files import (
     CONFIG_FILE,
     FOR_VLLM,
     NOT_FOR_VLLM,
     WEIGHTS_FILE,
+    HeadsInfo,
+    check_base,
     check_fit,
     load_heads,
+    read_heads_info,
     save_heads,
 )
 from apar.models.heads import HeadsShape, MedusaHeads
-from tests.engine.tiny import VOCABULARY, tiny_model
+from apar.models.side_file import BaseModel
+from tests.engine.tiny import VOCABULARY, tiny_model, tiny_tokenizer
 
 SHAPE = HeadsShape(hidden_size=8, vocab_size=12)
 
@@ -138,6 +143,50 @@ def test_heads_of_another_model_are_told_by_their_sizes(tmp_path: Path) -> None:
         check_fit(random_heads(), tiny_model(0), "heads")
     with pytest.raises(ModelError, match="are of another model"):
         save_heads(random_heads(), tmp_path / "heads", tiny_model(0))
+
+
+def test_heads_say_what_they_were_trained_on(tmp_path: Path) -> None:
+    model, tokenizer = tiny_model(0), tiny_tokenizer()
+    info = HeadsInfo(BaseModel("OWNER/BASE", base_fingerprint(model, tokenizer)), "0" * 64)
+    save_heads(MedusaHeads.on(model), tmp_path / "heads", info=info)
+    assert read_heads_info(str(tmp_path / "heads")) == info
+    check_base(tmp_path / "heads", model, tokenizer)
+    with torch.no_grad():
+        model.model.norm.weight[0] += 1
+    with pytest.raises(
+        ModelError, match=r"are of another base: trained on OWNER/BASE \(.*\), and this model is .*; give OWNER/BASE$"
+    ):
+        check_base(tmp_path / "heads", model, tokenizer)
+
+
+def test_heads_that_do_not_say_what_they_were_trained_on_are_taken(tmp_path: Path) -> None:
+    save_heads(MedusaHeads.on(tiny_model(0)), tmp_path / "heads")
+    assert read_heads_info(str(tmp_path / "heads")) is None
+    check_base(tmp_path / "heads", tiny_model(1), tiny_tokenizer())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"base": {}}', '{"base": {"name": "x", "fingerprint": "y"}}'])
+def test_a_damaged_side_file_is_one_line(content: str, tmp_path: Path) -> None:
+    save_heads(random_heads(), tmp_path / "heads")
+    (tmp_path / "heads" / "apar.json").write_text(content)
+    with pytest.raises(ModelError, match=r"has a damaged apar\.json .*; save or download it again") as found:
+        check_base(tmp_path / "heads", tiny_model(0), tiny_tokenizer())
+    assert "\n" not in str(found.value)
+
+
+def test_heads_are_found_by_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    heads = random_heads()
+    snapshot = tmp_path / "models--me--heads" / "snapshots" / "0"
+    save_heads(heads, snapshot, dtype=torch.float32)
+    (tmp_path / "models--me--heads" / "refs").mkdir()
+    (tmp_path / "models--me--heads" / "refs" / "main").write_text("0")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    torch.testing.assert_close(load_heads("me/heads").state_dict(), heads.state_dict(), rtol=0, atol=0)
+    with pytest.raises(ModelError, match=f"me/others .* holds no Medusa heads: it has no {CONFIG_FILE}"):
+        load_heads("me/others")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from apar.errors import ModelError
-from apar.models.head_files import load_heads
+from apar.models.adapter_files import adapter_fingerprint
+from apar.models.head_files import check_base, load_heads, read_heads_info
+from apar.models.load import load
 from apar.train import run
+from tests.tiny import tiny_model
 from tests.train.test_run import interrupted, lines, recipe, trees
 
 __all__ = ["trees"]  # a fixture
@@ -43,3 +46,29 @@ def test_heads_learn_and_leave_the_model_alone(tmp_path: Path, trees: Path) -> N
     first, second = (load_file(path / "model.safetensors") for path in (folder, resumed))
     for name, weight in first.items():
         assert torch.equal(weight, second[name]), name
+
+
+def test_heads_say_on_which_base_and_adapter_they_were_trained(
+    tmp_path: Path, trees: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = run.train(recipe(tmp_path, trees, mode="sequential", steps=2, output=tmp_path / "base"))
+    start = {"model": str(base)}
+    adapters = [
+        run.train(
+            recipe(tmp_path, trees, lora={"rank": 2}, start=start, steps=2, seed=seed, output=tmp_path / str(seed))
+        )
+        for seed in (1, 2)
+    ]
+    settings = {"kind": "heads", "start": {**start, "adapter": str(adapters[0])}, "steps": 2, "output": tmp_path / "h"}
+    folder = run.train(recipe(tmp_path, trees, **settings))
+    info = read_heads_info(str(folder))
+    assert info is not None
+    assert info.base.name == str(base)
+    assert info.adapter == adapter_fingerprint(str(adapters[0]))
+    for adapter, warnings in zip(adapters, (0, 1), strict=True):
+        check_base(folder, *load(str(base), "float32", "cpu", adapter=adapter), str(adapter))
+        assert len(caplog.records) == warnings
+    assert "were trained with another adapter, not with" in caplog.text
+    other = tiny_model(tmp_path / "other")
+    with pytest.raises(ModelError, match=rf"the heads {folder} are of another base: trained on {base} "):
+        check_base(folder, *load(str(other), "float32", "cpu"))

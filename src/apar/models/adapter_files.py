@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,20 +11,13 @@ from typing import Any
 
 from apar.data.files import atomic_folder, give_usual_rights
 from apar.errors import ModelError
+from apar.models.side_file import BaseModel, damaged, file_of, read_side_file, write_side_file
 from apar.tokens import CHILD, FORK, add_control_tokens
 
-SIDE_FILE = "apar.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+_OLDER_WEIGHTS_FILE = "adapter_model.bin"
 _COMPILED = "._orig_mod"
 """What torch.compile puts into the names of a module that it wraps."""
-
-
-@dataclass(frozen=True, slots=True)
-class BaseModel:
-    """The model that an adapter was trained on: its hub id or folder, and its `base_fingerprint`."""
-
-    name: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ def save_adapter(
         config.base_model_name_or_path, config.inference_mode = base_name, True
         config.save_pretrained(str(temporary))
         info = AdapterInfo(BaseModel(base_name, fingerprint), dict(control_tokens))
-        (temporary / SIDE_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+        write_side_file(temporary, asdict(info))
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
 
@@ -83,23 +76,29 @@ def read_info(source: str, name: str) -> AdapterInfo | None:
 
     Raises ModelError where the file is damaged.
     """
-    file = _file(source, SIDE_FILE)
-    if file is None:
+    what = f"the adapter {name}"
+    found = read_side_file(source, what)
+    if found is None:
         return None
     try:
-        found = json.loads(Path(file).read_text(encoding="utf-8"))
-        base = BaseModel(str(found["base"]["name"]), str(found["base"]["fingerprint"]))
         tokens = {str(token): int(number) for token, number in found["control_tokens"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"the adapter {name} has a damaged {SIDE_FILE} ({error}); save or download it again"
-        ) from error
-    return AdapterInfo(base, tokens)
+        return AdapterInfo(BaseModel.of(found), tokens)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(what, error) from error
+
+
+def adapter_fingerprint(source: str) -> str:
+    """The SHA-256 of the weights of an adapter's folder or hub id. Raises ModelError where it has none."""
+    path = file_of(source, WEIGHTS_FILE) or file_of(source, _OLDER_WEIGHTS_FILE)
+    if path is None:
+        raise ModelError(f"the adapter {source} has no {WEIGHTS_FILE}; save or download it again")
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def has_tokenizer(source: str) -> bool:
     """Whether an adapter comes with the tokenizer that it was trained with."""
-    return _file(source, "tokenizer_config.json") is not None
+    return file_of(source, "tokenizer_config.json") is not None
 
 
 def add_tokens(tokenizer: Any, info: AdapterInfo, name: str) -> None:
@@ -117,11 +116,3 @@ def add_tokens(tokenizer: Any, info: AdapterInfo, name: str) -> None:
                 f"the adapter {name} does not fit the tokenizer: {token} is token {wanted} there and {found} here; "
                 f"it was trained on {info.base.name}, give that model"
             )
-
-
-def _file(source: str, name: str) -> str | None:
-    """The path of an adapter's file, downloaded where the adapter is a hub id; None where it has no such file."""
-    from transformers.utils.hub import cached_file
-
-    found: str | None = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 from apar.errors import ModelError
 from apar.extras import require
 from apar.models.adapter_files import AdapterInfo, read_info
-from apar.models.fingerprint import SHOWN, base_fingerprint
+from apar.models.fingerprint import check_same_base
 from apar.models.model_source import reason_of
 
 _DELTA = ".token_adapter.trainable_tokens_delta"
@@ -24,7 +24,7 @@ def merge_adapter(model: Any, tokenizer: Any, source: str, name: str) -> Any:
     require("adapters", "peft")
     info = read_info(source, name)
     if info is not None:
-        _check_base(model, tokenizer, info, name)
+        check_same_base(model, tokenizer, info.base, f"the adapter {name} is")
     from peft import PeftConfig, PeftModel
     from peft.utils import load_peft_weights
 
@@ -52,16 +52,6 @@ def merge_adapter(model: Any, tokenizer: Any, source: str, name: str) -> Any:
     # peft's copy of an output layer that is tied to the embeddings names its sizes the wrong way round.
     head.out_features, head.in_features = head.weight.shape
     return merged
-
-
-def _check_base(model: Any, tokenizer: Any, info: AdapterInfo, name: str) -> None:
-    """Raise ModelError if an adapter was trained on another model."""
-    found, wanted = base_fingerprint(model, tokenizer), info.base.fingerprint
-    if found != wanted:
-        raise ModelError(
-            f"the adapter {name} is of another base: it was trained on {info.base.name} ({wanted[:SHOWN]}), "
-            f"and this model is {found[:SHOWN]}; give {info.base.name}"
-        )
 
 
 def _add_control_rows(model: Any, info: AdapterInfo, weights: dict[str, Any], name: str) -> None:

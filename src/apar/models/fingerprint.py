@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from apar.errors import ModelError
+from apar.models.side_file import BaseModel
 from apar.tokens import CHILD, FORK
 
-SHOWN = 12
+_SHOWN = 12
 """Digits of a fingerprint that a message shows."""
 
 
@@ -27,6 +29,16 @@ def base_fingerprint(model: Any, tokenizer: Any) -> str:
         digest.update(f"{name}\0{weight.numel()}\n".encode())
         digest.update(weight.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes())
     return digest.hexdigest()
+
+
+def check_same_base(model: Any, tokenizer: Any, base: BaseModel, what: str) -> None:
+    """Raise ModelError, naming `what` was trained on `base`, where a Hugging Face model is another one."""
+    found, wanted = base_fingerprint(model, tokenizer), base.fingerprint
+    if found != wanted:
+        raise ModelError(
+            f"{what} of another base: trained on {base.name} ({wanted[:_SHOWN]}), and this model is {found[:_SHOWN]}; "
+            f"give {base.name}"
+        )
 
 
 def _tokens(tokenizer: Any) -> Iterator[tuple[str, int]]:

@@ -4,14 +4,16 @@ The weights are `blocks.{head}.layers.{layer}.weight` (and `.bias`, which vLLM r
 `lm_heads.{head}.weight`. Heads that share the model's output layer (`original_lm_head`) need no weights of it here:
 the model has them. vLLM keeps a copy of its own, which it reads as `lm_heads.0.weight`, so that layer is written
 along for vLLM. Where it is missing, vLLM 0.32 would draft with whatever its memory holds, and say nothing: such a
-folder names an architecture that vLLM refuses.
+folder names an architecture that vLLM refuses. `apar.json` says which model they were trained on, for us alone.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,13 @@ from torch import Tensor
 
 from apar.data.files import atomic_folder
 from apar.errors import ModelError
+from apar.models.adapter_files import adapter_fingerprint
+from apar.models.fingerprint import check_same_base
 from apar.models.heads import HeadsShape, MedusaHeads, has_bias
+from apar.models.model_source import heads_source
+from apar.models.side_file import BaseModel, damaged, file_of, read_side_file, write_side_file
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FOR_VLLM, NOT_FOR_VLLM = "MedusaModel", "MedusaHeadsWithoutOutputLayer"
@@ -30,10 +38,22 @@ _SHARED = "lm_heads.0.weight", "lm_head.weight"
 """By which names vLLM reads the output layer that all heads share."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeadsInfo:
+    """What heads were trained on: the base, and the `adapter_fingerprint` of the adapter on it, None without one."""
+
+    base: BaseModel
+    adapter: str | None = None
+
+
 def save_heads(
-    heads: MedusaHeads, folder: str | os.PathLike[str], model: Any = None, dtype: torch.dtype = torch.bfloat16
+    heads: MedusaHeads,
+    folder: str | os.PathLike[str],
+    model: Any = None,
+    dtype: torch.dtype = torch.bfloat16,
+    info: HeadsInfo | None = None,
 ) -> None:
-    """Write the heads to `folder`, their weights in `dtype`; an earlier folder goes.
+    """Write the heads to `folder`, their weights in `dtype`, with what they were trained on; an earlier folder goes.
 
     With `model`, the Hugging Face model that they were trained on, the output layer that they share is written along:
     vLLM needs it, we do not. The folder is whole or as it was before; raises RunError where it cannot be written, and
@@ -53,21 +73,23 @@ def save_heads(
         except SafetensorError as error:
             raise OSError(None, str(error), str(path)) from error
         (temporary / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        if info is not None:
+            write_side_file(temporary, asdict(info))
 
 
-def load_heads(folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> MedusaHeads:
-    """The heads of a folder, on the CPU, with or without the shared output layer.
+def load_heads(heads: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> MedusaHeads:
+    """The heads of a folder or hub id, on the CPU, with or without the shared output layer.
 
-    Raises ModelError where the folder holds none, and where weights are missing or have no place.
+    Raises ModelError where it holds none, and where weights are missing or have no place.
     """
-    place = Path(folder)
-    heads = MedusaHeads(_shape(place))
-    weights = _read_weights(place)
-    if heads.shape.tied:
+    source = heads_source(heads)
+    loaded = MedusaHeads(read_shape(source))
+    weights = _read_weights(source)
+    if loaded.shape.tied:
         weights = {name: weight for name, weight in weights.items() if name not in _SHARED}
-    _check_weights(place, heads.state_dict(), weights)
-    heads.load_state_dict(weights)
-    return heads.to(dtype).eval()
+    _check_weights(source, loaded.state_dict(), weights)
+    loaded.load_state_dict(weights)
+    return loaded.to(dtype).eval()
 
 
 def check_fit(heads: MedusaHeads, model: Any, name: str) -> None:
@@ -78,6 +100,43 @@ def check_fit(heads: MedusaHeads, model: Any, name: str) -> None:
         raise ModelError(
             f"the heads {name} are of another model: they have {shape.hidden_size} channels and {shape.vocab_size} "
             f"tokens, the model {hidden} and {vocabulary}; give heads that were trained on this model"
+        )
+
+
+def read_heads_info(source: str) -> HeadsInfo | None:
+    """What the heads of a folder or hub id were trained on; None for heads of others, which do not say.
+
+    Raises ModelError where the side file is damaged.
+    """
+    what = f"the folder of the heads {source}"
+    found = read_side_file(source, what)
+    if found is None:
+        return None
+    try:
+        adapter = found["adapter"]
+        return HeadsInfo(BaseModel.of(found), None if adapter is None else str(adapter))
+    except (KeyError, TypeError) as error:
+        raise damaged(what, error) from error
+
+
+def check_base(heads: str | os.PathLike[str], model: Any, tokenizer: Any, adapter: str | None = None) -> None:
+    """Raise ModelError where the heads of a folder or hub id were trained on another base than a Hugging Face model.
+
+    Heads that do not say what they were trained on are taken. Where the model has an `adapter` (its folder or hub id)
+    that the heads were not trained with, a warning says so: they guess worse, and answers stay what they are.
+    """
+    source = heads_source(heads)
+    info = read_heads_info(source)
+    if info is None:
+        return
+    check_same_base(model, tokenizer, info.base, f"the heads {source} are")
+    if adapter is not None and adapter_fingerprint(adapter) != info.adapter:
+        trained = "without an adapter" if info.adapter is None else "with another adapter"
+        logger.warning(
+            "the heads %s were trained %s, not with %s: they guess worse, and answers stay the same",
+            source,
+            trained,
+            adapter,
         )
 
 
@@ -107,16 +166,15 @@ def _config(shape: HeadsShape) -> dict[str, Any]:
     }
 
 
-def _shape(folder: Path) -> HeadsShape:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise ModelError(f"the folder {folder} holds no Medusa heads: it has no {CONFIG_FILE}")
+def read_shape(source: str) -> HeadsShape:
+    """The sizes of the heads in a folder or hub id. Raises ModelError where it holds none in vLLM's form."""
+    data = read_heads_config(source)
+    path = Path(source) / CONFIG_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         if data["model_type"] != "medusa":
-            raise ModelError(f"the folder {folder} holds no Medusa heads but a model ({data['model_type']})")
+            raise ModelError(f"{_place(source)} holds no Medusa heads but a model ({data['model_type']})")
         if data.get("truncated_vocab_size") not in (None, data["vocab_size"]):
-            raise ModelError(f"the heads {folder} have a truncated vocabulary, which is not supported")
+            raise ModelError(f"the heads {source} have a truncated vocabulary, which is not supported")
         return HeadsShape(
             hidden_size=int(data["hidden_size"]),
             vocab_size=int(data["vocab_size"]),
@@ -127,27 +185,51 @@ def _shape(folder: Path) -> HeadsShape:
         )
     except KeyError as error:
         raise ModelError(f"{path} is no configuration of Medusa heads in vLLM's form: {error} is missing") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"{path} is no configuration of Medusa heads in vLLM's form: {error}") from error
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise ModelError(f"the folder {folder} has no {WEIGHTS_FILE}: save or download the heads again")
+def read_heads_config(source: str) -> dict[str, Any]:
+    """The content of `config.json` in the folder or hub id of heads. Raises ModelError where there is none."""
+    file = file_of(source, CONFIG_FILE)
+    if file is None:
+        raise ModelError(f"{_place(source)} holds no Medusa heads: it has no {CONFIG_FILE}")
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} is no configuration of Medusa heads in vLLM's form: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} is no configuration of Medusa heads in vLLM's form: it is no object")
+    return found
+
+
+def weights_path(source: str) -> Path:
+    """The file with the weights of heads, downloaded from the hub if need be. Raises ModelError where there is none."""
+    file = file_of(source, WEIGHTS_FILE)
+    if file is None:
+        raise ModelError(f"{_place(source)} has no {WEIGHTS_FILE}: save or download the heads again")
+    return Path(file)
+
+
+def _place(source: str) -> str:
+    return f"the folder {source}" if Path(source).is_dir() else f"{source} (no folder here; from the hub)"
+
+
+def _read_weights(source: str) -> dict[str, Tensor]:
+    path = weights_path(source)
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read {path}: {error}; save or download the heads again") from error
 
 
-def _check_weights(folder: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def _check_weights(source: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Raise ModelError for the first weight that is missing, has no place, or is of another size."""
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
-            raise ModelError(f"the heads {folder} lack the weight {name}; save or download them again")
+            raise ModelError(f"the heads {source} lack the weight {name}; save or download them again")
         if name not in wanted:
-            raise ModelError(f"the heads {folder} have a weight {name}, for which {CONFIG_FILE} has no place")
+            raise ModelError(f"the heads {source} have a weight {name}, for which {CONFIG_FILE} has no place")
         if found[name].shape != wanted[name].shape:
             sizes = f"{tuple(found[name].shape)}, and {CONFIG_FILE} says {tuple(wanted[name].shape)}"
-            raise ModelError(f"the weight {name} of the heads {folder} has the shape {sizes}")
+            raise ModelError(f"the weight {name} of the heads {source} has the shape {sizes}")

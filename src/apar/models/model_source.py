@@ -49,12 +49,12 @@ def model_source(model: str | os.PathLike[str], adapter: str | os.PathLike[str] 
 
 def adapter_source(adapter: str | os.PathLike[str]) -> str:
     """The folder or hub id of an adapter. Raises ModelError where a folder holds none."""
-    folder = Path(adapter)
-    if not folder.is_dir():
-        return _hub_id(adapter, "adapter")
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"the folder {folder} holds no adapter: it has no adapter_config.json")
-    return str(folder)
+    return _part_source(adapter, "adapter", "adapter", "adapter_config.json")
+
+
+def heads_source(heads: str | os.PathLike[str]) -> str:
+    """The folder or hub id of Medusa heads. Raises ModelError where a folder holds none."""
+    return _part_source(heads, "heads", "Medusa heads", "config.json")
 
 
 def plain_source(model: str | os.PathLike[str], reader: str) -> str:
@@ -157,6 +157,16 @@ def _of_hub(name: str) -> ModelSource:
     if copy is None or is_cached(name):
         return ModelSource(name)
     return _in_folder(copy) if copy.is_dir() else _gguf(copy)
+
+
+def _part_source(name: str | os.PathLike[str], what: str, content: str, mark: str) -> str:
+    """The folder or hub id of what goes with a model; a folder with it has the file `mark`."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return _hub_id(name, what)
+    if not (folder / mark).is_file():
+        raise ModelError(f"the folder {folder} holds no {content}: it has no {mark}")
+    return str(folder)
 
 
 def _hub_id(name: str | os.PathLike[str], what: str) -> str:

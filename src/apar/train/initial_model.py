@@ -10,7 +10,9 @@ import torch
 
 from apar.data.records import Example
 from apar.errors import ConfigError, ModelError
+from apar.models.adapter_files import adapter_fingerprint
 from apar.models.load import load_for_training
+from apar.models.model_source import model_source
 from apar.tokens import CHILD, FORK, add_control_tokens
 from apar.train.recipe import Recipe
 from apar.train.tokenizer import train_tokenizer
@@ -39,6 +41,14 @@ def prepare(recipe: Recipe, examples: Sequence[Example], dtype: torch.dtype = to
             )
         add_control_rows(initial.model, initial.tokenizer)
     return initial
+
+
+def merged_adapter(recipe: Recipe) -> str | None:
+    """The fingerprint of the adapter that the training starts with; None where there is none."""
+    if recipe.start.model is None:
+        return None
+    adapter = model_source(recipe.start.model, recipe.start.adapter).adapter
+    return None if adapter is None else adapter_fingerprint(adapter)
 
 
 def _from_model(recipe: Recipe, dtype: torch.dtype) -> InitialModel:

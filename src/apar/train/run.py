@@ -29,7 +29,7 @@ from apar.train.callbacks import OnStep, SampleAnswers, StepLog
 from apar.train.checkpoints import fingerprint, last_checkpoint, read_training, remove_parts, start_over, write_training
 from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer_batch, write_samples
 from apar.train.heads_trainer import HeadsModel, HeadsTrainer, heads_batch
-from apar.train.initial_model import InitialModel, prepare
+from apar.train.initial_model import InitialModel, merged_adapter, prepare
 from apar.train.lora import add_adapter
 from apar.train.mask import check_attention
 from apar.train.precision import choose_attention, choose_compile, choose_precision
@@ -48,6 +48,8 @@ class Training:
     initial: InitialModel
     base: str
     """The base's fingerprint."""
+    adapter: str | None
+    """The fingerprint of the adapter that was merged into it."""
     model: Any
     """What is trained: the initial model, or PEFT's around it."""
     encoder: Encoder
@@ -83,7 +85,12 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
         raise RunError(
             f"cannot write a checkpoint to {recipe.output}: {text}; the one before stays, use --resume"
         ) from error
-    return write_results(Outcome(recipe, training.initial, training.base, trainer, token_counts(training.store)))
+    return write_results(_outcome(training, trainer))
+
+
+def _outcome(training: Training, trainer: TreeTrainer) -> Outcome:
+    found = (training.recipe, training.initial, training.base, training.adapter)
+    return Outcome(*found, trainer, token_counts(training.store))
 
 
 def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
@@ -106,7 +113,7 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
     frozen = recipe.lora is not None or recipe.kind == "heads"
     initial = prepare(recipe, examples, precision if frozen else torch.float32)
     check_attention(initial.model.config, str(recipe.start.model))
-    base = base_fingerprint(initial.model, initial.tokenizer)
+    base, adapter = base_fingerprint(initial.model, initial.tokenizer), merged_adapter(recipe)
     initial.model.set_attn_implementation(choose_attention(recipe, device))
     encoder = Encoder(
         initial.tokenizer,
@@ -121,7 +128,7 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
     model = _trained(recipe, initial)
     if choose_compile(recipe, device):
         _compile_layers(initial.model)
-    return Training(recipe, precision, initial, base, model, encoder, store, packs, held_out, arguments)
+    return Training(recipe, precision, initial, base, adapter, model, encoder, store, packs, held_out, arguments)
 
 
 def _use_one_device(arguments: Any, device: torch.device) -> None:
@@ -246,6 +253,7 @@ def _summary(training: Training) -> dict[str, Any]:
         "recipe": training.recipe.model_dump(mode="json"),
         "fingerprint": fingerprint(training.recipe),
         "base": training.base,
+        "adapter": training.adapter,
         "precision": str(training.precision).removeprefix("torch."),
         "attention": training.initial.model.config._attn_implementation,
         "parameters": sum(p.numel() for p in training.initial.model.parameters()),

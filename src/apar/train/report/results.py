@@ -12,7 +12,8 @@ import torch
 from apar.data.files import atomic_folder, atomic_path
 from apar.errors import RunError
 from apar.models.adapter_files import save_adapter
-from apar.models.head_files import save_heads
+from apar.models.head_files import HeadsInfo, save_heads
+from apar.models.side_file import BaseModel
 from apar.tokens import CHILD, FORK
 from apar.train.callbacks import LOG
 from apar.train.initial_model import InitialModel
@@ -27,6 +28,9 @@ class Outcome:
     recipe: Recipe
     initial: InitialModel
     base: str
+    """The base's fingerprint."""
+    adapter: str | None
+    """The fingerprint of the adapter that was merged into it."""
     trainer: Any
     data: dict[str, Any]
 
@@ -66,8 +70,9 @@ def _write_adapter(done: Outcome, card: str, state: dict[str, Any] | None) -> Pa
 def _write_heads(done: Outcome, card: str, state: dict[str, Any] | None) -> Path:
     """The heads without the output layer that they share."""
     folder = done.recipe.output / "heads"
+    info = HeadsInfo(BaseModel(str(done.recipe.start.model), done.base), done.adapter)
     with atomic_folder(folder) as temporary:
-        save_heads(done.trainer.model.heads, temporary / "heads")
+        save_heads(done.trainer.model.heads, temporary / "heads", info=info)
         for file in (temporary / "heads").iterdir():
             file.rename(temporary / file.name)
         (temporary / "heads").rmdir()
