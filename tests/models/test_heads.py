@@ -93,6 +93,7 @@ def test_weights_are_saved_in_bfloat16_and_an_earlier_folder_goes(tmp_path: Path
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
     assert load_heads(folder).dtype == torch.float32
     assert architectures(folder) == [NOT_FOR_VLLM]
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
 
 def test_for_vllm_the_shared_output_layer_is_written_along_once(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_heads_say_what_they_were_trained_on(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.norm.weight[0] += 1
     with pytest.raises(
-        ModelError, match=r"are of another base: trained on OWNER/BASE \(.*\), and this model is .*; give OWNER/BASE$"
+        ModelError, match=r"of another base: trained on OWNER/BASE .*, and this model is .*; give OWNER/BASE$"
     ):
         check_base(tmp_path / "heads", model, tokenizer)
 

@@ -77,6 +77,11 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Where apar keeps what it can make again: $XDG_CACHE_HOME/apar, or ~/.cache/apar."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "apar"
+
+
 def _temporary_beside(path: Path) -> Path:
     """An empty new file in the folder of `path`, with the access rights of an ordinary new file."""
     try:

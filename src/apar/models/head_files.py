@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from apar.data.files import atomic_folder
+from apar.data.files import atomic_folder, give_usual_rights
 from apar.errors import ModelError
 from apar.models.adapter_files import adapter_fingerprint
 from apar.models.fingerprint import check_same_base
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FOR_VLLM, NOT_FOR_VLLM = "MedusaModel", "MedusaHeadsWithoutOutputLayer"
-_SHARED = "lm_heads.0.weight", "lm_head.weight"
+SHARED = "lm_heads.0.weight", "lm_head.weight"
 """By which names vLLM reads the output layer that all heads share."""
 
 
@@ -63,7 +63,7 @@ def save_heads(
     if model is not None:
         check_fit(heads, model, str(folder))
         if heads.shape.tied:
-            weights[_SHARED[0]] = _output_weight(model)
+            weights[SHARED[0]] = output_weight(model)
     whole = model is not None or not heads.shape.tied
     config = {"architectures": [FOR_VLLM if whole else NOT_FOR_VLLM], **_config(heads.shape)}
     with atomic_folder(Path(folder)) as temporary:
@@ -72,6 +72,7 @@ def save_heads(
             save_file({name: _stored(weight, dtype) for name, weight in weights.items()}, path, {"format": "pt"})
         except SafetensorError as error:
             raise OSError(None, str(error), str(path)) from error
+        give_usual_rights(path)
         (temporary / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if info is not None:
             write_side_file(temporary, asdict(info))
@@ -86,7 +87,7 @@ def load_heads(heads: str | os.PathLike[str], dtype: torch.dtype = torch.float32
     loaded = MedusaHeads(read_shape(source))
     weights = _read_weights(source)
     if loaded.shape.tied:
-        weights = {name: weight for name, weight in weights.items() if name not in _SHARED}
+        weights = {name: weight for name, weight in weights.items() if name not in SHARED}
     _check_weights(source, loaded.state_dict(), weights)
     loaded.load_state_dict(weights)
     return loaded.to(dtype).eval()
@@ -140,7 +141,8 @@ def check_base(heads: str | os.PathLike[str], model: Any, tokenizer: Any, adapte
         )
 
 
-def _output_weight(model: Any) -> Tensor:
+def output_weight(model: Any) -> Tensor:
+    """The output layer that heads share. Raises ModelError where it has a bias, for which vLLM has no place."""
     layer = model.get_output_embeddings()
     if has_bias(layer):
         raise ModelError(f"the output layer of {type(model).__name__} has a bias: vLLM cannot read heads that share it")

