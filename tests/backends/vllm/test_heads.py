@@ -12,7 +12,8 @@ from torch import nn
 from vllm import LLM
 from vllm.distributed import cleanup_dist_env_and_memory
 
-from apar.models.head_files import NOT_FOR_VLLM, save_heads
+from apar.backends.vllm.heads import arguments_to_draft
+from apar.models.head_files import NOT_FOR_VLLM, load_heads, save_heads
 from apar.models.heads import HeadsShape, MedusaHeads
 from tests.backends.vllm.tiny import CONTEXT, forking_model
 from tests.engine.tiny import VOCABULARY
@@ -32,7 +33,11 @@ def random_heads(shape: HeadsShape) -> MedusaHeads:
     return heads
 
 
-def start(model: Path, heads: Path, count: int) -> LLM:
+def drafts(heads: Path, count: int) -> dict[str, Any]:
+    return {"speculative_config": {"method": "medusa", "model": str(heads), "num_speculative_tokens": count}}
+
+
+def start(model: Path, **arguments: Any) -> LLM:
     return LLM(
         str(model),
         dtype="float32",
@@ -41,7 +46,7 @@ def start(model: Path, heads: Path, count: int) -> LLM:
         max_model_len=CONTEXT,
         gpu_memory_utilization=0.1,
         num_gpu_blocks_override=20,
-        speculative_config={"method": "medusa", "model": str(heads), "num_speculative_tokens": count},
+        **arguments,
     )
 
 
@@ -60,7 +65,7 @@ def heads(request: pytest.FixtureRequest) -> MedusaHeads:
 def drafter(model: tuple[Path, Any], heads: MedusaHeads, tmp_path: Path) -> Iterator[Any]:
     """vLLM's proposer of drafts, with our heads loaded by a vLLM that decodes."""
     save_heads(heads, tmp_path / "heads", model[1], torch.float32)
-    core: Any = start(model[0], tmp_path / "heads", heads.shape.heads).llm_engine.engine_core
+    core: Any = start(model[0], **drafts(tmp_path / "heads", heads.shape.heads)).llm_engine.engine_core
     yield core.engine_core.model_executor.driver_worker.worker.model_runner.drafter
     core.shutdown()
     cleanup_dist_env_and_memory()
@@ -78,7 +83,27 @@ def test_vllm_reads_the_heads_and_computes_the_logits_that_we_compute(
     assert torch.equal(drafts, ours.argmax(-1).T)
 
 
+def test_vllm_drafts_with_heads_that_were_completed_for_it(
+    model: tuple[Path, Any], heads: MedusaHeads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save_heads(heads, tmp_path / "heads")
+    arguments = arguments_to_draft({}, tmp_path / "heads", model[0])
+    made = Path(arguments["speculative_config"]["model"])
+    core: Any = start(model[0], **arguments).llm_engine.engine_core
+    try:
+        drafter = core.engine_core.model_executor.driver_worker.worker.model_runner.drafter
+        hidden = torch.randn(7, 32, generator=torch.Generator().manual_seed(2))
+        with torch.no_grad():
+            ours = load_heads(made).logits(hidden, lambda states: states @ model[1].lm_head.weight.bfloat16().float().T)
+            theirs = drafter.model.compute_logits(drafter.model(hidden))
+        torch.testing.assert_close(torch.stack(theirs), ours)
+    finally:
+        core.shutdown()
+        cleanup_dist_env_and_memory()
+
+
 def test_vllm_refuses_heads_whose_shared_output_layer_is_not_written(model: tuple[Path, Any], tmp_path: Path) -> None:
     save_heads(MedusaHeads.on(model[1]), tmp_path / "heads")
     with pytest.raises(ValueError, match=NOT_FOR_VLLM):
-        start(model[0], tmp_path / "heads", 2)
+        start(model[0], **drafts(tmp_path / "heads", 2))
