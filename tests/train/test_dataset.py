@@ -62,7 +62,7 @@ def drawn_examples(count: int) -> list[Example]:
 
 def test_samples_come_back_as_they_were_and_packs_hold_them_whole(tmp_path: Path) -> None:
     examples, encoder = drawn_examples(60), TreeEncoder()
-    write_samples(examples, encoder, tmp_path / "samples")  # type: ignore[arg-type]
+    write_samples(examples, encoder, tmp_path / "samples", "")  # type: ignore[arg-type]
     store = SampleStore(tmp_path / "samples")
     samples = [encoder.sample(example) for example in examples]
     fitting = [sample for sample in samples if len(sample) <= 40]

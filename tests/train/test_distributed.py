@@ -12,9 +12,13 @@ import yaml
 from safetensors.torch import load_file
 
 from apar.train import run
-from tests.train.test_run import ADAPTER, losses, recipe, trees
+from tests.train.test_run import ADAPTER, lines, losses, recipe, trees
 
 __all__ = ["trees"]  # a fixture
+
+
+def held_out(folder: Path) -> list[float]:
+    return [value for line in lines(folder) if "held_out" in line for value in line["held_out"].values()]
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora": {"rank": 2}}], ids=["all weights", "adapter"])
@@ -30,6 +34,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, trees: Path, changes:
     assert done.returncode == 0, done.stderr[-2000:]
     together = Path(done.stdout.strip().splitlines()[-1])
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=2e-5)
+    assert held_out(tmp_path / "two") == pytest.approx(held_out(tmp_path / "one"), abs=1e-4)
     name = "adapter_model.safetensors" if changes else "model.safetensors"
     first, second = load_file(alone / name), load_file(together / name)
     for key, weight in first.items():

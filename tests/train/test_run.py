@@ -16,8 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from apar.errors import ModelError, RunError, UserError
 from apar.tokens import ControlTokens
-from apar.train import run, trainer
-from apar.train.batches import Encoder
+from apar.train import answers, run, trainer
 from apar.train.recipe import Recipe
 from apar.tree import Node, ParagraphTree
 
@@ -167,11 +166,37 @@ def test_a_resumed_training_ends_in_the_same_weights(tmp_path: Path, trees: Path
     assert all(len(found) == 1 for found in by_step.values())
 
 
-def test_resuming_encodes_nothing_again(tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = recipe(tmp_path, trees, held_out=())
+def test_resuming_parses_and_encodes_nothing_again(
+    tmp_path: Path, trees: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = recipe(tmp_path, trees)
     interrupted(chosen, 23)
-    monkeypatch.setattr(Encoder, "sample", lambda self, example: pytest.fail("encoded again"))
+    read = answers.read_examples
+    held_out_alone: list[Any] = []
+    monkeypatch.setattr(answers, "read_examples", lambda paths: pytest.fail("parsed again"))
+    monkeypatch.setattr(run, "read_examples", lambda paths: held_out_alone.append(paths) or read(paths))
+    monkeypatch.setattr(answers, "write_samples", lambda *arguments: pytest.fail("encoded again"))
     run.train(chosen, resume=True)
+    assert held_out_alone == [chosen.held_out]
+
+
+def test_samples_of_another_tokenizer_are_made_again(tmp_path: Path, trees: Path) -> None:
+    base = run.train(recipe(tmp_path, trees, steps=1, output=tmp_path / "base"))
+    chosen = recipe(tmp_path, trees, start={"model": str(base)}, steps=1)
+    before = run.set_up(chosen).store
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = "X" + tokenizer.chat_template
+    tokenizer.save_pretrained(base)
+    after = run.set_up(chosen).store
+    assert before.tokenizer != after.tokenizer
+    assert sum(after.lengths) > sum(before.lengths)
+
+
+def test_what_is_trained_on_cannot_be_held_out_later(tmp_path: Path, trees: Path) -> None:
+    interrupted(recipe(tmp_path, trees), 12)
+    write(tmp_path / "other.jsonl", records(("tea",)))
+    with pytest.raises(UserError, match=r"2 answers of held_out are to prompts that .*trees\.jsonl has too"):
+        run.train(recipe(tmp_path, trees, held_out=[tmp_path / "other.jsonl"], keep_best=False), resume=True)
 
 
 @pytest.mark.parametrize(
@@ -365,6 +390,33 @@ def test_the_best_of_losses_on_other_answers_is_not_looked_for(tmp_path: Path, t
     with pytest.raises(UserError, match="evaluate_samples changed since the training began"):
         run.train(recipe(tmp_path, trees, evaluate_samples=3), resume=True)
     run.train(recipe(tmp_path, trees, evaluate_samples=3, keep_best=False), resume=True)
+
+
+def test_held_out_answers_are_the_same_by_content_and_not_by_name(tmp_path: Path, trees: Path) -> None:
+    chosen = recipe(tmp_path, trees)
+    interrupted(chosen, 12)
+    held_out = tmp_path / "heldout.jsonl"
+    moved = held_out.rename(tmp_path / "moved.jsonl")
+    interrupted(recipe(tmp_path, trees, held_out=[moved]), 13, resume=True)
+    write(held_out, records(HELD_OUT[:1]))
+    with pytest.raises(UserError, match="the content of held_out changed since the training began"):
+        run.train(chosen, resume=True)
+    # Losses on other answers in between make the best of all unknown.
+    interrupted(recipe(tmp_path, trees, keep_best=False), 14, resume=True)
+    with pytest.raises(UserError, match="the content of held_out changed"):
+        run.train(chosen, resume=True)
+
+
+def test_a_training_does_not_go_on_from_another_base(tmp_path: Path, trees: Path) -> None:
+    base = run.train(recipe(tmp_path, trees, steps=1, output=tmp_path / "base"))
+    chosen = recipe(tmp_path, trees, start={"model": str(base)}, lora={"rank": 2})
+    interrupted(chosen, 12)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.model.norm.weight += 1
+    model.save_pretrained(base)
+    with pytest.raises(UserError, match="the base that the training began with was"):
+        run.train(chosen, resume=True)
 
 
 def test_a_lower_rate_counts_from_where_a_training_goes_on(tmp_path: Path, trees: Path) -> None:

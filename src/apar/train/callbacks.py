@@ -76,10 +76,12 @@ class SampleAnswers(TrainerCallback):
     """Writes answers to held-out prompts as trees to `OUTPUT/answers/STEP.txt` at each evaluation."""
 
     def __init__(self, output: Path, answer: Callable[[Any], str]) -> None:
-        """`answer` gives the text of the file for a model."""
+        """`answer` gives the text of the file for a model; of several processes one answers, but of sharded models."""
         self._folder, self._answer = output / "answers", answer
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero and not (args.fsdp or args.deepspeed):
+            return
         text = self._answer(model)
         if state.is_world_process_zero:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,34 @@ def fingerprint(recipe: Recipe) -> dict[str, Any]:
     """
     settings = recipe.model_dump(mode="json", exclude={*_MAY_DIFFER, "trees"})
     del settings["optimizer"]["learning_rate"]
-    return {**settings, "trees": content_hash(recipe)}
+    return {**settings, "trees": content_hash(recipe.trees)}
 
 
-def content_hash(recipe: Recipe) -> str:
-    """The SHA-256 of the trees files."""
+def content_hash(paths: Iterable[Path]) -> str:
+    """The SHA-256 of what files hold, whatever their names."""
     content = hashlib.sha256()
-    for path in expand(recipe.trees):
-        with path.open("rb") as file:
-            content.update(hashlib.file_digest(file, "sha256").digest())
+    for path in expand(paths):
+        state = path.stat()
+        content.update(_file_hash(path, state.st_mtime_ns, state.st_size))
     return content.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _file_hash(path: Path, time: int, size: int) -> bytes:
+    """Kept as long as the file is the same."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def held_out_sets(recipe: Recipe, before: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By which answers held-out losses were measured since a training began, and are now; `before` said so of then."""
+    found = list(before.get("held_out_sets", ()))
+    now = _held_out_set(recipe)
+    return [*found, now] if recipe.held_out and now not in found else found
+
+
+def _held_out_set(recipe: Recipe) -> dict[str, Any]:
+    return {"held_out": content_hash(recipe.held_out), "evaluate_samples": recipe.evaluate_samples}
 
 
 def write_training(output: Path, summary: dict[str, Any]) -> None:
@@ -67,7 +87,7 @@ def start_over(output: Path) -> None:
 
 def remove_parts(output: Path) -> None:
     """Remove what a training that was killed left half-written; other files of the folder are not this trainer's."""
-    for name in (TRAINING, "log.jsonl", "model", "adapter", "samples-*", "README.md"):
+    for name in (TRAINING, "log.jsonl", "model", "adapter", "heads", "samples-*", "tokenizer-*", "README.md"):
         for part in output.glob(f".{name}.*.part"):
             shutil.rmtree(part) if part.is_dir() else part.unlink()
 
@@ -120,15 +140,34 @@ def _check_training(recipe: Recipe) -> None:
             f"{recipe.output} is of a training that differs in {names}; give the recipe and the data that it began "
             "with, or another output folder without --resume"
         )
-    _check_best(recipe, before.get("recipe", {}))
+    _check_best(recipe, before)
 
 
 def _check_best(recipe: Recipe, before: dict[str, Any]) -> None:
     """Raise UserError if the best checkpoint so far was chosen by other held-out answers."""
-    said = recipe.model_dump(mode="json")
-    differing = [key for key in ("held_out", "evaluate_samples") if before.get(key) != said[key]]
-    if recipe.keep_best and recipe.held_out and differing:
+    if not recipe.keep_best or not recipe.held_out:
+        return
+    now = _held_out_set(recipe)
+    if "held_out_sets" in before:
+        earlier = before["held_out_sets"]
+    else:  # an older version, which wrote names alone
+        said, then = recipe.model_dump(mode="json"), before.get("recipe", {})
+        earlier = [{key: now[key] if then.get(key) == said[key] else None for key in now}]
+    differing = sorted({key for each in earlier for key in now if each[key] != now[key]}, reverse=True)
+    if differing:
+        names = " and ".join("the content of held_out" if key == "held_out" else key for key in differing)
         raise UserError(
-            f"keep_best compares losses on the same answers, and {' and '.join(differing)} changed since the training "
-            "began; give what it began with, or set keep_best to false"
+            f"keep_best compares losses on the same answers, and {names} changed since the training began; give what "
+            "it began with, or set keep_best to false"
         )
+
+
+def check_same_start(before: Mapping[str, Any], base: str, adapter: str | None) -> None:
+    """Raise UserError if a training is to go on from another model than it began with; `before` is `training.json`."""
+    for what, now in (("base", base), ("adapter", adapter)):
+        then = before.get(what, now)
+        if then != now:
+            raise UserError(
+                f"the {what} that the training began with was {str(then)[:12]}, and now it is {str(now)[:12]}; give "
+                "the same one, or another output folder without --resume"
+            )

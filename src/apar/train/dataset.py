@@ -8,10 +8,11 @@ at any step without reading what came before it.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from apar.data.files import atomic_folder
-from apar.data.records import Example
+from apar.data.records import Example, first_question
 from apar.errors import UserError
 from apar.train.batches import Encoder, PackedBatch, padded, stack
 from apar.train.recipe import Recipe
 from apar.train.samples import Sample, bins
 
 FIELDS = ("ids", "positions", "next", "target", "subtree_end")
-_SHAPE = "samples.json"
+_SHAPE, _QUESTIONS = "samples.json", "questions"
+_HASH = 16
+"""Bytes of a question's hash."""
 
 
 class SampleStore:
@@ -43,19 +46,36 @@ class SampleStore:
         self.structured: list[bool] = shape["structured"]
         self.too_long: int = shape["too_long"]
         """How many examples were longer than a pack, and left out."""
+        self.tokenizer: str = shape["tokenizer"]
+        """A hash of the tokenizer that encoded them."""
+        self._questions = folder / _QUESTIONS
         self._first = [0, *itertools.accumulate(self.lengths)]
         self._files = {name: np.memmap(folder / name, dtype=np.int32, mode="r") for name in FIELDS if self.lengths}
 
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def questions(self) -> set[bytes]:
+        """The `question_hash` of every answer, of those that were too long as well."""
+        data = self._questions.read_bytes()
+        return {data[at : at + _HASH] for at in range(0, len(data), _HASH)}
+
     def __getitem__(self, index: int) -> Sample:
         first, last = self._first[index], self._first[index + 1]
         return Sample(**{name: file[first:last].tolist() for name, file in self._files.items()})
 
 
-def write_samples(examples: Iterable[Example], encoder: Encoder, folder: Path) -> None:
-    """Encode all examples into a `SampleStore`; the folder is whole or not there. Raises RunError on a full disk."""
+def question_hash(example: Example) -> bytes:
+    """Of a chat's first question, by which it is held out or not."""
+    question = first_question(example.messages)
+    return hashlib.blake2b(question.encode("utf-8", "surrogatepass"), digest_size=_HASH).digest()
+
+
+def write_samples(examples: Sequence[Example], encoder: Encoder, folder: Path, tokenizer: str) -> None:
+    """Encode all examples into a `SampleStore`; the folder is whole or not there. Raises RunError on a full disk.
+
+    `tokenizer` is a hash of the encoder's.
+    """
     lengths, room, structured, too_long = [], [], [], 0
     with atomic_folder(folder) as temporary:
         files = {name: (temporary / name).open("wb") for name in FIELDS}
@@ -74,6 +94,8 @@ def write_samples(examples: Iterable[Example], encoder: Encoder, folder: Path) -
             for file in files.values():
                 file.close()
         shape = {"lengths": lengths, "room": room, "structured": structured, "too_long": too_long}
+        shape["tokenizer"] = tokenizer
+        (temporary / _QUESTIONS).write_bytes(b"".join(map(question_hash, examples)))
         (temporary / _SHAPE).write_text(json.dumps(shape), encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from apar.train.dataset import trainer_batch
 from apar.train.heads import HeadFigures, HeadsLoss, head_labels, heads_loss
 from apar.train.losses import final_states
 from apar.train.recipe import HeadsConfig
+from apar.train.shares import summed
 from apar.train.trainer import TreeTrainer
 
 
@@ -75,9 +77,9 @@ class HeadsTrainer(TreeTrainer):
         """By head the mean loss and the shares of labels that are first, or among the first five, on held-out text."""
         batches = [batch for several in self.held_out.values() for batch in several]
         model: Any = self.model
-        counts = [self._measured(model, batch) for batch in batches]
+        counts = summed(batches, functools.partial(self._measured, model), self.accelerator)
         metrics: dict[str, float] = {}
-        for number, head in enumerate(HeadFigures.of(torch.stack(counts).sum(0)), 1):
+        for number, head in enumerate(HeadFigures.of(counts), 1):
             figures = {"loss": head.loss, "top1": head.top1, "top5": head.top5}
             metrics |= {f"eval_head{number}_{name}": value for name, value in figures.items()}
         losses = [value for name, value in metrics.items() if name.endswith("loss")]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from apar.data.records import Example
 from apar.errors import ConfigError, ModelError
 from apar.models.adapter_files import adapter_fingerprint
 from apar.models.load import load_for_training
 from apar.models.model_source import model_source
 from apar.tokens import CHILD, FORK, add_control_tokens
+from apar.train.answers import Answers
 from apar.train.recipe import Recipe
-from apar.train.tokenizer import train_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +24,13 @@ class InitialModel:
     tokenizer: Any
 
 
-def prepare(recipe: Recipe, examples: Sequence[Example], dtype: torch.dtype = torch.float32) -> InitialModel:
+def prepare(recipe: Recipe, answers: Answers, dtype: torch.dtype = torch.float32) -> InitialModel:
     """Load or make the model, on the CPU; for forked training, see that it has control tokens.
 
     `dtype` is that of the weights.
     """
     torch.manual_seed(recipe.seed)
-    initial = _from_scratch(recipe, examples) if recipe.start.model is None else _from_model(recipe, dtype)
+    initial = _from_scratch(recipe, answers) if recipe.start.model is None else _from_model(recipe, dtype)
     if recipe.mode == "forked":
         if recipe.kind == "heads" and FORK not in initial.tokenizer.get_added_vocab():
             raise ConfigError(
@@ -69,10 +67,10 @@ def _from_model(recipe: Recipe, dtype: torch.dtype) -> InitialModel:
     return InitialModel(model, tokenizer)
 
 
-def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> InitialModel:
+def _from_scratch(recipe: Recipe, answers: Answers) -> InitialModel:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer(_texts(examples), recipe.start.vocab_size)
+    tokenizer = answers.tokenizer()
     try:
         config = LlamaConfig(
             vocab_size=len(tokenizer),
@@ -84,12 +82,6 @@ def _from_scratch(recipe: Recipe, examples: Sequence[Example]) -> InitialModel:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"start.shape does not make a Llama model: {error}") from error
     return InitialModel(model, tokenizer)
-
-
-def _texts(examples: Sequence[Example]) -> Iterable[str]:
-    for example in examples:
-        yield from (message["content"] for message in example.messages)
-        yield example.tree.text
 
 
 def add_control_rows(model: Any, tokenizer: Any) -> None:

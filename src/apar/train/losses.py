@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -122,20 +122,24 @@ class HeldOutLoss:
         total = self.text * self.text_tokens + self.control * self.control_tokens
         return total / max(1, self.text_tokens + self.control_tokens)
 
+    @classmethod
+    def of(cls, sums: Tensor) -> HeldOutLoss:
+        """From `loss_sums` of a batch, or their sum over batches."""
+        (text, text_tokens), (control, control_tokens) = sums.tolist()
+        means = text / max(text_tokens, 1), control / max(control_tokens, 1)
+        return cls(*means, int(text_tokens), int(control_tokens))
+
 
 @torch.no_grad()
-def held_out_loss(model: Any, batches: Iterable[PackedBatch], precision: torch.dtype = torch.float32) -> HeldOutLoss:
-    """Measure a model on batches; the text part can be compared between forked and sequential models."""
+def loss_sums(model: Any, batch: PackedBatch, precision: torch.dtype = torch.float32) -> Tensor:
+    """Of text and of control tokens the sum of their losses in nats, and their number: [2, 2] in float64.
+
+    The text part can be compared between forked and sequential models.
+    """
     device = next(model.parameters()).device
-    sums = {True: 0.0, False: 0.0}
-    counts = {True: 0, False: 0}
-    for batch in batches:
-        batch = batch.to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            losses = token_losses(model, batch)
-        for is_text in (True, False):
-            chosen = (batch.labels != IGNORE) & (batch.is_text == is_text)
-            sums[is_text] += float(losses[chosen].sum())
-            counts[is_text] += int(chosen.sum())
-    mean = {kind: sums[kind] / max(counts[kind], 1) for kind in (True, False)}
-    return HeldOutLoss(mean[True], mean[False], counts[True], counts[False])
+    batch = batch.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+        losses = token_losses(model, batch)
+    chosen = [(batch.labels != IGNORE) & (batch.is_text == is_text) for is_text in (True, False)]
+    rows = [torch.stack([losses[some].sum().double(), some.sum().double()]) for some in chosen]
+    return torch.stack(rows)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import hashlib
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +16,25 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from apar.data.records import Example, first_question, read_examples
+from apar.data.records import Example, read_examples
 from apar.errors import RunError, UserError
 from apar.models.device import choose_device
 from apar.models.fingerprint import base_fingerprint
+from apar.train.answers import Answers
 from apar.train.arguments import accumulation, training_arguments
 from apar.train.batches import Encoder, PackedBatch
 from apar.train.callbacks import OnStep, SampleAnswers, StepLog
-from apar.train.checkpoints import fingerprint, last_checkpoint, read_training, remove_parts, start_over, write_training
-from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer_batch, write_samples
+from apar.train.checkpoints import (
+    check_same_start,
+    fingerprint,
+    held_out_sets,
+    last_checkpoint,
+    read_training,
+    remove_parts,
+    start_over,
+    write_training,
+)
+from apar.train.dataset import PackedDataset, SampleStore, token_counts, trainer_batch
 from apar.train.heads_trainer import HeadsModel, HeadsTrainer, heads_batch
 from apar.train.initial_model import InitialModel, merged_adapter, prepare
 from apar.train.lora import add_adapter
@@ -69,11 +76,15 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
     """
     checkpoint = last_checkpoint(recipe) if resume else None
     training = set_up(recipe, resume=resume)
+    before = {} if checkpoint is None else read_training(recipe.output)
+    check_same_start(before, training.base, training.adapter)
+    # Read by every process before one writes it anew.
+    training.arguments.distributed_state.wait_for_everyone()
     if training.arguments.process_index == 0:
         if checkpoint is None:
             start_over(recipe.output)
         remove_parts(recipe.output)
-        write_training(recipe.output, _summary(training))
+        write_training(recipe.output, {**_summary(training), "held_out_sets": held_out_sets(recipe, before)})
     training.arguments.distributed_state.wait_for_everyone()
     trainer = make_trainer(training, report, done=0 if checkpoint is None else int(checkpoint.name.split("-")[-1]))
     try:
@@ -102,16 +113,20 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
 
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    examples, held_out = read_examples(recipe.trees), read_examples(recipe.held_out)
-    _check_examples(recipe, examples, held_out)
+    answers, held_out = Answers(recipe), read_examples(recipe.held_out)
     device = choose_device(recipe.device)
     precision = _precision(recipe, device, resume=resume)
     arguments = training_arguments(recipe, device, precision)
     _use_one_device(arguments, device)
     arguments.gradient_accumulation_steps = accumulation(recipe, arguments.world_size)
+    if arguments.process_index == 0:
+        answers.check_held_out(held_out)
     # What is not trained may be kept in the type that it is computed in.
     frozen = recipe.lora is not None or recipe.kind == "heads"
-    initial = prepare(recipe, examples, precision if frozen else torch.float32)
+    if recipe.start.model is None:
+        with arguments.main_process_first():
+            answers.tokenizer()
+    initial = prepare(recipe, answers, precision if frozen else torch.float32)
     check_attention(initial.model.config, str(recipe.start.model))
     base, adapter = base_fingerprint(initial.model, initial.tokenizer), merged_adapter(recipe)
     initial.model.set_attn_implementation(choose_attention(recipe, device))
@@ -122,7 +137,7 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
         loss_on_prompt=recipe.loss_on_prompt,
     )
     with arguments.main_process_first():
-        store = _samples(recipe, examples, encoder)
+        store = answers.samples(encoder)
     packs = PackedDataset(store, recipe)
     set_seed(recipe.seed)
     model = _trained(recipe, initial)
@@ -215,35 +230,6 @@ def _compile_layers(model: Any) -> None:
     for module in model.modules():
         if type(module).__name__ in names:
             module.compile(dynamic=False)
-
-
-def _samples(recipe: Recipe, examples: list[Example], encoder: Encoder) -> SampleStore:
-    """The encoded samples, kept in the output folder under a name that says what they were made of."""
-    said = {"trees": fingerprint(recipe)["trees"], "mode": recipe.mode, "max_length": recipe.max_length}
-    said |= {"loss_on_prompt": recipe.loss_on_prompt, "tokenizer": _tokenizer_hash(encoder.tokenizer)}
-    folder = recipe.output / f"samples-{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]}"
-    if not folder.is_dir():
-        for earlier in recipe.output.glob("samples-*"):
-            shutil.rmtree(earlier)
-        write_samples(examples, encoder, folder)
-    return SampleStore(folder)
-
-
-def _tokenizer_hash(tokenizer: Any) -> str:
-    said = f"{tokenizer.chat_template}{tokenizer.eos_token_id}{tokenizer.backend_tokenizer.to_str()}"
-    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _check_examples(recipe: Recipe, examples: list[Example], held_out: list[Example]) -> None:
-    names = ", ".join(map(str, recipe.trees))
-    if not examples:
-        raise UserError(f"{names} has no answers; report.json beside it says what `apar extract` left out, and why")
-    trained = {first_question(example.messages) for example in examples}
-    both = sum(first_question(example.messages) in trained for example in held_out)
-    if both:
-        raise UserError(
-            f"{both} answers of held_out are to prompts that {names} has too; take both files of one `apar extract`"
-        )
 
 
 def _summary(training: Training) -> dict[str, Any]:

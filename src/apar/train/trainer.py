@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from apar.errors import RunError
 from apar.train.arguments import METRIC
 from apar.train.batches import PackedBatch
 from apar.train.lora import CONTROL_ROWS
-from apar.train.losses import HeldOutLoss, held_out_loss, token_losses
+from apar.train.losses import HeldOutLoss, loss_sums, token_losses
+from apar.train.shares import summed
 
 HeldOut = Mapping[str, Sequence[PackedBatch]]
 """Batches of held-out answers by kind: `structured`, `unstructured`."""
@@ -73,7 +75,9 @@ class TreeTrainer(Trainer):
         assert self.model is not None
         self.model.eval()
         precision = torch.bfloat16 if self.args.bf16 else torch.float32
-        found = {kind: held_out_loss(self.model, batches, precision) for kind, batches in self.held_out.items()}
+        measure = functools.partial(loss_sums, self.model, precision=precision)
+        sums = {kind: summed(batches, measure, self.accelerator) for kind, batches in self.held_out.items()}
+        found = {kind: HeldOutLoss.of(each) for kind, each in sums.items()}
         metrics = {f"eval_{kind}_{part}": getattr(loss, part) for kind, loss in found.items() for part in _PARTS}
         metrics[f"eval_{METRIC}"] = _mean(list(found.values()))
         self.log(metrics)
