@@ -9,7 +9,7 @@ import click
 from apar.errors import ModelError, RunError, UserError
 
 _MARKS = ("adapter_config.json", "config.json")
-_LEFT_OUT = ["checkpoints/*", "samples-*/*", "*.log", "training_args.bin", "optimizer.pt"]
+_LEFT_OUT = ["checkpoints/*", "samples-*/*", "tokenizer-*/*", "*.log", "training_args.bin", "optimizer.pt"]
 
 
 @click.command("push")
