@@ -156,7 +156,9 @@ def _serve_by_vllm(model: str, name: str, choice: BackendChoice, serving: Servin
 
     given = read_config(choice.config) if choice.config else {}
     given |= {"dtype": loading["dtype"]} if "dtype" in loading else {}
-    choice.arguments(loading)
+    drafting = choice.arguments(loading, model)
+    if "medusa" in loading and "speculative_config" in drafting:
+        given["speculative_config"] = drafting["speculative_config"]
     options: dict[str, str | int | None] = {"host": serving.host, "port": serving.port, "served-model-name": name}
     run_server(server_command(model, options, [*to_words(given), *choice.words]), serving.api_key)
 

@@ -19,6 +19,7 @@ from apar.engine.engine import Engine
 from apar.errors import ModelError
 from apar.events import Event
 from apar.models.load import check_supported, load
+from apar.models.model_source import model_source
 
 __all__ = ["LLM", "Answer", "BatchError"]
 
@@ -60,7 +61,10 @@ class LLM:
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
         kind = draft_kind(drafts)
         loaded, tokenizer = load(model, dtype, device, adapter, quantize)
-        setup = draft_setup(loaded, tokenizer, heads_of(model, medusa), kind)
+        heads = heads_of(model, medusa)
+        setup = draft_setup(
+            loaded, tokenizer, heads, kind, None if heads is None else model_source(model, adapter).adapter
+        )
         self._set_up(loaded, tokenizer, str(model), budget, graphs, setup)
 
     @classmethod

@@ -24,4 +24,4 @@ def summed(batches: Sequence[PackedBatch], measure: Callable[[PackedBatch], Tens
         found = found if mine < len(batches) else found * 0
         total = found if total is None else total + found
     assert total is not None, "there is nothing to measure"
-    return total if processes == 1 else accelerator.reduce(total, "sum")  # type: ignore[no-any-return]
+    return total if processes == 1 else accelerator.reduce(total, "sum")

@@ -50,8 +50,11 @@ class BackendChoice:
         if self.url is not None and (self.words or self.config or self.fork_way):
             raise UserError("the server at --url runs already: give vLLM's options and --fork-way where it is started")
 
-    def arguments(self, loading: dict[str, Any]) -> dict[str, Any]:
-        """vLLM's engine arguments; raises UserError for options of the engine in process."""
+    def arguments(self, loading: dict[str, Any], model: str | None = None) -> dict[str, Any]:
+        """vLLM's engine arguments; raises UserError for options of the engine in process.
+
+        `model` is what vLLM loads, which Medusa heads are for.
+        """
         from apar.backends.vllm.passthrough_flags import parse_options, read_config
 
         given = read_config(self.config) if self.config else {}
@@ -59,10 +62,28 @@ class BackendChoice:
         for name, value in loading.items():
             if name == "adapter":
                 raise UserError("vLLM loads no --adapter here: write a folder with `apar merge`, and give it as MODEL")
-            if name != "dtype":
+            if name == "drafts" and value not in ("medusa", "off"):
+                raise UserError(
+                    f"--drafts {value} is of --backend local; vLLM's own are --vllm.speculative-config JSON"
+                )
+            if name not in ("dtype", "medusa", "drafts"):
                 raise UserError(f"--{name.replace('_', '-')} is of --backend local; vLLM's own options are --vllm.NAME")
-            given["dtype"] = value
-        return given
+        if "dtype" in loading:
+            given["dtype"] = loading["dtype"]
+        return self._with_heads(given, loading, model)
+
+    def _with_heads(self, given: dict[str, Any], loading: dict[str, Any], model: str | None) -> dict[str, Any]:
+        """The arguments with which vLLM drafts by the heads that were named."""
+        heads = loading.get("medusa")
+        if loading.get("drafts") == "medusa" and heads is None:
+            raise UserError("--drafts medusa needs heads: name their folder by --medusa")
+        if heads is None or loading.get("drafts") == "off" or model is None:
+            return given
+        if self.url is not None:
+            raise UserError("the server at --url runs already: give --medusa where it is started")
+        from apar.backends.vllm.heads import arguments_to_draft
+
+        return arguments_to_draft(given, heads, model)
 
 
 class BackendCommand(click.Command):
@@ -157,7 +178,7 @@ def backend_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) ->
     """What makes the chosen engine for asyncio programs; raises UserError at once for what is missing or unfit."""
     if choice.backend == _LOCAL:
         return _local_maker(model, loading)
-    arguments = choice.arguments(loading)
+    arguments = choice.arguments(loading, model)
     url = choice.url
     if url is not None:
         from apar.backends.vllm_server.engine import VllmServerBackend

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_args
 from apar import demo
 from apar.engine.drafts.setup import DraftSetup
 from apar.errors import RequestError
-from apar.models.head_files import check_fit, load_heads
+from apar.models.head_files import check_base, check_fit, load_heads
 from apar.models.model_source import DEMO
 
 DraftKind = Literal["medusa", "ngram", "all", "off"]
@@ -28,9 +28,13 @@ def heads_of(model: str | os.PathLike[str], heads: str | os.PathLike[str] | None
 
 
 def draft_setup(
-    model: Any, tokenizer: Any, heads: str | os.PathLike[str] | None, kind: DraftKind | None
+    model: Any,
+    tokenizer: Any,
+    heads: str | os.PathLike[str] | None,
+    kind: DraftKind | None,
+    adapter: str | None = None,
 ) -> DraftSetup | None:
-    """What makes the drafts for a loaded model; None where there are to be none.
+    """What makes the drafts for a loaded model; None where there are to be none. `adapter` is what it was taught by.
 
     Raises RequestError where drafts by heads are asked for and there are none, ModelError for heads that cannot be
     read or are of another model.
@@ -44,4 +48,5 @@ def draft_setup(
         raise RequestError(f"drafts is {kind!r} and there are no heads: name their folder with medusa, or take 'ngram'")
     loaded = load_heads(heads, model.dtype)
     check_fit(loaded, model, str(heads))
+    check_base(heads, model, tokenizer, adapter)
     return DraftSetup(loaded.to(model.device), ngram=kind == "all")
