@@ -49,9 +49,9 @@ def test_only_knows_the_category_that_an_answer_is_measured_in(tmp_path: Path) -
 def test_a_sample_is_even_over_categories_and_the_same_every_time(tmp_path: Path) -> None:
     records = [record(n, category="many") for n in range(20)] + [record(n, category="few") for n in range(20, 23)]
     answers = read_answers(written(tmp_path / "t.jsonl", *records))
-    sample = even_sample(answers, 8)
+    sample = even_sample(answers, 8, lambda answer: answer.category)
     assert Counter(one.category for one in sample) == {"many": 5, "few": 3}
-    assert sample == even_sample(answers, 8)
+    assert sample == even_sample(answers, 8, lambda answer: answer.category)
     assert [int(one.id) for one in sample] == sorted(int(one.id) for one in sample)
 
 

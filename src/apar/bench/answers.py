@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from apar.data.raw import BrokenRecord
 from apar.data.read import read_records
@@ -14,6 +15,8 @@ from apar.data.records import TreeRecord, read_trees
 from apar.errors import UserError
 from apar.tokens import Message
 from apar.tree import ParagraphTree
+
+T = TypeVar("T")
 
 ALL = "all"
 """The category of all answers together."""
@@ -48,7 +51,7 @@ def read_answers(
     if not answers:
         kept = " that --only lets pass" if only else ""
         raise UserError(f"{path} has no answer with text{kept}; write trees with `apar extract`")
-    return answers if count is None else even_sample(answers, count)
+    return even_sample(answers, count, lambda answer: answer.category)
 
 
 def read_categories(path: Path) -> dict[str, str]:
@@ -65,16 +68,18 @@ def read_categories(path: Path) -> dict[str, str]:
     return found
 
 
-def even_sample(answers: Sequence[BenchAnswer], count: int) -> list[BenchAnswer]:
-    """At most `count` answers, in turn from every category, in their order."""
+def even_sample(items: Sequence[T], count: int | None, category: Callable[[T], str]) -> list[T]:
+    """At most `count` items, in turn from every category, in their order; None: all."""
+    if count is None:
+        return list(items)
     by_category: dict[str, list[int]] = defaultdict(list)
-    for number, answer in enumerate(answers):
-        by_category[answer.category].append(number)
+    for number, item in enumerate(items):
+        by_category[category(item)].append(number)
     for numbers in by_category.values():
         random.Random(0).shuffle(numbers)
     # The first of every category, then the second of every category, and so on.
     ranked = sorted((rank, number) for numbers in by_category.values() for rank, number in enumerate(numbers))
-    return [answers[number] for number in sorted(number for _, number in ranked[:count])]
+    return [items[number] for number in sorted(number for _, number in ranked[:count])]
 
 
 def parse_only(options: Iterable[str]) -> dict[str, list[str]]:

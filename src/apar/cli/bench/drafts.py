@@ -39,7 +39,7 @@ def prepare(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
 def _own(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
     if options["model"] is None or options["shape"] is not None:
         raise UserError("only a trained model answers questions: give a MODEL, and no --shape")
-    from apar.bench.answers import read_categories
+    from apar.bench.answers import even_sample, read_categories
     from apar.bench.drafted_engine import OwnAnswers
     from apar.decoding.params import SamplingParams
     from apar.engine.llm import LLM
@@ -48,7 +48,7 @@ def _own(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
     llm = LLM(options["model"], max_rows=options["max_rows"], **loading)
     if llm.engine.speculator is None:
         raise UserError(f"{options['model']} has no heads: name some by --medusa, or give --drafts ngram")
-    questions = list(read_categories(options["prompts"]).items())[: options["count"]]
+    questions = even_sample(list(read_categories(options["prompts"]).items()), options["count"], lambda one: one[1])
     params = SamplingParams(max_tokens=options["max_tokens"], seed=0)
     return {"name": options["model"], "drafts": llm.engine.speculator.names}, OwnAnswers(llm, questions, params)
 
