@@ -19,7 +19,7 @@ from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
 from apar.sizes import counted
-from apar.view.labels import printable
+from apar.view.labels import drafts_label, printable
 
 if TYPE_CHECKING:
     from apar.chat.session import Stats
@@ -101,15 +101,10 @@ class TimedAnswer(Generic[AnyStats]):
 
 def numbers(answer: Stats) -> str:
     """An answer's figures on one line, those that are known."""
-    tokens, steps, seconds = answer.tokens, answer.steps, answer.seconds
-    parts = []
-    if tokens is not None:
-        parts.append(counted(tokens, "token"))
-    if tokens is not None and answer.mode == "sequential":
-        parts[-1] += f" in {answer.forward_passes} passes" if answer.forward_passes else ""
-        parts.append("one thread at a time")
-    elif tokens is not None and steps:
-        parts[-1] += f" in {counted(steps, 'step')} ({tokens / steps:.1f} per step)"
+    tokens, seconds = answer.tokens, answer.seconds
+    parts = [] if tokens is None else _progress(answer, tokens)
+    if drafted := sum(answer.drafted):
+        parts.append(drafts_label(drafted, sum(answer.accepted)))
     if answer.threads:
         parts.append(counted(answer.threads, "thread"))
     parts.append(f"{seconds:.2f} s")
@@ -118,6 +113,20 @@ def numbers(answer: Stats) -> str:
     if answer.finish_reason == "length":
         parts.append("cut by the limit of its length")
     return ", ".join(parts)
+
+
+def _progress(answer: Stats, tokens: int) -> list[str]:
+    """In how many steps and forward passes an answer of so many tokens was decoded."""
+    steps, passes = answer.steps, answer.forward_passes
+    told, drafts = counted(tokens, "token"), sum(answer.drafted) > 0
+    in_passes = f"{passes} {'pass' if passes == 1 else 'passes'}"
+    per_pass = f" ({tokens / passes:.1f} per pass)" if passes and drafts else ""
+    if answer.mode == "sequential":
+        return [told + (f" in {in_passes}{per_pass}" if passes else ""), "one thread at a time"]
+    if not steps:
+        return [told]
+    parts = [f"{told} in {counted(steps, 'step')} ({tokens / steps:.1f} per step)"]
+    return parts + ([in_passes + per_pass] if per_pass else [])
 
 
 def write(text: str) -> None:

@@ -138,6 +138,7 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
         }
         if params.max_parallel_threads is not None:
             body["apar"]["max_parallel_threads"] = params.max_parallel_threads
-        if params.repeated_leads != _DEFAULTS.repeated_leads:
-            body["apar"]["repeated_leads"] = params.repeated_leads
+        for name in ("repeated_leads", "drafts"):
+            if getattr(params, name) != getattr(_DEFAULTS, name):
+                body["apar"][name] = getattr(params, name)
     return body

@@ -16,7 +16,7 @@ from apar.events import Delta, Event, Finished, FinishReason, Started, from_json
 from apar.tree import ROOT
 
 _DONE = b"[DONE]"
-_KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "reason"}
+_KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "reason", "drafted", "accepted"}
 """The keys of a trace's line; a thread that starts has its `parent` besides."""
 
 
@@ -24,7 +24,8 @@ _KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "
 class AnswerStats:
     """What a server reported of its answer, None what it did not; an `apar.Answer` has the same fields.
 
-    `tokens` are the visible ones, `seconds` those waited for the answer.
+    `tokens` are the visible ones, `seconds` those waited for the answer; `drafted` and `accepted` are empty where no
+    drafts were reported.
     """
 
     finish_reason: str
@@ -32,6 +33,8 @@ class AnswerStats:
     steps: int | None = None
     threads: int | None = None
     forward_passes: int | None = None
+    drafted: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
     mode: str | None = None
     seconds: float = 0.0
 
@@ -78,6 +81,8 @@ class ChunkReader:
             steps=_count(self._parallel, "steps"),
             threads=_count(self._parallel, "threads"),
             forward_passes=_count(self._parallel, "forward_passes"),
+            drafted=_counts(self._parallel, "drafted"),
+            accepted=_counts(self._parallel, "accepted"),
             mode=mode if isinstance(mode, str) else None,
         )
 
@@ -125,4 +130,13 @@ def _event(line: dict[str, Any]) -> Event:
 
 def _count(figures: dict[str, Any], key: str) -> int | None:
     value = figures.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if _is_count(value) else None
+
+
+def _counts(figures: dict[str, Any], key: str) -> tuple[int, ...]:
+    values = figures.get(key)
+    return tuple(values) if isinstance(values, list) and all(map(_is_count, values)) else ()
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -91,8 +91,8 @@ class Answer:
             first_token_seconds=group.first_token - group.began if group.first_token else None,
             cached_tokens=group.cached_tokens,
             preemptions=group.preemptions,
-            drafted=_summed(group.drafted.values()),
-            accepted=_summed(group.accepted.values()),
+            drafted=summed(group.drafted.values()),
+            accepted=summed(group.accepted.values()),
         )
 
     @property
@@ -131,7 +131,7 @@ class Answer:
         return {**data, **{name: getattr(self, name) for name in derived}}
 
 
-def _summed(counts: Iterable[Sequence[int]]) -> tuple[int, ...]:
+def summed(counts: Iterable[Sequence[int]]) -> tuple[int, ...]:
     """The sums by place of sequences of any length."""
     return tuple(sum(each) for each in zip_longest(*counts, fillvalue=0))
 

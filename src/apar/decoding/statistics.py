@@ -18,8 +18,8 @@ class EngineStatistics:
 
     Counted since the start: `passes` that ran; `preemptions`, each of a group or a thread that lost its blocks;
     `prompt_tokens` of the requests that began to run, of which `cached_tokens` were found in the cache;
-    `visible_tokens` decoded; `forks`; draft tokens that were `drafted` and of these `accepted`; requests `finished`,
-    by the reason that their answers give, `failed` and `cancelled`.
+    `visible_tokens` decoded; `forks`; draft tokens that were `drafted` and of these `accepted`, by their depth too, as
+    `Answer` has them; requests `finished`, by the reason that their answers give, `failed` and `cancelled`.
     """
 
     waiting: int
@@ -39,12 +39,20 @@ class EngineStatistics:
     finished: Mapping[str, int]
     failed: int
     cancelled: int
-    drafted: int = 0
-    accepted: int = 0
+    drafted_by_depth: tuple[int, ...] = ()
+    accepted_by_depth: tuple[int, ...] = ()
 
     @property
     def blocks_held(self) -> int:
         return self.blocks - self.blocks_free
+
+    @property
+    def drafted(self) -> int:
+        return sum(self.drafted_by_depth)
+
+    @property
+    def accepted(self) -> int:
+        return sum(self.accepted_by_depth)
 
     @property
     def requests(self) -> int:
@@ -53,4 +61,5 @@ class EngineStatistics:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""
-        return {**asdict(self), "blocks_held": self.blocks_held, "requests": self.requests}
+        derived = ("drafted", "accepted", "blocks_held", "requests")
+        return {**asdict(self), **{name: getattr(self, name) for name in derived}}

@@ -24,8 +24,8 @@ class Counters:
     cached_tokens: int = 0
     visible_tokens: int = 0
     forks: int = 0
-    drafted: int = 0
-    accepted: int = 0
+    drafted: list[int] = field(default_factory=list)
+    accepted: list[int] = field(default_factory=list)
     finished: dict[str, int] = field(default_factory=lambda: {"stop": 0, "length": 0})
     failed: int = 0
     cancelled: int = 0
@@ -46,10 +46,10 @@ class Counters:
         if draft is None:
             return
         group, path = found.row.group, found.row.thread.path
-        self.drafted += len(draft)
-        self.accepted += len(found.nodes)
-        _count(group.drafted.setdefault(path, []), draft.depths)
-        _count(group.accepted.setdefault(path, []), range(len(found.nodes)))
+        for counts in (self.drafted, group.drafted.setdefault(path, [])):
+            _count(counts, draft.depths)
+        for counts in (self.accepted, group.accepted.setdefault(path, [])):
+            _count(counts, range(len(found.nodes)))
 
     def decoded(self, group: Group, tokens: int, forks: int) -> None:
         """A group completed a logical step and gained visible tokens and threads."""
@@ -91,8 +91,8 @@ class Counters:
             finished=dict(self.finished),
             failed=self.failed,
             cancelled=self.cancelled,
-            drafted=self.drafted,
-            accepted=self.accepted,
+            drafted_by_depth=tuple(self.drafted),
+            accepted_by_depth=tuple(self.accepted),
         )
 
 

@@ -67,7 +67,9 @@ def thread_event(event: Event) -> ThreadEvent:
         case Forked():
             return ForkedEvent(event="forked", thread=thread, parent=parent, step=step, child=list(event.child))
         case Finished():
-            return FinishedEvent(event="finished", thread=thread, parent=parent, step=step, reason=event.reason)
+            drafts = {"drafted": event.drafted, "accepted": event.accepted}
+            told = {name: count for name, count in drafts.items() if count}
+            return FinishedEvent(event="finished", thread=thread, parent=parent, step=step, reason=event.reason, **told)
 
 
 def _logprobs(delta: Delta) -> list[EventLogprob]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
@@ -54,10 +54,19 @@ def _counted(now: EngineStatistics) -> Iterator[Metric]:
     }
     for name, (text, count) in counts.items():
         yield CounterMetricFamily(name, text, count)
-    finished = CounterMetricFamily("apar_engine_finished", "Requests finished in the engine.", labels=["reason"])
-    for reason, count in now.finished.items():
-        finished.add_metric([reason], count)
-    yield finished
+    yield _counters("apar_engine_finished", "Requests finished in the engine.", "reason", now.finished)
+    for name, text, by_depth in (
+        ("apar_engine_draft_tokens", "Draft tokens that were verified, by their place.", now.drafted_by_depth),
+        ("apar_engine_accepted_tokens", "Draft tokens that were right, by their place.", now.accepted_by_depth),
+    ):
+        yield _counters(name, text, "position", {str(depth): count for depth, count in enumerate(by_depth)})
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    counter = CounterMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        counter.add_metric([value], number)
+    return counter
 
 
 def _gauges(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:

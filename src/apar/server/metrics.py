@@ -191,6 +191,8 @@ _COUNTS: tuple[tuple[str, str, Callable[[Answer], int]], ...] = (
     ("apar_forks", "Forks of answers.", lambda answer: answer.forks),
     ("apar_steps", "Logical steps of answers.", lambda answer: answer.steps),
     ("apar_forward_passes", "Forward passes that answers took part in.", lambda answer: answer.forward_passes or 0),
+    ("apar_draft_tokens", "Draft tokens that were verified for answers.", lambda answer: sum(answer.drafted)),
+    ("apar_accepted_tokens", "Draft tokens of answers that were right.", lambda answer: sum(answer.accepted)),
     ("apar_critical_path_steps", "The same as apar_steps, by its other name.", lambda answer: answer.critical_path),
     ("apar_preemptions", "Times that an answer lost its KV blocks to others.", lambda answer: answer.preemptions),
 )

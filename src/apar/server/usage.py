@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apar.decoding.answer import Answer
+from apar.decoding.answer import Answer, summed
 from apar.server.protocol.answers import AnswerMetrics, CompletionDetails, ParallelMetrics, PromptDetails, Usage
 
 
 def usage(answers: Sequence[Answer]) -> Usage:
     """The usage of a request. Its prompts are counted once each, however many answers they have.
 
-    Completion tokens are the visible ones; those that steer, and those decoded behind a stop text, are details.
+    Completion tokens are the visible ones; those that steer, those decoded behind a stop text, and draft tokens where
+    there were any, are details.
     """
     prompts = [answer for answer in answers if answer.choice == 0]
     prompt = sum(answer.prompt_tokens for answer in prompts)
     visible = sum(answer.tokens for answer in answers)
+    drafted, accepted = _drafts(answers)
+    drafts = {"accepted_prediction_tokens": sum(accepted), "rejected_prediction_tokens": sum(drafted) - sum(accepted)}
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=visible,
@@ -24,6 +27,7 @@ def usage(answers: Sequence[Answer]) -> Usage:
         completion_tokens_details=CompletionDetails(
             control_tokens=sum(answer.control_tokens for answer in answers),
             discarded_tokens=sum(answer.discarded_tokens for answer in answers),
+            **(drafts if drafted else {}),
         ),
     )
 
@@ -31,12 +35,14 @@ def usage(answers: Sequence[Answer]) -> Usage:
 def answer_metrics(answers: Sequence[Answer]) -> AnswerMetrics:
     """The `metrics` of a request, whose answers are decoded side by side.
 
-    Of several answers threads, forks, tokens, blocks and preemptions are summed; steps and times are the longest.
-    Blocks and preemptions are None where the engine does not report them.
+    Of several answers threads, forks, tokens, drafts, blocks and preemptions are summed; steps, passes and times are
+    the longest. Passes, blocks and preemptions are None where the engine does not report them.
     """
     blocks = sum(answer.kv_blocks_peak for answer in answers)  # every answer holds some
+    tokens = sum(answer.tokens for answer in answers)
     steps = max(answer.steps for answer in answers)
-    passes = [answer.forward_passes for answer in answers if answer.forward_passes is not None]
+    passes = max(answer.forward_passes or 0 for answer in answers)
+    drafted, accepted = _drafts(answers)
     firsts = [answer.first_token_seconds for answer in answers if answer.first_token_seconds is not None]
     parallel = ParallelMetrics(
         mode=answers[0].mode,
@@ -44,8 +50,11 @@ def answer_metrics(answers: Sequence[Answer]) -> AnswerMetrics:
         forks=sum(answer.forks for answer in answers),
         steps=steps,
         critical_path=max(answer.critical_path for answer in answers),
-        forward_passes=max(passes) if passes else None,
-        tokens_per_step=sum(answer.tokens for answer in answers) / steps if steps else 0.0,
+        forward_passes=passes or None,
+        tokens_per_step=tokens / steps if steps else 0.0,
+        tokens_per_pass=tokens / passes if passes else None,
+        drafted=drafted,
+        accepted=accepted,
         kv_blocks_peak=blocks or None,
         preemptions=sum(answer.preemptions for answer in answers) if blocks else None,
         seconds=max(answer.seconds for answer in answers),
@@ -53,3 +62,10 @@ def answer_metrics(answers: Sequence[Answer]) -> AnswerMetrics:
         first_token_seconds=min(firsts, default=None),
     )
     return AnswerMetrics(parallel=parallel)
+
+
+def _drafts(answers: Sequence[Answer]) -> tuple[list[int], list[int]]:
+    """The draft tokens of all answers by depth, and those of them that were right."""
+    drafted = summed([answer.drafted for answer in answers])
+    accepted = summed([[0] * len(drafted), *(answer.accepted for answer in answers)])
+    return list(drafted), list(accepted)

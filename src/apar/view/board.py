@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from apar.assemble import Assembler, ThreadRecord
-from apar.events import Delta, Event
+from apar.events import Delta, Event, Finished
 from apar.tree import ThreadPath
-from apar.view.labels import lead_label, path_label, printable
+from apar.view.labels import drafts_label, lead_label, path_label, printable
 
 MIN_WIDTH = 26
 """Cells of a panel; narrower ones cannot be read while they move."""
@@ -34,6 +34,7 @@ class Board:
         self._assembler = Assembler(stop)
         self._slots: list[ThreadPath] = []
         self._tokens = 0
+        self._drafted = self._accepted = 0  # of the threads that have finished
         self._step = 0
 
     @property
@@ -47,6 +48,9 @@ class Board:
         self._step = max(self._step, event.step)
         if isinstance(event, Delta):
             self._tokens += len(event.token_ids)
+        elif isinstance(event, Finished):
+            self._drafted += event.drafted
+            self._accepted += event.accepted
 
     def end(self) -> None:
         """The stream has ended."""
@@ -90,6 +94,7 @@ class Board:
         header.append(f" · {len(alive)} of {len(threads)} threads")
         header.append(f" · {self._tokens} tokens · ")
         header.append(f"{self._tokens / max(steps, 1):.1f} tokens per step", "bold")
+        header.append(f" · {drafts_label(self._drafted, self._accepted)}" if self._drafted else "")
         return header.append(f" · {hidden} not shown" if hidden else "", "dim")
 
     def _grid(self, console: Console, width: int, height: int, most_columns: int) -> Table:
@@ -109,12 +114,14 @@ class Board:
         return grid
 
     def _panel(self, path: ThreadPath, body: Text, inner: int, height: int) -> Panel:
-        finished = self._is_finished(path)
+        end = self._assembler.threads[path].finished
+        finished = end is not None
         label = path_label(path)
         lead = lead_label(self._assembler.threads, path, inner - len(label) - 3)
         title = Text.assemble((label, "" if finished else "bold"), f" {lead}" if lead else "")
-        return Panel(body, title=title, title_align="left", height=height, style="dim" if finished else "",
-                     border_style="" if finished else "cyan")  # fmt: skip
+        drafts = Text(f"{end.accepted} of {end.drafted} draft tokens") if end is not None and end.drafted else None
+        return Panel(body, title=title, title_align="left", subtitle=drafts, subtitle_align="right", height=height,
+                     style="dim" if finished else "", border_style="" if finished else "cyan")  # fmt: skip
 
     def _body(self, console: Console, path: ThreadPath, width: int, lines: int) -> Text:
         """The end of the thread's own text, in at most `lines` lines; `▸` names the child that goes on there."""

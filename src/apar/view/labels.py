@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.cells import cell_len
 
 from apar.assemble import ThreadRecord
+from apar.sizes import counted
 from apar.tree import ThreadPath
 
 # Controls, changes of direction and lone surrogates: they would steer a terminal, or are no legal characters of XML.
@@ -22,6 +23,11 @@ def printable(text: str) -> str:
 def path_label(path: ThreadPath) -> str:
     """A thread's id as people read it: `0.2.1`."""
     return ".".join(map(str, path))
+
+
+def drafts_label(drafted: int, accepted: int) -> str:
+    """What share of the draft tokens was right: `43 % of 96 draft tokens right`. There must be some."""
+    return f"{100 * accepted / drafted:.0f} % of {counted(drafted, 'draft token')} right"
 
 
 def lead_label(threads: Mapping[ThreadPath, ThreadRecord], path: ThreadPath, width: int) -> str:

@@ -6,16 +6,16 @@ from there to the child. The picture follows the reader's light or dark scheme a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from apar.assemble import Recording, ThreadRecord
-from apar.events import Event
+from apar.events import Event, Finished
 from apar.sizes import counted
 from apar.stats import TreeStats, recording_stats
 from apar.tree import ThreadPath
-from apar.view.labels import lead_label, path_label, shorten
+from apar.view.labels import drafts_label, lead_label, path_label, shorten
 
 WIDTH = 960
 ROW = 24
@@ -116,7 +116,7 @@ class _Chart:
     def total(self) -> str:
         return (
             f"{counted(self.stats.tokens, 'token')} in {counted(self.stats.critical_path, 'step')}, "
-            f"{counted(self.stats.threads, 'thread')}"
+            f"{counted(self.stats.threads, 'thread')}{_drafts([record.finished for record in self.threads.values()])}"
         )
 
     def _axis(self) -> Iterator[str]:
@@ -148,7 +148,7 @@ class _Chart:
         how = "cut off" if record.finished is None else record.finished.reason
         return (
             f"thread {path_label(record.path)}: {counted(tokens, 'token')}, "
-            f"steps {record.start} to {record.last_step}, ended by {how}"
+            f"steps {record.start} to {record.last_step}, ended by {how}{_drafts([record.finished])}"
         )
 
     def _forks(self, record: ThreadRecord, y: int, rows: Mapping[ThreadPath, int]) -> Iterator[str]:
@@ -159,6 +159,13 @@ class _Chart:
             x = self.x(fork.step + 1)
             yield f'<path class="fork" d="M{x} {y + 4 + BAR}V{child - 1}"/>'
             yield f'<path class="head" d="M{x - 3.5} {child - 2}h7l-3.5 6z"/>'
+
+
+def _drafts(ends: Sequence[Finished | None]) -> str:
+    """What came of the drafts of threads, with a comma before it; nothing where there were none."""
+    drafted = sum(end.drafted for end in ends if end is not None)
+    accepted = sum(end.accepted for end in ends if end is not None)
+    return f", {drafts_label(drafted, accepted)}" if drafted else ""
 
 
 def _classes(record: ThreadRecord, depth: int) -> str:

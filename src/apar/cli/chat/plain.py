@@ -14,6 +14,10 @@ from apar.errors import AparError, RequestError
 from apar.view.labels import printable
 from apar.view.live import show_plain
 
+_FIGURES = (
+    "finish_reason", "tokens", "steps", "forward_passes", "threads", "drafted", "accepted", "seconds"
+)  # fmt: skip
+
 
 def answer_lines(session: Session) -> int:
     """Answer the lines of standard input; each answer ends its line, an empty line stands between two.
@@ -88,5 +92,4 @@ def _answer_json(session: Session, question: str) -> dict[str, object]:
         pass
     turn.keep()
     told = stream.answer
-    figures = {name: getattr(told, name) for name in ("finish_reason", "tokens", "steps", "threads", "seconds")}
-    return {"text": turn.text, **figures}
+    return {"text": turn.text, **{name: getattr(told, name) for name in _FIGURES}}

@@ -52,6 +52,12 @@ class PromptDetails(ResponseModel):
 class CompletionDetails(ResponseModel):
     control_tokens: int = Field(ge=0, description="[Fork] and [Child]: two for each fork.")
     discarded_tokens: int = Field(ge=0, description="Decoded behind a stop text or as a repeated lead.")
+    accepted_prediction_tokens: int | None = Field(
+        default=None, ge=0, description="Draft tokens that were right, if there were drafts."
+    )
+    rejected_prediction_tokens: int | None = Field(
+        default=None, ge=0, description="Draft tokens that were wrong, if there were drafts; no completion tokens."
+    )
 
 
 class Usage(ResponseModel):
@@ -74,6 +80,12 @@ class ParallelMetrics(ResponseModel):
     critical_path: int = Field(ge=0, description="The same number by its other name: the length of the longest path.")
     forward_passes: int | None = Field(ge=0, description="Passes of the model; null where the engine does not say.")
     tokens_per_step: float = Field(ge=0)
+    tokens_per_pass: float | None = Field(ge=0, description="Null where the engine does not say how many passes.")
+    drafted: list[int] = Field(
+        description="Draft tokens that were verified: the first ones behind a path, those after them, and so on; with "
+        "Medusa, by head."
+    )
+    accepted: list[int] = Field(description="Of these, those that were right.")
     kv_blocks_peak: int | None = Field(description="None where the engine does not report it (vLLM).")
     preemptions: int | None = Field(description="None where the engine does not report it (vLLM).")
     seconds: float = Field(ge=0)

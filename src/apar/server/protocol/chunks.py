@@ -73,6 +73,8 @@ class FinishedEvent(ThreadEventBase):
     event: Literal["finished"]
     step: Step
     reason: FinishReason
+    drafted: int = Field(default=0, ge=0, description="Draft tokens that were verified for the thread, if any.")
+    accepted: int = Field(default=0, ge=0, description="Of these, those that were right, if any.")
     parent: ThreadPath | None
 
 

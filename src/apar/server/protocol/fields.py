@@ -140,6 +140,9 @@ class Parallel(Part):
         default="allow",
         description="`end`: a thread ends before a lead that it has said before in the same list.",
     )
+    drafts: bool = Field(
+        default=True, description="false: decode without drafts where the engine makes some; the text is the same."
+    )
     metrics: bool = Field(default=False, description="The answer has `metrics.parallel`.")
 
 
@@ -213,6 +216,7 @@ class Request(Part):
             max_depth=self.apar.max_depth,
             max_parallel_threads=self.apar.max_parallel_threads or max_parallel_threads,
             repeated_leads=self.apar.repeated_leads,
+            drafts=self.apar.drafts,
         )
 
 
