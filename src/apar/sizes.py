@@ -36,6 +36,6 @@ def show_bytes(size: int) -> str:
     return f"{size} bytes"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, as `1 thread` and `2 threads`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, as `1 thread` and `2 threads`; `plural` where it is not the noun with an s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -119,7 +119,7 @@ def _progress(answer: Stats, tokens: int) -> list[str]:
     """In how many steps and forward passes an answer of so many tokens was decoded."""
     steps, passes = answer.steps, answer.forward_passes
     told, drafts = counted(tokens, "token"), sum(answer.drafted) > 0
-    in_passes = f"{passes} {'pass' if passes == 1 else 'passes'}"
+    in_passes = counted(passes or 0, "pass", "passes")
     per_pass = f" ({tokens / passes:.1f} per pass)" if passes and drafts else ""
     if answer.mode == "sequential":
         return [told + (f" in {in_passes}{per_pass}" if passes else ""), "one thread at a time"]

@@ -48,6 +48,11 @@ def passes(answer: Answer) -> int:
     return answer.forward_passes or answer.steps
 
 
+def _drafts(answers: Sequence[Answer]) -> tuple[int, int]:
+    """How many draft tokens were verified for answers, and how many of them were right."""
+    return sum(sum(answer.drafted) for answer in answers), sum(sum(answer.accepted) for answer in answers)
+
+
 def _seconds(answers: Sequence[Answer]) -> float:
     return sum(answer.seconds for answer in answers)
 
@@ -56,9 +61,13 @@ def _tokens(answers: Sequence[Answer]) -> int:
     return sum(answer.tokens for answer in answers)
 
 
-def _per_step(answers: Sequence[Answer]) -> float:
-    steps = sum(map(passes, answers))
-    return _tokens(answers) / steps if steps else 0.0
+def _per_pass(answers: Sequence[Answer]) -> float:
+    count = sum(map(passes, answers))
+    return _tokens(answers) / count if count else 0.0
+
+
+def _share(drafted: int, accepted: int) -> str:
+    return f"{100 * accepted / drafted:.0f} %" if drafted else "–"
 
 
 def _bases(comparisons: Sequence[Comparison]) -> list[Answer]:
@@ -72,6 +81,7 @@ def numbers_table(comparison: Comparison) -> Table:
     table.add_column(no_wrap=True)
     for _ in range(4):
         table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)  # of what came of drafts, for those that had some
     ways = [("in parallel", comparison.parallel), ("one thread at a time", comparison.sequential)]
     if comparison.base is not None:
         ways.append(("untaught base", comparison.base))
@@ -80,10 +90,16 @@ def numbers_table(comparison: Comparison) -> Table:
             Text(name, "bold"),
             f"{answer.seconds:.2f} s",
             counted(answer.tokens, "token"),
-            counted(passes(answer), "step"),
+            counted(passes(answer), "pass", "passes"),
             counted(answer.threads, "thread"),
+            _drafts_told(answer),
         )
     return table
+
+
+def _drafts_told(answer: Answer) -> str:
+    drafted, accepted = _drafts([answer])
+    return f"{accepted}/{drafted} drafts" if drafted else ""
 
 
 def verdict(comparison: Comparison) -> Text:
@@ -94,7 +110,7 @@ def verdict(comparison: Comparison) -> Text:
     if not parallel.forks:
         return Text(DID_NOT_FORK, "yellow")
     told = f"{comparison.speedup:.2f} times as fast as the same answer with one thread at a time"
-    return Text(f"{told}, {_per_step([parallel]):.1f} tokens per step", "green" if comparison.speedup > 1 else "yellow")
+    return Text(f"{told}, {_per_pass([parallel]):.1f} tokens per pass", "green" if comparison.speedup > 1 else "yellow")
 
 
 def summary_table(comparisons: Sequence[Comparison]) -> Table:
@@ -102,7 +118,8 @@ def summary_table(comparisons: Sequence[Comparison]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False, show_footer=True)
     table.add_column("question", "all", ratio=1, no_wrap=True, overflow="ellipsis")
     bases = _bases(comparisons)
-    columns = _COLUMNS + (_BASE_COLUMNS if bases else ())
+    drafted, _ = _drafts([each.parallel for each in comparisons])
+    columns = _COLUMNS + (_DRAFT_COLUMNS if drafted else ()) + (_BASE_COLUMNS if bases else ())
     for name, value in columns:
         table.add_column(name, value(comparisons), justify="right", no_wrap=True)
     for each in comparisons:
@@ -118,8 +135,11 @@ _COLUMNS: tuple[tuple[str, _Value], ...] = (
     ("s in\nparallel", lambda all_: f"{_seconds([each.parallel for each in all_]):.2f}"),
     ("s one\nthread", lambda all_: f"{_seconds([each.sequential for each in all_]):.2f}"),
     ("tokens", lambda all_: str(_tokens([each.parallel for each in all_]))),
-    ("tokens\n/step", lambda all_: f"{_per_step([each.parallel for each in all_]):.1f}"),
+    ("tokens\n/pass", lambda all_: f"{_per_pass([each.parallel for each in all_]):.1f}"),
     ("threads", lambda all_: str(sum(each.parallel.threads for each in all_))),
+)
+_DRAFT_COLUMNS: tuple[tuple[str, _Value], ...] = (
+    ("drafts\nright", lambda all_: _share(*_drafts([each.parallel for each in all_]))),
 )
 _BASE_COLUMNS: tuple[tuple[str, _Value], ...] = (
     ("s of\nbase", lambda all_: f"{_seconds(_bases(all_)):.2f}"),
@@ -137,8 +157,8 @@ def summary_sentence(comparisons: Sequence[Comparison]) -> str:
     else:
         told = (
             f"{len(forking)} of {count} answers forked: those came {speedup(forking):.2f} times as fast as the same "
-            f"answers with one thread at a time, at {_per_step([each.parallel for each in forking]):.1f} tokens per "
-            f"step; all together {speedup(comparisons):.2f} times as fast."
+            f"answers with one thread at a time, at {_per_pass([each.parallel for each in forking]):.1f} tokens per "
+            f"pass; all together {speedup(comparisons):.2f} times as fast."
         )
     return " ".join([told, *_base_sentence(comparisons)])
 

@@ -123,6 +123,7 @@ def model_checks(model: str) -> list[Check]:
         examine("control tokens", ("model",), lambda: _control_tokens(facts)),
         examine("chat template", (), lambda: _chat_template(facts)),
         examine("local engine", ("local",), lambda: _local_engine(facts)),
+        examine("Medusa heads", (), lambda: _medusa_heads(facts)),
     ]
 
 
@@ -156,6 +157,14 @@ def _local_engine(facts: dict[str, Any]) -> Finding:
     if facts["unsupported"]:
         return Finding("broken", facts["unsupported"], "vLLM may take it: --backend vllm")
     return Finding("ok", "can decode it in parallel threads")
+
+
+def _medusa_heads(facts: dict[str, Any]) -> Finding:
+    if facts["broken_heads"]:
+        return Finding("broken", facts["broken_heads"], "--drafts off decodes the same text without them")
+    if facts["heads"] is None:
+        return Finding("ok", "none come with it; --medusa HEADS names some for --backend local")
+    return Finding("ok", f"{facts['heads']} come with it, and draft unless --drafts off is given")
 
 
 def server_checks(

@@ -99,7 +99,7 @@ def probe_import(package: str) -> Facts:
 
 
 def probe_model(model: str) -> Facts:
-    """A model's type, context and weights, its tokenizer's control tokens and chat template.
+    """A model's type, context and weights, its tokenizer's control tokens and chat template, and its Medusa heads.
 
     Raises ModelError where the configuration or the tokenizer cannot be read.
     """
@@ -124,6 +124,7 @@ def probe_model(model: str) -> Facts:
         "lacks": [token for token in (FORK, CHILD) if token not in vocabulary],
         "eos": tokenizer.eos_token_id is not None,
         "template": _template(tokenizer),
+        **_heads(model),
     }
 
 
@@ -164,6 +165,22 @@ def _template(tokenizer: Any) -> str:
     except AparError as error:
         return str(error)
     return ""
+
+
+def _heads(model: str) -> Facts:
+    """How many Medusa heads come with a model, None for none; or why they cannot be read, else empty."""
+    from apar import demo
+    from apar.models.model_source import DEMO
+
+    folder = demo.heads_folder() if model == DEMO else None
+    if folder is None:
+        return {"heads": None, "broken_heads": ""}
+    try:
+        from apar.models.head_files import load_heads
+
+        return {"heads": load_heads(folder).shape.heads, "broken_heads": ""}
+    except (ModelError, ImportError) as error:  # without PyTorch there is no engine for them either
+        return {"heads": None, "broken_heads": str(error)}
 
 
 PROBES: Mapping[str, Callable[..., Facts]] = {
