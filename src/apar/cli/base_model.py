@@ -31,7 +31,5 @@ def to_load(model: str, loading: dict[str, Any], fork: bool) -> tuple[str, dict[
     adapter = loading.get("adapter", "its adapter")
     click.echo(f"apar: --fork off: {base[0]} decodes without {adapter}, which was trained to fork", err=True)
     if base[1].get("drafts") != loading.get("drafts") or "medusa" in loading:
-        click.echo(
-            "apar: --fork off: it decodes without Medusa heads too, which were trained with the adapter", err=True
-        )
+        click.echo("apar: --fork off: it drafts without Medusa heads, which were trained with the adapter", err=True)
     return base

@@ -13,6 +13,8 @@ export class AnswerState {
   events = [];
   forks = 0;
   steps = 0;
+  drafted = 0; // draft tokens that were verified for the threads that have ended
+  accepted = 0; // those of them that were right
   encoded = false; // whether the events carry token ids
   #ids = 0;
   #deltas = 0;
@@ -34,7 +36,7 @@ export class AnswerState {
     const thread = event.event === "started" ? this.#start(event) : this.#running(event);
     if (event.event === "delta") this.#write(thread, event);
     else if (event.event === "forked") this.#fork(thread, event);
-    else if (event.event === "finished") thread.finished = event.reason;
+    else if (event.event === "finished") this.#finish(thread, event);
     thread.last = event.step;
     this.steps = Math.max(this.steps, event.step + 1);
     this.events.push(event);
@@ -57,7 +59,7 @@ export class AnswerState {
     const thread = {
       key, path: event.thread, number: this.threads.size, start: event.step, last: event.step,
       texts: [""], forks: [], finished: null, ids: 0, deltas: 0,
-      fresh: true, lead: parent ? leadOf(parent.texts[index]) : "answer",
+      drafted: 0, accepted: 0, fresh: true, lead: parent ? leadOf(parent.texts[index]) : "answer",
     };
     this.threads.set(key, thread);
     return thread;
@@ -81,6 +83,14 @@ export class AnswerState {
     thread.texts.push("");
     thread.fresh = true;
     this.forks += 1;
+  }
+
+  #finish(thread, event) {
+    thread.finished = event.reason;
+    thread.drafted = event.drafted ?? 0;
+    thread.accepted = event.accepted ?? 0;
+    this.drafted += thread.drafted;
+    this.accepted += thread.accepted;
   }
 
   #running(event) {

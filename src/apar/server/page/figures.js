@@ -6,6 +6,10 @@ export const whole = (number) => number.toLocaleString("en");
 
 export const seconds = (value) => (value === null ? "–" : value.toFixed(value < 10 ? 2 : 1) + " s");
 
+const known = (value, show) => (value === null || value === undefined ? "–" : show(value));
+
+const share = ({ drafted, accepted }) => (drafted ? `${Math.round((100 * accepted) / drafted)} %` : "–");
+
 const times = (one, other) => (one / other).toFixed(2);
 
 /** Name, value and explanation of each counter. `run` is a run of `panel.js`; `open` if more of it comes. */
@@ -18,9 +22,11 @@ export function counters(run, open) {
     ["steps", whole(answer.steps), "every live thread gives a token in a step"],
     ["tokens", whole(answer.tokens), "visible tokens"],
     ["tokens/step", rate, "what a step gives on average"],
+    ["tokens/pass", known(metrics?.tokens_per_pass, (value) => value.toFixed(2)), "what a pass of the model gives"],
+    ["drafts right", share(answer), "of the draft tokens that were verified for threads that have ended"],
     ["threads", (open ? `${answer.alive} / ` : "") + answer.threads.size, "being decoded now / in all"],
     ["forks", whole(answer.forks), "places where a detail began beside what follows it"],
-    ["KV blocks", metrics ? whole(metrics.kv_blocks_peak) : "–", "the most blocks of the cache held at a time"],
+    ["KV blocks", known(metrics?.kv_blocks_peak, whole), "the most blocks of the cache held at a time"],
   ];
 }
 

@@ -62,7 +62,8 @@ export class Timeline {
       this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
     }
     const ended = ENDS[thread.finished] ?? (open ? "being decoded" : "not ended");
-    const description = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}`;
+    const drafts = thread.drafted ? `, ${whole(thread.accepted)} of ${count(thread.drafted, "draft token")} right` : "";
+    const description = `steps ${thread.start} to ${thread.last}, ${count(tokens, "token")}, ${ended}${drafts}`;
     if (description === row.description) return;
     row.description = description;
     row.button.setAttribute("aria-label", `thread ${thread.key}, ${thread.lead}: ${description}`);

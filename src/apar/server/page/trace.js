@@ -19,13 +19,21 @@ const KINDS = {
   finished: { thread: isPath, step: isStep, reason: isReason },
 };
 
-/** The event with the keys of its kind only; throws an Error that says what is wrong. */
+// Keys that are left out where there is nothing in them.
+const OPTIONAL = { finished: { drafted: isCount, accepted: isCount } };
+
+/** The event with the known keys of its kind only; throws an Error that says what is wrong. */
 export function checked(event) {
   const name = event !== null && typeof event === "object" ? event.event : null;
   if (!Object.hasOwn(KINDS, name)) throw new Error("it is no event");
   const kept = { event: name };
   for (const [key, isRight] of Object.entries(KINDS[name])) {
     if (!isRight(event[key])) throw new Error(`"${key}" of a ${name} event is missing or wrong`);
+    kept[key] = event[key];
+  }
+  for (const [key, isRight] of Object.entries(OPTIONAL[name] ?? {})) {
+    if (!Object.hasOwn(event, key)) continue;
+    if (!isRight(event[key])) throw new Error(`"${key}" of a ${name} event is wrong`);
     kept[key] = event[key];
   }
   return kept;
