@@ -48,7 +48,7 @@ def test_the_speed_up_is_in_seconds_for_the_same_answer() -> None:
 def test_the_sentence_tells_of_those_that_forked_and_of_all() -> None:
     assert summary_sentence([FORKED, PLAIN]) == (
         "1 of 2 answers forked: those came 3.00 times as fast as the same answers with one thread at a time, at 4.0 "
-        "tokens per step; all together 2.43 times as fast."
+        "tokens per pass; all together 2.43 times as fast."
     )
     assert summary_sentence([PLAIN]).startswith("None of the 1 answers forked")
 
@@ -60,7 +60,7 @@ def test_the_base_has_answers_of_its_own() -> None:
     )
     lines = printed(numbers_table(WITH_BASE[0])).splitlines()
     assert [line.split("  ")[0] for line in lines] == ["in parallel", "one thread at a time", "untaught base"]
-    assert " ".join(lines[1].split()) == "one thread at a time 1.50 s 100 tokens 109 steps 5 threads"
+    assert " ".join(lines[1].split()) == "one thread at a time 1.50 s 100 tokens 109 passes 5 threads"
 
 
 def test_an_answer_that_did_not_fork_is_not_called_faster() -> None:
@@ -89,6 +89,21 @@ def test_the_table_has_a_row_for_each_question_and_one_for_all_in_eighty_columns
         ["0.40", "20"],
         ["1.40", "100"],
     ]
+
+
+def test_drafts_are_told_of_the_answers_that_had_some() -> None:
+    drafting = replace(FORKED, parallel=replace(FORKED.parallel, drafted=(40, 24), accepted=(12, 4)))
+    lines = printed(numbers_table(drafting)).splitlines()
+    assert " ".join(lines[0].split()) == "in parallel 0.50 s 100 tokens 25 passes 5 threads 16/64 drafts"
+    assert "drafts" not in lines[1]
+    lines = printed(summary_table([drafting, PLAIN])).splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if "x " in line]
+    assert [row[-2:] for row in (rows[0], rows[2])] == [["25", "%"], ["25", "%"]]
+    assert rows[1][-1] == "–"
+    assert "drafts" not in printed(summary_table([FORKED, PLAIN]))
+    with_base = printed(summary_table([replace(drafting, base=answer(80, 81, 1.0))])).splitlines()
+    assert max(map(len, with_base)) <= 80
 
 
 def test_questions_are_no_markup() -> None:

@@ -61,6 +61,19 @@ def test_the_base_is_the_model_without_its_adapter_or_left_out(apar: Apar, scrip
     assert out.count(LIST.text.strip()) == (2 if option == "--adapter" else 1)
 
 
+@pytest.mark.parametrize(("kind", "of_base"), [(None, {}), ("all", {"drafts": "ngram"}), ("medusa", {"drafts": "off"})])
+def test_the_base_drafts_without_the_heads_of_the_taught_model(
+    apar: Apar, scripted: ScriptedLLM, kind: str | None, of_base: dict[str, str]
+) -> None:
+    drafts = ["--drafts", kind] if kind else []
+    assert apar("demo", "--model", "any", "--adapter", "A", "--medusa", "H", *drafts, "--count", 1).code == 0
+    assert scripted.loaded == ["any", "any"]
+    assert scripted.loading == of_base
+    run = apar("generate", "any", "Q", "--adapter", "A", "--medusa", "H", *drafts, "--fork", "off")
+    assert scripted.loading == of_base
+    assert "it drafts without Medusa heads" in run.err
+
+
 def test_a_model_without_a_base_of_its_own_is_told_as_such(apar: Apar, scripted: ScriptedLLM) -> None:
     code, out, err = apar("demo", "--model", "any", "--count", 1)
     assert code == 0

@@ -76,13 +76,13 @@ def test_the_request_says_what_was_asked_for_and_nothing_that_changes_nothing() 
     with fake.running() as url, connect(url) as server:
         told(server)
         told(server, SamplingParams(max_tokens=9, temperature=0.5, top_k=3, seed=0, stop=("x",), fork=False,
-                                    max_depth=2, logit_bias={5: 1.5}, repeated_leads="end"))  # fmt: skip
+                                    max_depth=2, logit_bias={5: 1.5}, repeated_leads="end", drafts=False))  # fmt: skip
     common = {"model": "tiny", "messages": QUESTION, "stream": True, "stream_options": {"include_usage": True}}
     threads = {"stream": "threads", "fork": True, "max_threads": 32, "max_depth": 4, "metrics": True}
     assert fake.asked[0] == {**common, "max_tokens": 512, "temperature": 0.0, "apar": threads}
     assert fake.asked[1] == {
         **common, "max_tokens": 9, "temperature": 0.5, "top_k": 3, "seed": 0, "stop": ["x"], "logit_bias": {"5": 1.5},
-        "apar": {**threads, "fork": False, "max_depth": 2, "repeated_leads": "end"},
+        "apar": {**threads, "fork": False, "max_depth": 2, "repeated_leads": "end", "drafts": False},
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +13,10 @@ from apar.assemble import tree_of
 from apar.client.chat_chunks import ChunkReader
 from apar.client.response import DataLines
 from apar.errors import AparError
-from apar.events import replay, to_json
+from apar.events import Finished, replay, to_json
 from apar.tree import ParagraphTree
 from tests.client.fake import FakeChat, sent
-from tests.trees import encoded, shuffled, trees
+from tests.trees import delta, encoded, shuffled, started, trees
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -68,3 +69,31 @@ def spoil(chunk: Any, data: st.DataObject) -> None:
 def test_bytes_that_are_no_chunks_are_an_error_of_ours(content: bytes) -> None:
     with contextlib.suppress(AparError):
         list(ChunkReader("here").read([b"data: " + content + b"\n\n"]))
+
+
+def finished(**drafts: object) -> bytes:
+    events = [started((0,), 0), delta((0,), 0, "a")]
+    end = {"event": "finished", "thread": [0], "parent": None, "step": 1, "reason": "eos", **drafts}
+    lines = [*({**json.loads(to_json(event)), "parent": None} for event in events), end]
+    return sent({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "apar": {"events": lines}})
+
+
+def test_drafts_are_told_of_each_thread_and_of_the_answer() -> None:
+    reader = ChunkReader("here")
+    parallel = {"forward_passes": 3, "drafted": [6, 3], "accepted": [2, 0]}
+    chunks = [finished(drafted=9, accepted=2), sent({"choices": [], "metrics": {"parallel": parallel}})]
+    [*_, end] = list(reader.read([*chunks, b"data: [DONE]\n\n"]))
+    assert isinstance(end, Finished)
+    assert (end.drafted, end.accepted) == (9, 2)
+    assert (reader.stats().drafted, reader.stats().accepted) == ((6, 3), (2, 0))
+
+
+@pytest.mark.parametrize("told", [None, 4, ["4"], [True], {"0": 4}])
+def test_figures_of_drafts_that_are_none_are_left_out(told: object) -> None:
+    reader = ChunkReader("here")
+    chunk = {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        "metrics": {"parallel": {"drafted": told}},
+    }
+    list(reader.read([sent(chunk), b"data: [DONE]\n\n"]))
+    assert reader.stats().drafted == ()

@@ -6,11 +6,13 @@ import json
 from dataclasses import fields
 from itertools import pairwise
 
+from apar.decoding.answer import Answer, summed
 from apar.decoding.params import SamplingParams
 from apar.decoding.statistics import EngineStatistics
 from apar.engine.engine import Engine
 from apar.errors import RunError
 from apar.events import Delta, Forked
+from tests.engine.drafting import guess_everything
 from tests.engine.test_engine import tiny_engine
 
 COUNTS = ["passes", "preemptions", "prompt_tokens", "cached_tokens", "visible_tokens", "forks", "failed", "cancelled"]
@@ -101,3 +103,16 @@ def test_figures_are_plain_data_on_demand() -> None:
     data = json.loads(json.dumps(tiny_engine(blocks=30).statistics().to_dict()))
     assert (data["blocks"], data["blocks_held"], data["requests"]) == (30, 0, 0)
     assert data["finished"] == {"stop": 0, "length": 0}
+
+
+def test_draft_tokens_are_counted_by_their_place() -> None:
+    engine = guess_everything(tiny_engine())
+    groups = [engine.add([5, k], SamplingParams(max_tokens=30)) for k in range(1, 4)]
+    finish(engine)
+    statistics = engine.statistics()
+    answers = [Answer.of(group) for group in groups]
+    assert statistics.drafted_by_depth == summed(answer.drafted for answer in answers)
+    assert statistics.accepted_by_depth == summed(answer.accepted for answer in answers)
+    assert statistics.drafted == sum(statistics.drafted_by_depth) > statistics.accepted > 0
+    assert len(statistics.drafted_by_depth) == 1
+    assert statistics.to_dict()["accepted"] == statistics.accepted

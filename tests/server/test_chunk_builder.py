@@ -29,6 +29,11 @@ from apar.server.chunk_builder import thread_event
             Finished((0, 1), 4, "eos"),
             b'{"event": "finished", "thread": [0, 1], "step": 4, "reason": "eos", "parent": [0]}',
         ),
+        (
+            Finished((0,), 4, "eos", 9, 2),
+            b'{"event": "finished", "thread": [0], "step": 4, "reason": "eos", "drafted": 9, "accepted": 2, '
+            b'"parent": null}',
+        ),
     ],
 )
 def test_the_keys_of_an_event_have_a_fixed_order(event: Event, sent: bytes) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from apar.decoding.answer import Answer
 from apar.decoding.params import SamplingParams
+from tests.engine.drafting import guess_everything
 from tests.engine.test_engine import tiny_engine
+from tests.engine.tiny import VOCABULARY
 from tests.server.scraped import Series, answers, families, metrics, value, values
 
 
@@ -68,3 +70,15 @@ def test_rendering_asks_the_engine_once_and_grows_with_no_answer() -> None:
     body, _ = subject.render()
     assert len(asked) == 1
     assert len(body.splitlines()) == lines < 500
+
+
+@pytest.mark.parametrize("width", [VOCABULARY, 0])
+def test_draft_tokens_are_told_by_their_place_where_there_are_some(width: int) -> None:
+    subject, engine = metrics(), guess_everything(tiny_engine(), width)
+    subject.watch(engine.statistics)
+    answers(engine)
+    told = {name: number for (name, labels), number in values(subject).items() if ("position", "0") in labels}
+    now = engine.statistics()
+    expected = {"apar_engine_draft_tokens_total": now.drafted, "apar_engine_accepted_tokens_total": now.accepted}
+    assert told == (expected if width else {})
+    assert (now.drafted > now.accepted > 0) == (width > 0)

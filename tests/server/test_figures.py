@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from apar.backends.backend import Backend
 from tests.engine.crowd import PATIENCE, Crowd
+from tests.engine.drafting import guess_everything
 from tests.server.serving import MODEL, Site, serving, wait_for
 
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 60}
@@ -92,3 +93,38 @@ def test_while_the_model_is_loaded_there_are_figures_without_an_engine() -> None
             there.set()
             ready(site)
             assert site.metric("apar_engine_blocks") == 400
+
+
+THREADS: dict[str, Any] = {"apar": {"stream": "threads"}, "stream_options": {"include_usage": True}}
+
+
+def drafts_of(usage: dict[str, Any]) -> tuple[int | None, int | None]:
+    details = usage["completion_tokens_details"]
+    return details.get("accepted_prediction_tokens"), details.get("rejected_prediction_tokens")
+
+
+def test_drafts_are_those_of_the_usage_the_metrics_and_the_threads() -> None:
+    with Crowd() as crowd, serving(lambda: crowd.llm) as site:
+        ready(site)
+        plain = site.chat("a", **GREEDY, apar={"metrics": True}).json()
+        guess_everything(crowd.engine)
+        off = site.chat("a", **GREEDY, apar={"metrics": True, "drafts": False}).json()
+        assert site.metric("apar_draft_tokens_total") == 0
+        whole = site.chat("a", **GREEDY, apar={"metrics": True}, n=2).json()
+        told = site.told("a", **GREEDY, **THREADS)
+        both = site.metric("apar_accepted_tokens_total"), site.metric("apar_draft_tokens_total")
+    figures = whole["metrics"]["parallel"]
+    accepted, rejected = drafts_of(whole["usage"])
+    assert ([accepted], [accepted + rejected]) == (figures["accepted"], figures["drafted"])
+    assert accepted > 0 < rejected
+    assert figures["tokens_per_pass"] == 2 * 60 / figures["forward_passes"]
+    ends = [event for chunk in told.chunks for event in (chunk.get("apar") or {"events": ()})["events"]]
+    each = [sum(event.get(name, 0) for event in ends) for name in ("accepted", "drafted")]
+    streamed_accepted, streamed_rejected = drafts_of(told.chunks[-1]["usage"])
+    assert each == [streamed_accepted, streamed_accepted + streamed_rejected]
+    assert both == (accepted + streamed_accepted, accepted + rejected + each[1])
+    texts = [answer["choices"][0]["message"]["content"] for answer in (plain, off, whole)]
+    assert {*texts, told.text()} == {texts[0]}
+    for without in (plain, off):
+        assert drafts_of(without["usage"]) == (None, None)
+        assert (without["metrics"]["parallel"]["drafted"], without["metrics"]["parallel"]["accepted"]) == ([], [])

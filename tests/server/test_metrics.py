@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from apar.decoding.answer import Answer
 from apar.server.metrics import Metrics
+from tests.engine.drafting import guess_everything
 from tests.engine.test_engine import tiny_engine
 from tests.server.scraped import answers, families, metrics, value, values
 
@@ -20,7 +21,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 def everything() -> Metrics:
     """Metrics in which everything has happened once."""
-    subject, engine = metrics(), tiny_engine(blocks=24)
+    subject, engine = metrics(), guess_everything(tiny_engine(blocks=24), width=3)
     subject.watch(engine.statistics)
     for answer in answers(engine):
         subject.answered(answer)
@@ -88,6 +89,7 @@ def test_answers_are_summed_by_mode() -> None:
         }
         for name, amount in sums.items():
             assert value(subject, name, mode=mode) == pytest.approx(sum(map(amount, group))), name
+    assert value(subject, "apar_draft_tokens_total", mode="forked") == 0
     assert value(subject, "apar_forks_total", mode="forked") > 0
     assert value(subject, "apar_forks_total", mode="unforked") == 0
 
@@ -99,6 +101,16 @@ def test_the_prompt_of_several_answers_to_a_request_counts_once() -> None:
         subject.answered(Answer(**{**_fields(answer), "choice": choice}))
     assert value(subject, "apar_prompt_tokens_total", mode="forked") == answer.prompt_tokens > 0
     assert value(subject, "apar_visible_tokens_total", mode="forked") == 3 * answer.tokens
+
+
+def test_draft_tokens_are_counted_by_mode() -> None:
+    subject = metrics()
+    given = answers(guess_everything(tiny_engine()))
+    for answer in given:
+        subject.answered(answer)
+    for name, counts in [("draft", [answer.drafted for answer in given]), ("accepted", [a.accepted for a in given])]:
+        assert value(subject, f"apar_{name}_tokens_total", mode="forked") == sum(map(sum, counts)) > 0
+        assert value(subject, f"apar_{name}_tokens_total", mode="unforked") == 0
 
 
 def test_tokens_after_a_stop_string_are_discarded_ones() -> None:

@@ -74,6 +74,19 @@ def test_the_header_counts_steps_threads_and_tokens() -> None:
     assert frame(board).startswith("in parallel · step 5 · 1 of 2 threads · 5 tokens · 1.0 tokens per step")
 
 
+def test_what_came_of_drafts_is_told_of_threads_that_have_finished() -> None:
+    board = Board()
+    for event in [started(ROOT, 0), delta(ROOT, 0, "a"), Forked(ROOT, (0, 0), 1), started((0, 0), 2)]:
+        board.add(event)
+    board.add(Finished(ROOT, 3, "eos", 9, 2))
+    shown = frame(board, width=120)
+    assert "tokens per step · 22 % of 9 draft tokens right" in shown.splitlines()[0]
+    assert shown.count("2 of 9 draft tokens") == 1
+    board.add(Finished((0, 0), 3, "eos", 1, 1))
+    assert "30 % of 10 draft tokens right" in frame(board, width=120)
+    assert "draft" not in frame(board_of(list_of(2, "detail")))
+
+
 def test_a_panel_names_the_children_that_go_on_elsewhere() -> None:
     assert "1. Lead 1: ▸0.0" in frame(board_of(list_of(2, "detail")))
 

@@ -100,6 +100,19 @@ def test_a_thread_that_was_cut_is_marked_and_its_fork_without_child_has_no_arrow
     assert "cut" not in bars(draw(replay(LIST)))[0].attrib["class"].split()
 
 
+def test_what_came_of_drafts_is_told_of_each_thread_and_of_all() -> None:
+    events: list[Event] = [
+        started((0,), 0), delta((0,), 0, "a"), Forked((0,), (0, 0), 1), started((0, 0), 2), delta((0, 0), 2, "x"),
+        Finished((0,), 2, "eos", 8, 2), Finished((0, 0), 3, "eos"),
+    ]  # fmt: skip
+    picture = draw(events)
+    assert "2 tokens in 4 steps, 2 threads, 25 % of 8 draft tokens right" in texts(picture)
+    root, child = [bar.find(f"{SVG}title").text for bar in bars(picture)]
+    assert root.endswith("ended by eos, 25 % of 8 draft tokens right")
+    assert child.endswith("ended by eos")
+    assert "draft" not in draw(replay(LIST))
+
+
 def test_a_long_answer_has_few_marks_on_its_axis() -> None:
     shown = texts(draw(replay(ParagraphTree.leaf("word " * 3000))))
     marks = [text for text in shown if text.isdigit()]

@@ -8,6 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from apar.decoding.answer import summed
 from apar.decoding.statistics import EngineStatistics
 
 
@@ -55,9 +56,10 @@ def _counted(now: EngineStatistics) -> Iterator[Metric]:
     for name, (text, count) in counts.items():
         yield CounterMetricFamily(name, text, count)
     yield _counters("apar_engine_finished", "Requests finished in the engine.", "reason", now.finished)
+    accepted = summed([[0] * len(now.drafted_by_depth), now.accepted_by_depth])
     for name, text, by_depth in (
         ("apar_engine_draft_tokens", "Draft tokens that were verified, by their place.", now.drafted_by_depth),
-        ("apar_engine_accepted_tokens", "Draft tokens that were right, by their place.", now.accepted_by_depth),
+        ("apar_engine_accepted_tokens", "Draft tokens that were right, by their place.", accepted),
     ):
         yield _counters(name, text, "position", {str(depth): count for depth, count in enumerate(by_depth)})
 

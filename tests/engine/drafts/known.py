@@ -66,3 +66,24 @@ def draft_with(engine: Engine, source: KnownAnswers, per_token: float) -> None:
     """Let an engine draft by `source`; a pass costs 1, and `per_token` more for every token that it is fed."""
     engine.speculator = Speculator([source], StepCost([1 + per_token * size for size in SIZES]))
     engine.scheduler.run_ahead = RUN_AHEAD
+
+
+@dataclass
+class EveryToken:
+    """Guesses `width` tokens of the vocabulary for the next place, and nothing behind them: with all, one is right."""
+
+    width: int = VOCABULARY
+    name: str = "every"
+
+    def candidates(self, group: Group, thread: Thread) -> list[Candidate]:
+        return [Candidate(token, -1, self.name, 0.5) for token in range(self.width)]
+
+    def forget(self, group: Group) -> None:
+        pass
+
+
+def guess_everything(engine: Engine, width: int = VOCABULARY) -> Engine:
+    """The engine, which from now on verifies `EveryToken`, whatever a pass costs."""
+    engine.speculator = Speculator([EveryToken(width)], StepCost([1.0 for _ in SIZES]))
+    engine.scheduler.run_ahead = RUN_AHEAD
+    return engine

@@ -46,6 +46,13 @@ def test_what_becomes_of_repeated_leads_is_a_parameter_of_the_answers() -> None:
         ChatRequest.model_validate({**CHAT, "apar": {"repeated_leads": "skip"}})
 
 
+def test_drafts_are_turned_off_by_the_request_alone() -> None:
+    asked = [ChatRequest.model_validate({**CHAT, "apar": apar}) for apar in ({}, {"drafts": False})]
+    assert [one.params(100, forks=True).drafts for one in asked] == [True, False]
+    with pytest.raises(ValidationError, match="drafts"):
+        ChatRequest.model_validate({**CHAT, "apar": {"drafts": "off"}})
+
+
 def test_numbers_without_a_fraction_are_integers() -> None:
     asked = ChatRequest.model_validate({**CHAT, "n": 2.0, "top_k": -1.0, "apar": {"max_threads": 3.0}})
     assert (asked.n, asked.top_k, asked.apar.max_threads) == (2, -1, 3)
