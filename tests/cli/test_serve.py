@@ -124,3 +124,27 @@ def test_threads_of_the_processor_are_those_of_our_engine_in_this_process(
 
 def test_what_is_no_name_of_a_host_is_refused(serve: Started) -> None:
     assert "'http://a.example' is no name of a host" in serve.refuses("--allowed-hosts", "http://a.example")
+
+
+def test_drafts_are_options_of_the_engine_that_is_served(
+    serve: Started, apar: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr("apar.cli.serve.backend_maker", lambda *given: made.append(given) or serve._make)
+    assert serve("--medusa", "heads", "--drafts", "all", "--max-rows", "3").code == 0
+    [(model, choice, loading)] = made
+    assert (model, choice.backend) == ("demo", "local")
+    assert loading == {"medusa": "heads", "drafts": "all", "max_rows": 3}
+    told = apar("serve", "--help").out
+    assert "--medusa HEADS" in told
+    assert "--drafts KIND" in told
+
+
+def test_the_engine_in_process_is_made_with_the_drafts_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from apar.cli.options.backend import BackendChoice, backend_maker
+
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr("apar.engine.async_llm.AsyncLLM", lambda model, **loading: asked.update(loading))
+    choice = BackendChoice("local", None, None, None, None, None, None, ())
+    backend_maker("demo", choice, {"medusa": "heads", "drafts": "medusa"})()
+    assert asked == {"medusa": "heads", "drafts": "medusa"}

@@ -39,8 +39,9 @@ def rows(folder: Path) -> tuple[list[Check], dict[str, tuple[str, str, str]]]:
 
 def test_a_model_that_was_trained_to_fork_is_ok(tiny: Path) -> None:
     checks, found = rows(tiny)
-    assert [check.finding.status for check in checks] == ["ok"] * 4
+    assert [check.finding.status for check in checks] == ["ok"] * 5
     assert found["model"][1].startswith("llama, context 256 tokens, weights ")
+    assert found["Medusa heads"][1].startswith("none come with it; --medusa HEADS")
 
 
 def test_a_model_that_was_not_trained_to_fork_lacks_the_tokens(tmp_path: Path) -> None:
@@ -111,8 +112,25 @@ def test_a_gguf_file_is_read_as_a_folder_is(tiny: Path, tmp_path: Path) -> None:
 
     file = write_gguf(tiny, tmp_path / "tiny.gguf", "Q8_0")
     checks, found = rows(file)
-    assert [check.finding.status for check in checks] == ["ok"] * 4
+    assert [check.finding.status for check in checks] == ["ok"] * 5
     assert found["model"][1].startswith("llama, context 256 tokens, weights ")
     file.write_bytes(file.read_bytes()[:-100])
     [check] = model_checks(str(file))
     assert check.finding[:2] == ("broken", f"{file} is cut off or damaged; download it again")
+
+
+def test_heads_that_come_with_the_model_are_told(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from apar.models.head_files import save_heads
+    from apar.models.heads import HeadsShape, MedusaHeads
+
+    folder = tmp_path / "heads"
+    save_heads(MedusaHeads(HeadsShape(8, 20, heads=3)), folder)
+    monkeypatch.setattr("apar.models.model_source.DEMO", str(tiny))  # the model that heads are shipped for
+    monkeypatch.setattr("apar.demo.heads_folder", lambda: folder)
+    checks, found = rows(tiny)
+    assert found["Medusa heads"][:2] == ("ok", "3 come with it, and draft unless --drafts off is given")
+    (folder / "model.safetensors").unlink()
+    checks, found = rows(tiny)
+    assert found["Medusa heads"][0] == "broken"
+    assert "has no model.safetensors" in found["Medusa heads"][1]
+    assert lacking(checks, "model") == lacking(checks, "local") == []

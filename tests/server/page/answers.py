@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apar.events import Event, replay
+from apar.events import Event, Finished, replay
 from apar.tree import Node, ParagraphTree
 
 LIST = ParagraphTree(
@@ -23,6 +23,15 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>&amp;\u2028\"'`$
 
 def events_of(tree: ParagraphTree) -> list[Event]:
     return list(replay(tree))
+
+
+def with_drafts(events: list[Event], *numbers: tuple[int, int]) -> list[Event]:
+    """The events with so many draft tokens (verified, right) of the threads, in the order in which they end."""
+    left = iter(numbers)
+    return [
+        Finished(event.thread, event.step, event.reason, *next(left, (0, 0))) if isinstance(event, Finished) else event
+        for event in events
+    ]
 
 
 def flat(tree: ParagraphTree) -> list[Event]:

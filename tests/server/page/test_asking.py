@@ -7,8 +7,8 @@ import re
 from playwright.sync_api import Page, expect
 
 from apar.assemble import Assembler
-from apar.events import Delta, Event, Forked
-from tests.server.page.answers import LIST, events_of
+from apar.events import Delta, Event, Finished, Forked
+from tests.server.page.answers import LIST, events_of, with_drafts
 from tests.server.page.fake import FakeServer, Reply, chunks
 from tests.server.page.view import View
 
@@ -18,6 +18,10 @@ EVENTS = events_of(LIST)
 def upto(events: list[Event], step: int) -> int:
     """The chunks of an answer up to the end of a step: that of the role comes first."""
     return 1 + sum(event.step <= step for event in events)
+
+
+def key(event: Event) -> str:
+    return ".".join(map(str, event.thread))
 
 
 def test_an_answer_is_the_text_of_the_stream_to_the_letter(view: View, server: FakeServer) -> None:
@@ -100,6 +104,34 @@ def test_the_figures_are_those_of_the_answer(view: View, server: FakeServer) -> 
         expect(view.figure(name)).to_have_text(value)
     for name in ("time", "first text"):
         expect(view.figure(name)).to_have_text(re.compile(r"^\d+\.\d+ s$"))
+
+
+def test_drafts_are_told_of_each_thread_and_of_the_answer(view: View, server: FakeServer) -> None:
+    drafted = with_drafts(EVENTS, (1200, 30), (0, 0), (1, 1))
+    reply = server.will(Reply(chunks(drafted, metrics={"tokens_per_pass": 3.456}), held=True))
+    view.ask("How can I save water?")
+    first, _, third = [event for event in drafted if isinstance(event, Finished)][:3]
+    reply.upto(upto(EVENTS, first.step - 1))
+    expect(view.figure("steps")).to_have_text(str(first.step))
+    for name in ("tokens/pass", "drafts right"):
+        expect(view.figure(name)).to_have_text("–")
+    reply.finish()
+    view.has_ended()
+    expect(view.figure("tokens/pass")).to_have_text("3.46")
+    expect(view.figure("drafts right")).to_have_text("3 %")
+    for event, told in ((first, "30 of 1,200 draft tokens right"), (third, "1 of 1 draft token right")):
+        row = view.timeline().get_by_role("button").and_(view.page.locator(f"[data-thread='{key(event)}']"))
+        expect(row).to_have_accessible_name(re.compile(rf"ended, {told}$"))
+        expect(row).to_have_attribute("title", re.compile(rf"ended, {told}$"))
+    assert view.timeline().get_by_role("button", name="draft").count() == 2
+
+
+def test_figures_that_the_engine_does_not_know_are_a_dash(view: View, server: FakeServer) -> None:
+    server.will(Reply(chunks(EVENTS, metrics={"kv_blocks_peak": None, "tokens_per_pass": None})))
+    view.ask("How can I save water?")
+    view.has_ended()
+    for name in ("KV blocks", "tokens/pass", "drafts right"):
+        expect(view.figure(name)).to_have_text("–")
 
 
 def test_the_request_asks_for_threads_with_the_settings_that_are_given(view: View, server: FakeServer) -> None:

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from apar.assemble import Assembler, tree_of
-from apar.events import Event, read_trace
-from tests.server.page.answers import LIST, events_of, flat
+from apar.events import Event, Finished, read_trace, to_json
+from tests.server.page.answers import LIST, events_of, flat, with_drafts
 from tests.server.page.fake import FakeServer, Reply, chunks
 from tests.server.page.view import View, write_lines
 
@@ -132,6 +132,23 @@ def test_a_saved_trace_is_one_that_the_command_line_reads(view: View, server: Fa
     expect(view.state("Trace")).to_have_text("from a file")
 
 
+def test_drafts_of_a_trace_are_shown_as_far_as_it_is_played_and_saved(
+    view: View, server: FakeServer, tmp_path: Path
+) -> None:
+    events = with_drafts(EVENTS, (10, 5), (10, 1))
+    view.open_trace(write_lines(tmp_path / "answer.jsonl", events))
+    view.page.keyboard.press("Escape")
+    first, second = [event.step for event in events if isinstance(event, Finished)][:2]
+    assert first < second
+    for step, told in ((second, "30 %"), (first, "50 %"), (first - 1, "–"), (LAST, "30 %")):
+        seek(view, step)
+        expect(view.figure("drafts right", "Trace")).to_have_text(told)
+    with view.page.expect_download() as download:
+        view.button("Save trace").click()
+    download.value.save_as(tmp_path / "saved.jsonl")
+    assert [to_json(event) for event in read_trace(tmp_path / "saved.jsonl")] == list(map(to_json, events))
+
+
 def broken(change: Callable[[dict[str, object]], object], line: int) -> Callable[[list[str]], None]:
     def apply(lines: list[str]) -> None:
         event = json.loads(lines[line])
@@ -161,6 +178,7 @@ def twice(lines: list[str]) -> None:
         (broken(lambda event: event.update(thread=[0, 7]), 3), "line 4: thread 0.7 never started"),
         (broken(lambda event: event.update(thread=[1]), 3), 'line 4: "thread" of a delta event is missing or wrong'),
         (lambda lines: lines.__setitem__(0, "null"), "line 1: it is no event"),
+        (broken(lambda event: event.update(drafted=-1), -1), f'line {len(EVENTS)}: "drafted" of a finished event is'),
         (lambda lines: lines.pop(0), "line 1: thread 0 never started"),
         (lambda lines: lines.clear(), "is empty"),
     ],
