@@ -78,6 +78,7 @@ def test_what_came_of_drafts_is_told_of_threads_that_have_finished() -> None:
     board = Board()
     for event in [started(ROOT, 0), delta(ROOT, 0, "a"), Forked(ROOT, (0, 0), 1), started((0, 0), 2)]:
         board.add(event)
+    frame(board, width=120)  # gives both threads a place
     board.add(Finished(ROOT, 3, "eos", 9, 2))
     shown = frame(board, width=120)
     assert "tokens per step · 22 % of 9 draft tokens right" in shown.splitlines()[0]
