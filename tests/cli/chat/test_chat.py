@@ -84,7 +84,7 @@ def test_json_lines_go_in_and_come_out(apar: Apar, scripted: ScriptedLLM, piped:
     told = [json.loads(line) for line in out.splitlines()]
     assert told[0] == {
         "text": LIST.text, "finish_reason": "stop", "tokens": len(LIST.text), "steps": told[0]["steps"],
-        "threads": 3, "seconds": told[0]["seconds"],
+        "forward_passes": None, "threads": 3, "drafted": [], "accepted": [], "seconds": told[0]["seconds"],
     }  # fmt: skip
     assert ["error" in line for line in told] == [False, True, True]
     assert contents(scripted) == [["Two\nlines?"]]
