@@ -9,7 +9,7 @@ import pytest
 from apar.doctor import checks as doctor_checks
 from apar.doctor.checks import model_checks
 from apar.doctor.report import Check, lacking
-from apar.doctor.subprocess_probe import PROBES
+from apar.doctor.subprocess_probe import PROBES, _heads
 
 pytest.importorskip("torch")
 
@@ -119,18 +119,19 @@ def test_a_gguf_file_is_read_as_a_folder_is(tiny: Path, tmp_path: Path) -> None:
     assert check.finding[:2] == ("broken", f"{file} is cut off or damaged; download it again")
 
 
-def test_heads_that_come_with_the_model_are_told(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heads_that_come_with_the_model_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from apar.models.head_files import save_heads
     from apar.models.heads import HeadsShape, MedusaHeads
 
     folder = tmp_path / "heads"
     save_heads(MedusaHeads(HeadsShape(8, 20, heads=3)), folder)
-    monkeypatch.setattr("apar.models.model_source.DEMO", str(tiny))  # the model that heads are shipped for
     monkeypatch.setattr("apar.demo.heads_folder", lambda: folder)
-    checks, found = rows(tiny)
-    assert found["Medusa heads"][:2] == ("ok", "3 come with it, and draft unless --drafts off is given")
+    assert doctor_checks._medusa_heads(_heads("any")).found.startswith("none come with it")
+    assert doctor_checks._medusa_heads(_heads("demo"))[:2] == (
+        "ok",
+        "3 come with it, and draft unless --drafts off is given",
+    )
     (folder / "model.safetensors").unlink()
-    checks, found = rows(tiny)
-    assert found["Medusa heads"][0] == "broken"
-    assert "has no model.safetensors" in found["Medusa heads"][1]
-    assert lacking(checks, "model") == lacking(checks, "local") == []
+    broken = doctor_checks._medusa_heads(_heads("demo"))
+    assert broken.status == "broken"
+    assert "has no model.safetensors" in broken.found
