@@ -56,12 +56,25 @@ def item_lead(text: str, below: int, config: StructureConfig) -> int | None:
     """
     masked = _mask(text[: 2 * config.max_sentence_chars])
     return (
-        _closed_emphasis(text, masked, config)
-        or _punctuated_lead(masked, config)
-        or _emphasis(masked, config)
-        or _line_lead(text, below, config)
+        _inline_lead(text, masked, config)
+        or line_lead(text, below, config)
         or _sentence_lead(text, masked, below, 0, config)
     )
+
+
+def inline_lead(text: str, config: StructureConfig) -> int | None:
+    """Where the lead of a list item ends within its first line: after a phrase in bold or italics, a colon, a dash."""
+    return _inline_lead(text, _mask(text[: 2 * config.max_sentence_chars]), config)
+
+
+def emphasis_end(text: str, config: StructureConfig) -> int | None:
+    """Where a phrase in bold or italics ends that opens the text."""
+    return _emphasis(_mask(text[: 2 * config.max_sentence_chars]), config)
+
+
+def tells_place_only(lead: str) -> bool:
+    """Whether a lead is like "Step 2:" or "Day 1", which tells the place of a part but nothing of its matter."""
+    return _NUMBERED_LABEL.fullmatch(lead) is not None
 
 
 def paragraph_lead(text: str, labelled: bool, config: StructureConfig) -> int | None:
@@ -102,6 +115,10 @@ def is_title(line: str) -> bool:
     """Whether a line reads as the title of what follows: short, capitalised, and no sentence."""
     line = line.strip().strip("*_")
     return 0 < width(line) <= _TITLE_CHARS and line[-1] not in ".!?,;。！？，；" and not line[0].islower()
+
+
+def _inline_lead(text: str, masked: str, config: StructureConfig) -> int | None:
+    return _closed_emphasis(text, masked, config) or _punctuated_lead(masked, config) or _emphasis(masked, config)
 
 
 def _mask(text: str) -> str:
@@ -148,7 +165,8 @@ def _dash_end(line: str, config: StructureConfig) -> int | None:
     return None if _NUMBERED_LABEL.fullmatch(line, 0, dashes[0].start()) else dashes[0].end()
 
 
-def _line_lead(text: str, below: int, config: StructureConfig) -> int | None:
+def line_lead(text: str, below: int, config: StructureConfig) -> int | None:
+    """Where the first line ends, if it leads what stands below it: more lines, or `below` characters of blocks."""
     if "line" not in config.leads:
         return None
     line, *rest = (part.rstrip() for part in _LINE_BREAK.split(text, maxsplit=1))

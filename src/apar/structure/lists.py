@@ -18,10 +18,11 @@ from apar.structure.leads import item_lead
 from apar.structure.markdown import Block, BlockKind, block
 from apar.structure.parts import Group, Part, distinct, part
 
-# "1995. It grew" at the start of a line is an item to the parser, and a year to a person.
-_LARGEST_FIRST_NUMBER = 200
-# A number may be missing where its line is broken.
-_LARGEST_STEP = 3
+LARGEST_FIRST_NUMBER = 200
+"""No list begins with a larger number: "1995. It grew" at the start of a line is an item to the parser, and a year to a
+person."""
+LARGEST_STEP = 3
+"""How much larger the next number may be: one may be missing where its line is broken."""
 _BETWEEN_SECTIONS: frozenset[BlockKind] = frozenset(("heading", "rule"))
 _TITLE = re.compile(r"(\*\*|__)[^\n]*(\*\*|__)[:：]?|[^\n]*[:：](\*\*|__)?")
 _LAZY_LINE = re.compile(r"\n(?=\S)")
@@ -132,7 +133,7 @@ def _is_title(text: str, block: Block) -> bool:
 def _counts_up(items: Sequence[Block]) -> bool:
     numbers = [item.number for item in items]
     steps = (other - one for one, other in pairwise(numbers))
-    return numbers[0] <= _LARGEST_FIRST_NUMBER and all(0 <= step <= _LARGEST_STEP for step in steps)
+    return numbers[0] <= LARGEST_FIRST_NUMBER and all(0 <= step <= LARGEST_STEP for step in steps)
 
 
 def _without_closing(text: str, items: Sequence[Block]) -> Sequence[Block]:

@@ -33,7 +33,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 # 1 for the first byte of a character in UTF-8, 0 for the others.
 _FIRST_BYTE = bytes(0 if 0x80 <= byte < 0xC0 else 1 for byte in range(256))
-_MARKER = re.compile(r"(?:(\d{1,9})([.)])|[-+*])(?:[ \t]+|$)", re.M)
+MARKER = re.compile(r"(?:(\d{1,9})([.)])|[-+*])(?:[ \t]+|$)", re.M)
+"""The marker of a list item, with the white space behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class _Builder:
         self._add(self._item(made) if done.kind == "item" else made)
 
     def _item(self, item: Block) -> Block:
-        marker = _MARKER.match(self.text, item.start, item.end)
+        marker = MARKER.match(self.text, item.start, item.end)
         if marker is None:
             return item
         number, family = int(marker[1] or 0), marker[2] or ""

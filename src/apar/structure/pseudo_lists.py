@@ -13,7 +13,7 @@ from apar.structure.content import is_program
 from apar.structure.markdown import Block, BlockKind, block
 
 _CHINESE = "一二三四五六七八九十"
-_MARKER = re.compile(
+MARKER = re.compile(
     r"^[ \t]*(?:"
     r"(?P<bullet>[•●◦▪‣·○■◆★✓✔➢►])[ \t]*(?=\S)"
     r"|(?P<digit>\d{1,2})(?:、|．|[.)](?=[^\s\d.,)]))[ \t]*(?=\S)"
@@ -25,10 +25,13 @@ _MARKER = re.compile(
     r")",
     re.M,
 )
+"""The marker of an item, with the white space around it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class MarkedLine:
+    """Where a line with a marker begins, where its content does, and the kind and number of the marker."""
+
     start: int
     content: int
     family: str
@@ -56,9 +59,9 @@ def _split(text: str, paragraph: Block) -> Iterator[Block]:
     yield block(text, kind, lines[0].start, paragraph.end, children=items, family=lines[0].family)
 
 
-def _marked(text: str, paragraph: Block) -> list[_Line]:
+def _marked(text: str, paragraph: Block) -> list[MarkedLine]:
     """The lines with markers of the first line's kind; they must count up."""
-    found = [_line(match) for match in _MARKER.finditer(text, paragraph.start, paragraph.end)]
+    found = [marked_line(match) for match in MARKER.finditer(text, paragraph.start, paragraph.end)]
     # `^` holds where the search begins, even if that is within a line.
     lines = [line for line in found if line.family == found[0].family]
     if lines and lines[0].number:
@@ -72,7 +75,8 @@ def _marked(text: str, paragraph: Block) -> list[_Line]:
     return [] if alone else lines
 
 
-def _line(match: re.Match[str]) -> _Line:
+def marked_line(match: re.Match[str]) -> MarkedLine:
+    """What a match of `MARKER` tells."""
     family = str(match.lastgroup)
     value = match[family]
     if family == "bullet":
@@ -85,7 +89,7 @@ def _line(match: re.Match[str]) -> _Line:
         number = ord(value) - ord("a") + 1
     else:
         number = int(value)
-    return _Line(match.start(), match.end(), family, number)
+    return MarkedLine(match.start(), match.end(), family, number)
 
 
 def _chinese_number(value: str) -> int:
@@ -94,7 +98,7 @@ def _chinese_number(value: str) -> int:
     return (digit.get(tens[:1], 1) * 10 if ten else 0) + digit.get(ones[:1], 0)
 
 
-def _item(text: str, line: _Line, end: int) -> Block:
+def _item(text: str, line: MarkedLine, end: int) -> Block:
     body = block(text, "paragraph", line.content, end)
     return block(
         text, "item", line.start, end, content=line.content, children=(body,), number=line.number, family=line.family

@@ -1,0 +1,288 @@
+"""Reads an answer while it is written and says where the lead of a list's item has ended.
+
+What a lead is say the rules of extraction (`apar.structure.leads`). These read whole items; here they are asked at the
+few characters at which a lead can end, and only about the line so far: so what is said does not depend on how the text
+is cut into tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from apar.decoding.by_form.line import Form, Line
+from apar.decoding.by_form.markers import Kind, Marker, follows, may_become_marker, read_marker
+from apar.decoding.by_form.opaque import Opaque
+from apar.structure.config import DEFAULT, StructureConfig
+
+Separator = Literal["\n", "\n\n"]
+_DEFAULT_SEPARATORS: dict[Kind, Separator] = {"ordered": "\n", "bullet": "\n", "heading": "\n\n", "label": "\n\n"}
+_NESTED = 2  # an item stands in another one where it is indented by so many columns more
+_TEXT = re.compile(r"\S")
+
+
+class LeadEnd(NamedTuple):
+    """The end of an item's lead. Offsets are those of the text that the reader was fed.
+
+    The item's line begins at `start` and its lead ends at `at`; `lead` is what lies between, marker and indentation
+    included. The reader may have been fed more by then: `read` characters. `opening` is where the first item of the
+    list begins, `first_number` its number, `index` counts the items from 0, `bare` those before this one that had no
+    lead. `separator` are the line breaks before an item of this list, a guess (`learned` is False) until there were two
+    items. `level` is 1 in a list within a list.
+    """
+
+    marker: Marker
+    form: Form
+    start: int
+    at: int
+    read: int
+    lead: str
+    opening: int
+    first_number: int
+    index: int
+    bare: int
+    level: int
+    separator: Separator
+    learned: bool
+
+    @property
+    def kind(self) -> Kind:
+        return self.marker.kind
+
+    @property
+    def content(self) -> str:
+        """The lead without marker and indentation."""
+        return self.lead[self.marker.content :]
+
+    @property
+    def is_bold(self) -> bool:
+        return self.content.startswith(("**", "__"))
+
+
+@dataclass(slots=True)
+class _List:
+    """A list that is open: it may have more items."""
+
+    last: Marker
+    opening: int
+    first_number: int
+    separator: Separator
+    learned: bool = False
+    items: int = 0
+    with_lead: int = 0
+
+    @property
+    def bare(self) -> int:
+        """Items before the last one that had no lead."""
+        return self.items - 1 - self.with_lead
+
+
+@dataclass(slots=True)
+class _Item:
+    """The item whose line is being read, or whose line was its lead if something stands under it."""
+
+    marker: Marker
+    start: int
+    of: _List
+    level: int
+    is_title: bool = False
+    line_lead: str = field(default="")
+
+
+class ItemReader:
+    """Reads the text of one thread, piece by piece. `levels` are the lists within lists that it looks at."""
+
+    __slots__ = (
+        "_blank",
+        "_config",
+        "_found",
+        "_item",
+        "_levels",
+        "_line",
+        "_lists",
+        "_mode",
+        "_opaque",
+        "_pieces",
+        "_start",
+        "_text_before",
+        "_waiting",
+    )
+
+    def __init__(self, config: StructureConfig = DEFAULT, levels: int = 2) -> None:
+        self._config = config
+        self._levels = levels
+        self._opaque = Opaque()
+        self._pieces: list[str] = []
+        self._lists: list[_List] = []
+        self._found: list[LeadEnd] = []
+        self._line = Line(config)
+        self._start = 0  # of the line
+        self._blank = 0  # empty lines before it
+        self._text_before = False
+        self._mode: Literal["start", "item", "rest"] = "start"
+        self._item: _Item | None = None  # whose line this is
+        self._waiting: _Item | None = None  # whose line may have been its lead
+
+    @property
+    def text(self) -> str:
+        """All that was fed."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    @property
+    def read(self) -> int:
+        """How many characters were read."""
+        return self._start + len(self._line.text)
+
+    def feed(self, piece: str) -> Sequence[LeadEnd]:
+        """Read on; the leads of which `piece` has shown that they ended, mostly none."""
+        self._pieces.append(piece)
+        if "\n" not in piece:
+            self._say(piece)
+        else:
+            *whole, last = piece.split("\n")
+            for part in whole:
+                self._say(part)
+                self._end_line()
+            self._say(last)
+        if not self._found:
+            return ()
+        found, self._found = self._found, []
+        return found
+
+    def _say(self, part: str) -> None:
+        """Read on within a line."""
+        line = self._line
+        if self._mode == "rest":
+            line.text += part
+            return
+        for k, character in enumerate(part):
+            line.text += character
+            if self._mode == "start":
+                self._begin_line(character)
+            elif end := line.lead_end(character):
+                self._emit(self._item, line.form, end)
+                self._mode = "rest"
+            elif line.is_hopeless:
+                self._mode = "rest"
+            if self._mode == "rest":
+                line.text += part[k + 1 :]
+                return
+
+    def _begin_line(self, character: str) -> None:
+        line = self._line.text
+        if self._opaque.inside:
+            self._mode = "rest"
+            return
+        if character.isspace() or may_become_marker(line):
+            return
+        marker = read_marker(line)
+        self._settle_waiting(line, marker)
+        if marker is None:
+            self._mode = "rest"
+            if self._blank and line[0] not in " \t":
+                self._lists = [one for one in self._lists if one.last.kind != "bullet"]
+        else:
+            self._mode = "item"
+            self._item = self._open_item(marker)
+            self._line.begin(marker)
+        self._text_before = True
+
+    def _open_item(self, marker: Marker) -> _Item:
+        is_title = not self._text_before and marker.kind in ("heading", "label") and not marker.number
+        of = self._continued(marker)
+        if of is None:
+            while self._lists and not _holds(self._lists[-1].last, marker):
+                self._lists.pop()
+            of = _List(marker, self._start, marker.number, _DEFAULT_SEPARATORS[marker.kind])
+            if not is_title:
+                self._lists.append(of)
+        else:
+            of.separator, of.learned = ("\n\n" if self._blank else "\n"), True
+        of.last = marker
+        of.items += 1
+        return _Item(marker, self._start, of, max(len(self._lists) - 1, 0), is_title)
+
+    def _continued(self, marker: Marker) -> _List | None:
+        """The open list whose next item this is; those within it are over."""
+        for k in reversed(range(len(self._lists))):
+            last = self._lists[k].last
+            if abs(last.column - marker.column) <= 1 and follows(marker, last):
+                del self._lists[k + 1 :]
+                return self._lists[k]
+        return None
+
+    def _end_line(self) -> None:
+        line = self._line
+        if self._mode == "item" and self._item is not None:
+            if end := line.end_of_line():
+                self._emit(self._item, line.form, end)
+            elif line.may_lead_below():
+                self._waiting = self._item
+                self._waiting.line_lead = line.text.rstrip()
+        elif self._mode == "start" and line.text.strip():
+            # A marker without content, or what looks like the beginning of one: neither is an item.
+            self._waiting = None
+            self._text_before = True
+        if not self._opaque.inside:
+            self._blank = 0 if line.text.strip() else self._blank + 1
+        self._opaque.end_line(line.text)
+        self._start += len(line.text) + 1
+        self._line = Line(self._config)
+        self._mode = "start"
+
+    def _settle_waiting(self, line: str, marker: Marker | None) -> None:
+        """A line begins behind one that may have been a lead: it was, if this line is its detail."""
+        item, self._waiting = self._waiting, None
+        if item is not None and self._is_under(item, line, marker):
+            self._emit(item, "line", len(item.line_lead))
+
+    def _is_under(self, item: _Item, line: str, marker: Marker | None) -> bool:
+        own = item.marker
+        if own.kind == "label":
+            return marker is None or marker.kind in ("bullet", "ordered")
+        if marker is None:
+            deeper = len(line) - len(line.lstrip()) >= len(own.indent) + _NESTED
+            is_bold = item.line_lead[own.content :].startswith(("**", "__"))
+            return deeper or (is_bold and not item.of.bare)
+        if marker.kind == "bullet" and own.kind == "ordered":
+            return not self._blank or marker.column >= own.column + _NESTED
+        return marker.column >= own.column + _NESTED
+
+    def _emit(self, item: _Item | None, form: Form, end: int) -> None:
+        """The lead of an item ended, `end` characters from the beginning of its line."""
+        assert item is not None
+        of, start = item.of, item.start
+        if item.is_title or item.level >= self._levels:
+            return
+        lead = item.line_lead[:end] if item is not self._item or item.line_lead else self._line.text[:end]
+        bare = of.bare
+        of.with_lead += 1
+        self._found.append(
+            LeadEnd(
+                marker=item.marker,
+                form=form,
+                start=start,
+                at=start + end,
+                read=self.read,
+                lead=lead,
+                opening=of.opening,
+                first_number=of.first_number,
+                index=of.items - 1,
+                bare=bare,
+                level=item.level,
+                separator=of.separator,
+                learned=of.learned,
+            )
+        )
+
+
+def _holds(outer: Marker, inner: Marker) -> bool:
+    """Whether an item of another kind, or further in, stands in the item with the marker `outer`."""
+    if inner.column >= outer.column + _NESTED:
+        return True
+    # Bullets under a number are often written without indentation.
+    return inner.kind == "bullet" and outer.kind == "ordered" and inner.column >= outer.column
