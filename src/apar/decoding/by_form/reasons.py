@@ -1,0 +1,10 @@
+"""Why an answer does not fork by its form: the reasons of extraction, and those that are told from the prompt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from apar.structure.labels import Reason
+
+WhyNot = Reason | Literal["prose"]
+"""The reasons of extraction (`apar.structure.labels`), and `prose`: a text is asked for that goes on from line to line."""

@@ -1,0 +1,115 @@
+"""Why a list does not fork, judged at its first item and at each that follows.
+
+Only what is known then counts: the prompt, the opening before the list, and the leads so far. Details are not looked at:
+they are being written at the same time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from apar.decoding.by_form.prompts import prompt_reason
+from apar.decoding.by_form.reader import LeadEnd
+from apar.decoding.by_form.reasons import WhyNot
+from apar.structure.cjk import width
+from apar.structure.config import DEFAULT, StructureConfig
+from apar.structure.content import content_reasons, has_formula
+from apar.structure.dependence import dependence
+from apar.structure.labels import Rule
+from apar.structure.leads import tells_place_only
+from apar.structure.markdown import parse
+from apar.structure.parts import Group, Part
+from apar.structure.phrases import INFERS, SEQUEL
+
+_RULES: dict[str, Rule] = {
+    "ordered": "ordered_list",
+    "bullet": "bullet_list",
+    "heading": "sections",
+    "label": "labels",
+}
+# Of an opening shorter than this, in words, a pronoun says nothing: "I'd be happy to help!"
+_LONG_OPENING = 40
+# What stands in an opening and tells that the list explains it.
+_OPENING_CONTENT: tuple[WhyNot, ...] = ("code", "table", "formula")
+
+
+@dataclass(slots=True)
+class _Judged:
+    """A list under judgement: its leads one after the other, and why it does not fork."""
+
+    reason: WhyNot | None
+    text: str = ""
+    parts: list[Part] = field(default_factory=list)
+    short: int = 0
+    long: int = 0
+
+
+class ForkJudge:
+    """Judges the lists of one thread of the answer to `prompt`. A list that was refused stays sequential."""
+
+    __slots__ = ("_config", "_lists", "_prompt_reason")
+
+    def __init__(self, prompt: str, config: StructureConfig = DEFAULT) -> None:
+        self._config = config
+        self._prompt_reason = prompt_reason(prompt)
+        self._lists: dict[int, _Judged] = {}
+
+    def why_not(self, lead: LeadEnd, text: str) -> WhyNot | None:
+        """Why the item whose lead just ended is not to fork; None if it may. `text` is all of the thread's text."""
+        if self._prompt_reason is not None:
+            return self._prompt_reason
+        judged = self._lists.get(lead.opening)
+        if judged is None:
+            judged = self._lists[lead.opening] = _Judged(self._of_opening(text[: lead.opening]))
+        judged.reason = judged.reason or self._of_lead(lead) or self._of_leads(lead, judged)
+        return judged.reason
+
+    def tell_detail(self, opening: int, detail: str) -> None:
+        """The detail of an item of the list at `opening` is complete. Where details are short, the rest does not fork."""
+        judged = self._lists.get(opening)
+        if judged is None:
+            return
+        is_short = width(detail.strip()) < self._config.min_detail_chars
+        judged.short += is_short
+        judged.long += not is_short
+        if judged.short >= 2 and judged.short > judged.long:
+            judged.reason = judged.reason or "short_details"
+
+    def _of_opening(self, opening: str) -> WhyNot | None:
+        """What stands before the list, read as the paragraphs of a text."""
+        blocks = parse(opening)
+        kind = next((one for one in content_reasons(opening, blocks) if one in _OPENING_CONTENT), None)
+        if kind is not None and (kind != "formula" or INFERS.search(opening)):
+            return "derivation" if kind == "formula" else kind
+        paragraphs = [one for one in blocks if one.kind == "paragraph"]
+        if paragraphs and SEQUEL.fullmatch(opening[paragraphs[-1].start :].strip()):
+            return "continued"
+        if len(opening.split()) < _LONG_OPENING:
+            paragraphs = paragraphs[:0]
+        if not paragraphs:
+            return None
+        group = Group("paragraphs", tuple(Part(one.start, None, one.end, (one,)) for one in paragraphs))
+        return self._refused(dependence(opening, group))
+
+    def _of_lead(self, lead: LeadEnd) -> WhyNot | None:
+        content = lead.content
+        if lead.bare and 2 * lead.bare > lead.index:
+            return "short_details"
+        if has_formula(content):
+            return "formula"
+        if tells_place_only(content):
+            return "continued"
+        words = content.strip("*_ :：-–—")
+        return "code" if words[:1] == words[-1:] == "`" else None
+
+    def _of_leads(self, lead: LeadEnd, judged: _Judged) -> WhyNot | None:
+        """What the rules for whole lists say of the leads so far."""
+        start = len(judged.text)
+        judged.text += lead.content
+        at = len(judged.text)
+        judged.text += "\n\n"
+        judged.parts.append(Part(start, at, at))
+        return self._refused(dependence(judged.text, Group(_RULES[lead.kind], tuple(judged.parts))))
+
+    def _refused(self, reasons: object) -> WhyNot | None:
+        return next((one for one in reasons if one in self._config.refused), None)  # type: ignore[attr-defined]
