@@ -10,7 +10,7 @@ from apar.structure.content import has_formula
 
 _WRITE = (
     r"(?:(?:re)?writ(?:e|ing)|draft|compos(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)|mak(?:e|ing)|craft|pen|tell|"
-    r"produce|give|prepare|develop|design|show|continue|finish|complete|start|begin|help)"
+    r"produce|give|prepare|develop|design|structure|outline|show|continue|finish|complete|start|begin|help)"
 )
 _CODE = (
     r"function|program|script|code|snippet|class|method|quer(?:y|ies)|algorithms?|regex|regular expression|"
@@ -24,8 +24,10 @@ _ROLE = (
     r"pretend|role-?play|imagine (?:that )?(?:you|yourself)|picture yourself|put yourself|embody|suppose you(?:'re| are)|"
     r"act (?:as|like) (?:an?|if|the|my)\b|as if you were|(?:from|in) the (?:perspective|voice|style|persona|role|shoes) of|"
     r"take on the (?:role|persona)|assume the (?:role|persona)|introduce yourself|"
-    r"you(?:'re| are| will be) (?:now )?(?:playing|an? |the |my )|(?:^|[.!?]\s+)as an? [^,.?!]{3,60}, "
+    r"you(?:'re| are| were| will be) (?:now )?(?:playing|an?|the|my)"
 )
+# "As a pirate captain, what would you say"
+_AS_SOMEONE = re.compile(r"(?:^|[.!?]\s+)as an? [^,.?!\n]{3,60},", re.I)
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -40,7 +42,7 @@ def _asks(genres: str, apart: int = 60) -> str:
 # The weightiest first. Chinese has no borders between words: it is looked for apart.
 _ENGLISH: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
     ("code", re.compile(r"```|\bdef \w+\(|#include\b|\bSELECT\b.{1,80}\bFROM\b|\bconsole\.log|;\s*\n.*[;{}]\s*$", re.M)),
-    ("code", _words(rf"{_asks(_CODE)}|(?:implement|debug|refactor|code|program)\b[^.?!\n]{{0,60}}|{_LANGUAGES}")),
+    ("code", _words(rf"{_asks(_CODE)}|(?:implement|debug|refactor)|(?:in|using|with|via|my|this|following|write|an?) (?:{_LANGUAGES})")),
     (
         "formula",
         _words(
@@ -48,14 +50,14 @@ _ENGLISH: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
             r"integral|equation|theorem|inequality|remainder|polynomial|matrix)\b.{0,200}?(?:\d|[a-z]\(|equation|that|theorem)"
             r"|what is -?\d[\d.]* ?[-+*/×÷^].*|how (?:many|much|long|far|fast|old)\b.{0,400}\d.*"
             r"|\d.{0,400}\bhow (?:many|much|long|far|fast|old)|probability (?:of|that)"
-            r"|estimate\b|approximate(?:ly)? how|how many\b[^?]{0,80}\b(?:are|is|were|did|do|does|has|have|can|would|could|in)\b.*"
+            r"|estimate|how many|what is the (?:length|area|volume|sum|distance|value|slope|average|square root)"
         ),
     ),
     ("short_lines", _words(_asks(r"poems?|haikus?|lyrics|song|sonnet|limerick|verses?|rap|ode|ballad|hymn|poetry|riddles?"))),
     (
         "dialogue",
         _words(
-            _asks(r"dialog(?:ue)?s?|conversation|screenplay|skit|interview|scene|play|podcast|debate|chat|transcript|movie")
+            _asks(r"script|dialog(?:ue)?s?|conversation|screenplay|skit|interview|scene|play|podcast|debate|chat|transcript|movie")
             + r"|(?:dialog(?:ue)?|conversation) between"
         ),
     ),
@@ -78,6 +80,7 @@ _ENGLISH: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
             + f"|{_ROLE}"
         ),
     ),
+    ("narrative", _AS_SOMEONE),
     (
         "prose",
         _words(
@@ -87,7 +90,6 @@ _ENGLISH: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
             )
             + r"|translat\w+|summari[sz]e|paraphras\w+|proofread|rewrite|rephrase|correct the|fix the grammar|"
             r"in (?:one|a single|a few|two|three|\d+) (?:sentences?|paragraphs?|words?)|(?:one|two|three|four|\d+)[- ]paragraph"
-            r"|(?:imagine|what if|what would (?:have happened|happen) if|how (?:might|would) .{1,80} (?:have|if))\b.*"
         ),
     ),
     ("table", _words(r"(?:in|as|into|create|make|draw|build|output|generate|with|using) (?:an? )?(?:\w+ ){0,2}(?:table|spreadsheet|json|csv|xml|yaml|markdown table)")),
@@ -107,7 +109,7 @@ _CHINESE: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
     ("dialogue", re.compile(r"(?:写|编|生成|创作|模拟).{0,20}(?:对话|剧本|采访|台词|相声)")),
     ("letter", re.compile(r"(?:写|起草|拟|撰写|回复).{0,20}(?:信|邮件|演讲|通知|邀请函|致辞|短信|广告|发言稿)")),
     ("narrative", re.compile(r"故事|小说|童话|寓言|扮演|假设你是|假如你是|假装|你(?:现在)?是(?:一|个|我)|作为一[个名位]|日记|自传")),
-    ("prose", re.compile(r"作文|(?:写|撰写|创作).{0,20}(?:文章|散文|文案|评论|影评|书评|段|摘要|报告|新闻)|翻译|总结|改写|润色|概括|缩写|如果.{1,40}会(?:怎样|发生|如何)")),
+    ("prose", re.compile(r"作文|(?:写|撰写|创作).{0,20}(?:文章|散文|文案|评论|影评|书评|段|摘要|报告|新闻)|翻译|总结|改写|润色|概括|缩写")),
     ("table", re.compile(r"表格|JSON|CSV", re.I)),
     ("short_details", re.compile(r"选择题|判断题|分类|抽取|提取|食谱|菜谱|日程|行程|关键词")),
 )  # fmt: skip
