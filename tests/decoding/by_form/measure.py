@@ -203,9 +203,27 @@ def _show(answers: Sequence[Read], count: int) -> None:
         leads = [lead.lead for lead, reason in one.leads if reason is None]
         print("--- FALSE", repr(one.prompt[:200]), len(one.leads), leads[:5], extract(one.text).reason)
     missed = [one for one in answers if one.extracted and not one.forks]
+    _show_leads(answers, count)
     for one in random.Random(_SEED).sample(missed, min(count, len(missed))):
         at = one.extracted[0].at
         print("--- MISSED", repr(one.prompt[:200]), repr(one.text[max(at - 80, 0) : at]), [why for _, why in one.leads][:3])
+
+
+def _show_leads(answers: Sequence[Read], count: int) -> None:
+    """Single leads that only one of the two found, in answers that both fork."""
+    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for one in answers:
+        refused = {lead.at: str(reason) for lead, reason in one.leads if reason}
+        ends = {fork.at for fork in one.extracted}
+        for at in ends ^ one.forks if ends else ():
+            kind, form = kind_of(one.text, at)
+            start = one.text.rfind("\n", 0, at) + 1
+            shown = repr(one.text[max(start - 30, 0) : at] + "|" + one.text[at : at + 40])
+            why = refused.get(at, "not seen") if at in ends else "extra"
+            found[kind, form, why].append(shown)
+    for name, shown in sorted(found.items(), key=lambda pair: -len(pair[1])):
+        if name[0] != "paragraph" and name[1] != "sentence":
+            print("--- LEADS", *name, len(shown), *random.Random(_SEED).sample(shown, min(count // 2, len(shown))), sep="\n    ")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ _MARKS = "*_"
 _JOINS = frozenset("a an and at by for from in into of on or the to vs with".split())
 _NEXT_WORD = re.compile(r"[ \t]+([^\W\d_][\w'’-]*)[^\w'’-]")
 _MAY_BE_CLOSED = re.compile(r"[ \t]*(?:[(（][^()（）]*[)）]?[ \t]*|[ \t][-–—]{0,3}|[ \t]+[^\W\d_][\w'’-]*)?")
+_IN_PARENTHESES = re.compile(r"[ \t]*(?:\([^()]*\)|（[^（）]*）)")
 _SCHEME = re.compile(r"\b(?:https?|ftp|mailto|www)$", re.I)
 _PAIRS = (("(", ")"), ("（", "）"), ("[", "]"), ("“", "”"), ("「", "」"))
 
@@ -147,7 +148,8 @@ class Line:
     def _at_dash(self, end: int) -> int:
         content = self.text[self._begin : end]
         before = content.rstrip(_DASHES).rstrip()
-        if self._needs_bold or not before or before[-1].isdigit() or not is_title(before) or not _is_settled(content):
+        name = _IN_PARENTHESES.sub("", before)
+        if self._needs_bold or not is_title(name) or name.rstrip()[-1].isdigit() or not _is_settled(content):
             return 0
         return self._ends("dash", end) if inline_lead(self._content, self._config) == len(content) else 0
 

@@ -20,11 +20,15 @@ _LANGUAGES = (
     r"python|java|javascript|typescript|c\+\+|c#|sql|mysql|golang|rust|php|ruby|kotlin|swift|bash|powershell|html|css|"
     r"matlab|latex|react|vba|verilog|haskell|pandas|numpy|pytorch|tensorflow|django|flask|node\.?js|jquery|excel formula"
 )
+_ABOUT_LANGUAGES = (
+    r"benefits|advantages|disadvantages|pros|cons|differences?|differ|compare|comparison|reasons|libraries|frameworks|tips|"
+    r"books|resources|best practices|why|learn"
+)
 _ROLE = (
     r"pretend|role-?play|imagine (?:that )?(?:you|yourself)|picture yourself|put yourself|embody|suppose you(?:'re| are)|"
     r"act (?:as|like) (?:an?|if|the|my)\b|as if you were|(?:from|in) the (?:perspective|voice|style|persona|role|shoes) of|"
     r"take on the (?:role|persona)|assume the (?:role|persona)|introduce yourself|"
-    r"you(?:'re| are| were| will be) (?:now )?(?:playing|an?|the|my)"
+    r"you(?:'re| are| were| will be) (?:now )?(?:playing|(?:an?|the|my) (?!expert|professional|experienced|helpful|assistant|ai\b))"
 )
 # "As a pirate captain, what would you say"
 _AS_SOMEONE = re.compile(r"(?:^|[.!?]\s+)as an? [^,.?!\n]{3,60},", re.I)
@@ -41,8 +45,9 @@ def _asks(genres: str, apart: int = 60) -> str:
 
 # The weightiest first. Chinese has no borders between words: it is looked for apart.
 _ENGLISH: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
-    ("code", re.compile(r"```|\bdef \w+\(|#include\b|\bSELECT\b.{1,80}\bFROM\b|\bconsole\.log|;\s*\n.*[;{}]\s*$", re.M)),
-    ("code", _words(rf"{_asks(_CODE)}|(?:implement|debug|refactor)|(?:in|using|with|via|my|this|following|write|an?) (?:{_LANGUAGES})")),
+    ("code", re.compile(r"```|\bdef \w+\(|#include\b|\bSELECT\b.{1,80}\bFROM\b|\bconsole\.log|\bTraceback|\bException\b|\w\(\)|\w\.(?:py|js|cpp|java|sh|ts|ipynb)\b|;\s*\n.*[;{}]\s*$", re.M)),
+    ("code", _words(rf"{_asks(_CODE)}|(?:implement|debug|refactor)")),
+    ("code", re.compile(rf"^(?!.*\b(?:{_ABOUT_LANGUAGES})\b).*\b(?:in|using|with|via|my|this|following|write|an?) (?:{_LANGUAGES})(?!\w)", re.I | re.S)),
     (
         "formula",
         _words(
@@ -103,16 +108,25 @@ _ENGLISH: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
     ),
 )  # fmt: skip
 _CHINESE: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
-    ("code", re.compile(r"代码|编程|函数|写.{0,12}(?:程序|脚本)|编写.{0,12}(?:程序|脚本|查询)|用(?:python|java|c\+\+|js|sql)", re.I)),
+    ("code", re.compile(r"代码|编程|函数|命令行?|脚本|日志|shell|写.{0,12}(?:程序|脚本)|编写.{0,12}(?:程序|脚本|查询)|用(?:python|java|c\+\+|js|sql)", re.I)),
     ("formula", re.compile(r"计算|求解|求出|证明[^书]|方程|多少[个只元千公米人]|\d+\s*[-+×÷*/]\s*\d+|概率|积分|导数")),
     ("short_lines", re.compile(r"(?:写|作|创作|生成|来).{0,12}(?:诗|歌词|对联|俳句|词曲)|谜语")),
     ("dialogue", re.compile(r"(?:写|编|生成|创作|模拟).{0,20}(?:对话|剧本|采访|台词|相声)")),
     ("letter", re.compile(r"(?:写|起草|拟|撰写|回复).{0,20}(?:信|邮件|演讲|通知|邀请函|致辞|短信|广告|发言稿)")),
     ("narrative", re.compile(r"故事|小说|童话|寓言|扮演|假设你是|假如你是|假装|你(?:现在)?是(?:一|个|我)|作为一[个名位]|日记|自传")),
-    ("prose", re.compile(r"作文|(?:写|撰写|创作).{0,20}(?:文章|散文|文案|评论|影评|书评|段|摘要|报告|新闻)|翻译|总结|改写|润色|概括|缩写")),
+    ("prose", re.compile(r"作文|(?:写|撰写|创作).{0,20}(?:文章|散文|文案|评论|影评|书评|段|摘要|报告|新闻)|翻译|^(?:请|帮我|你)*(?:总结|概括|缩写|改写|润色)")),
     ("table", re.compile(r"表格|JSON|CSV", re.I)),
     ("short_details", re.compile(r"选择题|判断题|分类|抽取|提取|食谱|菜谱|日程|行程|关键词")),
 )  # fmt: skip
+
+# Asked how such a text is written, an answer is a list of tips.
+_ABOUT_WRITING = re.compile(
+    r"\b(?:how (?:to|can|do|should|could)(?: (?:i|we|you|one|someone|people))?|tips (?:for|on|to)|ways (?:to|of)"
+    r"|steps (?:to|for|in)|guide (?:to|for|on)|advice (?:on|for)|ideas (?:for|of))\b[^.?!\n]{0,80}"
+    r"|(?:如何|怎么|怎样)[^。？！\n]{0,40}",
+    re.I,
+)
+_GENRES: frozenset[WhyNot] = frozenset(("short_lines", "dialogue", "letter", "narrative", "prose"))
 
 _NUMBERS = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
@@ -147,8 +161,9 @@ _COUNTED_CHINESE = re.compile(
 
 def prompt_reason(prompt: str) -> WhyNot | None:
     """Why an answer to this prompt is not to fork; None where the prompt says nothing against it."""
+    without_how = _ABOUT_WRITING.sub("", prompt)
     for reason, pattern in (*_ENGLISH, *_CHINESE):
-        if pattern.search(prompt):
+        if pattern.search(without_how if reason in _GENRES else prompt):
             return reason
     return "formula" if has_formula(prompt) else None
 

@@ -7,7 +7,6 @@ is cut into tokens.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -19,8 +18,8 @@ from apar.structure.config import DEFAULT, StructureConfig
 
 Separator = Literal["\n", "\n\n"]
 _DEFAULT_SEPARATORS: dict[Kind, Separator] = {"ordered": "\n", "bullet": "\n", "heading": "\n\n", "label": "\n\n"}
+_LISTS = ("ordered", "bullet")
 _NESTED = 2  # an item stands in another one where it is indented by so many columns more
-_TEXT = re.compile(r"\S")
 
 
 class LeadEnd(NamedTuple):
@@ -30,7 +29,7 @@ class LeadEnd(NamedTuple):
     included. The reader may have been fed more by then: `read` characters. `opening` is where the first item of the
     list begins, `first_number` its number, `index` counts the items from 0, `bare` those before this one that had no
     lead. `separator` are the line breaks before an item of this list, a guess (`learned` is False) until there were two
-    items. `level` is 1 in a list within a list.
+    items. `level` is 1 in a list within a list, and in a section within a section.
     """
 
     marker: Marker
@@ -204,7 +203,12 @@ class ItemReader:
             of.separator, of.learned = ("\n\n" if self._blank else "\n"), True
         of.last = marker
         of.items += 1
-        return _Item(marker, self._start, of, max(len(self._lists) - 1, 0), is_title)
+        return _Item(marker, self._start, of, self._level(marker.kind), is_title)
+
+    def _level(self, kind: Kind) -> int:
+        """How many lists, or sections, of those that are open hold an item of the last one."""
+        alike = sum((one.last.kind in _LISTS) == (kind in _LISTS) for one in self._lists)
+        return max(alike - 1, 0)
 
     def _continued(self, marker: Marker) -> _List | None:
         """The open list whose next item this is; those within it are over."""

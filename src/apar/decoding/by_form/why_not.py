@@ -6,6 +6,7 @@ they are being written at the same time.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from apar.decoding.by_form.prompts import prompt_reason
@@ -19,7 +20,7 @@ from apar.structure.labels import Rule
 from apar.structure.leads import tells_place_only
 from apar.structure.markdown import parse
 from apar.structure.parts import Group, Part
-from apar.structure.phrases import INFERS, SEQUEL
+from apar.structure.phrases import CONTINUES, INFERS, SALUTATION, SEQUEL
 
 _RULES: dict[str, Rule] = {
     "ordered": "ordered_list",
@@ -27,8 +28,10 @@ _RULES: dict[str, Rule] = {
     "heading": "sections",
     "label": "labels",
 }
-# Of an opening shorter than this, in words, a pronoun says nothing: "I'd be happy to help!"
-_LONG_OPENING = 40
+# Of an opening of fewer paragraphs a pronoun says nothing: "I'd be happy to help!"
+_LONG_OPENING = 3
+_STEP = re.compile(r"[*_]*(?:Step \d|步骤)", re.I)
+_INTRODUCES = re.compile(r"[:：][*_]*\s*$")
 # What stands in an opening and tells that the list explains it.
 _OPENING_CONTENT: tuple[WhyNot, ...] = ("code", "table", "formula")
 
@@ -62,6 +65,9 @@ class ForkJudge:
         if judged is None:
             judged = self._lists[lead.opening] = _Judged(self._of_opening(text[: lead.opening]))
         judged.reason = judged.reason or self._of_lead(lead) or self._of_leads(lead, judged)
+        if judged.reason is None and lead.kind == "label" and not lead.index and not _INTRODUCES.search(text[: lead.opening]):
+            # "**Note:**" alone is no list; of a second one it may be.
+            return "too_few_parts"
         return judged.reason
 
     def tell_detail(self, opening: int, detail: str) -> None:
@@ -84,20 +90,26 @@ class ForkJudge:
         paragraphs = [one for one in blocks if one.kind == "paragraph"]
         if paragraphs and SEQUEL.fullmatch(opening[paragraphs[-1].start :].strip()):
             return "continued"
-        if len(opening.split()) < _LONG_OPENING:
-            paragraphs = paragraphs[:0]
-        if not paragraphs:
+        if SALUTATION.search(opening):
+            return "letter"
+        if len(paragraphs) < _LONG_OPENING:
             return None
         group = Group("paragraphs", tuple(Part(one.start, None, one.end, (one,)) for one in paragraphs))
         return self._refused(dependence(opening, group))
 
     def _of_lead(self, lead: LeadEnd) -> WhyNot | None:
         content = lead.content
-        if lead.bare and 2 * lead.bare > lead.index:
+        if 2 * lead.bare > lead.index + 1:
             return "short_details"
+        if not any(character.isalpha() for character in content):
+            return "counting"
+        if lead.kind in ("heading", "label") and (content.endswith("#") or content.isupper()):
+            return "too_few_parts"
+        if lead.kind == "heading" and _STEP.match(content):
+            return "continued"
         if has_formula(content):
             return "formula"
-        if tells_place_only(content):
+        if tells_place_only(content) or CONTINUES.match(content):
             return "continued"
         words = content.strip("*_ :：-–—")
         return "code" if words[:1] == words[-1:] == "`" else None
