@@ -95,10 +95,10 @@ def read_answer(prompt: str, text: str, generator: random.Random) -> Read:
     reader, judge = ItemReader(), ForkJudge(prompt)
     leads: list[LeadEnd] = []
     pieces = list(_pieces(text, generator))
-    began = time.perf_counter()
+    began = time.process_time()
     for piece in pieces:
         leads += reader.feed(piece)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     judged = [(lead, judge.why_not(lead, text[: lead.read])) for lead in leads]
     ends = {lead.at: lead.at + _detail(text[lead.at :], lead) for lead, reason in judged if reason is None}
     return Read(prompt, text, judged, ends, extract(text).tree.forks(), seconds, len(pieces))
@@ -146,7 +146,9 @@ def compare(answers: Sequence[Read]) -> dict[str, Tally]:
                 tally.both += at in ends and at in one.forks
                 tally.missed += at in ends and at not in one.forks
                 tally.extra += at not in ends and at in one.forks
-                tally.right_ends += at in ends and one.text[: one.ends.get(at, -1)].rstrip() == one.text[: ends[at]].rstrip()
+                tally.right_ends += (
+                    at in ends and one.text[: one.ends.get(at, -1)].rstrip() == one.text[: ends[at]].rstrip()
+                )
     return tallies
 
 
@@ -206,7 +208,12 @@ def _show(answers: Sequence[Read], count: int) -> None:
     _show_leads(answers, count)
     for one in random.Random(_SEED).sample(missed, min(count, len(missed))):
         at = one.extracted[0].at
-        print("--- MISSED", repr(one.prompt[:200]), repr(one.text[max(at - 80, 0) : at]), [why for _, why in one.leads][:3])
+        print(
+            "--- MISSED",
+            repr(one.prompt[:200]),
+            repr(one.text[max(at - 80, 0) : at]),
+            [why for _, why in one.leads][:3],
+        )
 
 
 def _show_leads(answers: Sequence[Read], count: int) -> None:
@@ -223,7 +230,13 @@ def _show_leads(answers: Sequence[Read], count: int) -> None:
             found[kind, form, why].append(shown)
     for name, shown in sorted(found.items(), key=lambda pair: -len(pair[1])):
         if name[0] != "paragraph" and name[1] != "sentence":
-            print("--- LEADS", *name, len(shown), *random.Random(_SEED).sample(shown, min(count // 2, len(shown))), sep="\n    ")
+            print(
+                "--- LEADS",
+                *name,
+                len(shown),
+                *random.Random(_SEED).sample(shown, min(count // 2, len(shown))),
+                sep="\n    ",
+            )
 
 
 if __name__ == "__main__":

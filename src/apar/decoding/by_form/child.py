@@ -16,6 +16,9 @@ from apar.decoding.by_form.reader import LeadEnd
 _RULE = re.compile(r"[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})")
 _MAY_BE_RULE = re.compile(r"[ \t]*(?:[-*_][ \t]*)+")
 _NESTED = 2
+_LINE_BREAKS = ("\n", "\r")
+# White space that a detail may open with.
+_MOST_SPACE = 8
 
 State = Literal["go", "hold", "ended"]
 
@@ -50,13 +53,15 @@ def may_begin(said: str, lead: LeadEnd) -> bool:
     Ask before a token is taken, until `said` has a visible character. A detail stands on the line of its lead; that of a
     heading or of a title line stands below it.
     """
+    if not said.strip() and len(said) > _MOST_SPACE:
+        return False
     if lead.form == "line":
-        return said.strip() != "" or len(said) <= 8
-    return "\n" not in said and "\r" not in said and not (said.strip() == "" and len(said) > 8)
+        return DetailReader(lead).feed(said).state != "ended"
+    return not said.lstrip(" \t").startswith(_LINE_BREAKS)
 
 
 class DetailReader:
-    """Reads what a child writes behind its lead, piece by piece. `behind` is what the parent wrote behind the lead
+    """Reads what a child writes behind its lead, piece by piece. Feed it first what the parent wrote behind the lead
     before that was known to have ended, if that was left to the child.
     """
 

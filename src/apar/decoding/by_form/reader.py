@@ -17,7 +17,8 @@ from apar.decoding.by_form.opaque import Opaque
 from apar.structure.config import DEFAULT, StructureConfig
 
 Separator = Literal["\n", "\n\n"]
-_DEFAULT_SEPARATORS: dict[Kind, Separator] = {"ordered": "\n", "bullet": "\n", "heading": "\n\n", "label": "\n\n"}
+# Where an empty line stands before the first item; where none does, none stands between items either.
+_SEPARATORS: dict[Kind, Separator] = {"ordered": "\n\n", "bullet": "\n", "heading": "\n\n", "label": "\n\n"}
 _LISTS = ("ordered", "bullet")
 _NESTED = 2  # an item stands in another one where it is indented by so many columns more
 
@@ -196,7 +197,8 @@ class ItemReader:
         if of is None:
             while self._lists and not _holds(self._lists[-1].last, marker):
                 self._lists.pop()
-            of = _List(marker, self._start, marker.number, _DEFAULT_SEPARATORS[marker.kind])
+            separator = _SEPARATORS[marker.kind] if self._blank or not self._text_before else "\n"
+            of = _List(marker, self._start, marker.number, separator)
             if not is_title:
                 self._lists.append(of)
         else:

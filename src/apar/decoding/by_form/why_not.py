@@ -31,6 +31,7 @@ _RULES: dict[str, Rule] = {
 # Of an opening of fewer paragraphs a pronoun says nothing: "I'd be happy to help!"
 _LONG_OPENING = 3
 _STEP = re.compile(r"[*_]*(?:Step \d|步骤)", re.I)
+_PROGRAMMING = re.compile(r"`|\b(?:HTML|CSS|JavaScript|SQL|pip|npm|[Ss]cript|(?:Install|Import) \w+)\b|^[a-z_]+[:：]$")
 _INTRODUCES = re.compile(r"[:：][*_]*\s*$")
 # What stands in an opening and tells that the list explains it.
 _OPENING_CONTENT: tuple[WhyNot, ...] = ("code", "table", "formula")
@@ -65,7 +66,12 @@ class ForkJudge:
         if judged is None:
             judged = self._lists[lead.opening] = _Judged(self._of_opening(text[: lead.opening]))
         judged.reason = judged.reason or self._of_lead(lead) or self._of_leads(lead, judged)
-        if judged.reason is None and lead.kind == "label" and not lead.index and not _INTRODUCES.search(text[: lead.opening]):
+        if (
+            judged.reason is None
+            and lead.kind == "label"
+            and not lead.index
+            and not _INTRODUCES.search(text[: lead.opening])
+        ):
             # "**Note:**" alone is no list; of a second one it may be.
             return "too_few_parts"
         return judged.reason
@@ -111,8 +117,8 @@ class ForkJudge:
             return "formula"
         if tells_place_only(content) or CONTINUES.match(content):
             return "continued"
-        words = content.strip("*_ :：-–—")
-        return "code" if words[:1] == words[-1:] == "`" else None
+        is_comment = lead.marker.text.startswith("# ") and content[:1].islower()
+        return "code" if is_comment or _PROGRAMMING.search(content) else None
 
     def _of_leads(self, lead: LeadEnd, judged: _Judged) -> WhyNot | None:
         """What the rules for whole lists say of the leads so far."""

@@ -1,0 +1,206 @@
+"""The thread that writes a list after its items' details were given to children: what is forced on it, and its end.
+
+After a lead the parent writes what separates the items of its list, and the marker of the next one: that is known and
+need not be sampled. Whether there is a next item the model says itself: the separator is forced, and if what it then
+writes begins the marker, the rest of the marker is forced, too. Where the list must go on (a second item, or as many as
+the prompt asks for) all of it is forced at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from apar.decoding.by_form.markers import Marker, follows, may_become_marker, read_marker, renumbered
+from apar.decoding.by_form.prompts import asked_items
+from apar.decoding.by_form.reader import LeadEnd
+from apar.decoding.leads import normalized
+from apar.structure.phrases import CLOSING
+
+Action = Literal["go", "force", "end"]
+EndReason = Literal["count", "repeated", "restarted", "detail"]
+"""Why a list ends here: it has as many items as it may have, says a lead again, begins anew, or tells its last detail."""
+
+# Opens a paragraph about the last item; "these" speaks of all of them.
+_OF_LAST_ITEM = re.compile(r"[*_]*(?:(?:This|It|He|She|They|That|Its|His|Her|Their)\b|这(?![些样])|它|他|她)")
+# So many characters of what is no item are looked at before they count as a closing paragraph.
+_OPENING_CHARS = 24
+
+
+class Step(NamedTuple):
+    """What the thread does next: it goes on, it is forced to say `text`, or it ends.
+
+    `keep` is how many characters of the thread's text are sure to stay. What is behind them is not to be shown yet, and
+    is dropped where the thread ends; `reason` says why it does.
+    """
+
+    action: Action
+    keep: int
+    text: str = ""
+    reason: EndReason | None = None
+
+
+@dataclass(slots=True)
+class _Listed:
+    """The list that is being written: what its leads said, and whether all of them are bold."""
+
+    last: Marker
+    said: set[str] = field(default_factory=set)
+    items: int = 0
+    all_bold: bool = True
+    is_full: bool = False
+
+
+class ParentRules:
+    """Drives one thread. `prompt` may ask for so many items; give "" for threads that are children.
+
+    `max_items` bounds every list of the thread. The items up to `sure_items` are not the model's choice.
+    """
+
+    __slots__ = ("_asked", "_from", "_length", "_listed", "_marker", "_max_items", "_state", "_sure", "_written")
+
+    def __init__(self, prompt: str, max_items: int | None = None, sure_items: int = 2) -> None:
+        self._asked = asked_items(prompt) if prompt else None
+        self._max_items = max_items
+        self._sure = sure_items
+        self._listed: dict[int, _Listed] = {}  # by where a list begins
+        self._state: Literal["free", "choosing", "opening", "lead"] = "free"
+        self._from = 0  # where what may be dropped begins: at the separator before the item
+        self._length = 0
+        self._marker = ""  # the one that is expected
+        self._written = ""  # since the separator
+
+    def fork(self, lead: LeadEnd, tail: str = "") -> Step:
+        """A lead ended and may fork. Call before the fork is carried out: where the thread is to end, it does not fork.
+
+        `tail` is what the thread wrote behind the lead and keeps. Returns what is forced behind it.
+        """
+        listed = self._listed.setdefault(lead.opening, _Listed(lead.marker))
+        begin = self._from if self._state == "lead" else lead.start
+        words = normalized(lead.lead)
+        if listed.is_full or words in listed.said:
+            return self._end(begin, "count" if listed.is_full else "repeated")
+        listed.said.add(words)
+        listed.last = lead.marker
+        listed.items = lead.index + 1
+        listed.all_bold = listed.all_bold and lead.is_bold
+        self._from = self._length = lead.at + len(tail)
+        listed.is_full = listed.items >= self._limit(lead)
+        breaks = "\n\n" if listed.is_full else lead.separator
+        breaks = breaks[_line_breaks_at_end(tail) :]
+        if listed.is_full:
+            return self._force("choosing", breaks, "")
+        marker = _next_marker(lead) + ("**" if _adds_bold(lead, listed) else "")
+        if listed.items < max(self._sure, self._least(lead)):
+            return self._force("lead", breaks + marker, marker)
+        return self._force("choosing", breaks, marker)
+
+    def feed(self, piece: str) -> Step:
+        """The thread sampled `piece` behind what was forced."""
+        self._length += len(piece)
+        self._written += piece
+        if self._state == "choosing":
+            return self._choose()
+        if self._state == "opening":
+            return self._open_paragraph()
+        if self._state == "lead" and not self._may_repeat():
+            self._state = "free"
+        return self._go()
+
+    def finish(self) -> int:
+        """The model ends the thread: how many characters of its text stay. An item without text goes."""
+        begun = self._written.strip()
+        is_empty = self._state == "lead" and begun == self._marker.strip()
+        return self._from if self._state == "choosing" or is_empty else self._length
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the model may end the thread: not before it has written as many items as the prompt asks for."""
+        if self._state == "free" or not self._listed:
+            return True
+        listed = next(reversed(self._listed.values()))
+        return listed.is_full or self._asked is None or listed.items >= self._asked
+
+    def _choose(self) -> Step:
+        """What stands behind the separator: the next item's marker, another text, or neither yet."""
+        written = self._written.lstrip("\n")
+        listed = next(reversed(self._listed.values()))
+        if not written.strip():
+            return self._go()
+        if self._marker and self._marker.startswith(written):
+            return self._force("lead", self._marker[len(written) :], self._marker)
+        if self._marker and written.startswith(self._marker):
+            self._state = "lead"
+            return self._go()
+        if may_become_marker(written):
+            return self._go()
+        marker = read_marker(written)
+        if marker is None or marker.column < listed.last.column:
+            self._state = "opening"
+            return self._open_paragraph()
+        if listed.is_full:
+            return self._end(self._from, "count")
+        if follows(marker, listed.last):
+            self._state = "lead"
+            return self._go()
+        return self._end(self._from, "restarted" if marker.family == listed.last.family else "detail")
+
+    def _open_paragraph(self) -> Step:
+        """A paragraph begins. It closes the list, unless it goes on with its last item or says a lead again."""
+        written = self._written.strip()
+        if len(written) < _OPENING_CHARS and "\n" not in written:
+            return self._go()
+        listed = next(reversed(self._listed.values()))
+        if not CLOSING.match(written):
+            words = normalized(written)
+            if any(len(lead) > 2 and words.startswith(lead) for lead in listed.said):
+                return self._end(self._from, "repeated")
+            if _OF_LAST_ITEM.match(written):
+                return self._end(self._from, "detail")
+        self._state = "free"
+        return self._go()
+
+    def _may_repeat(self) -> bool:
+        """Whether the item that is being written may yet become one that was."""
+        listed = next(reversed(self._listed.values()))
+        words = normalized(self._written)
+        return not words or any(lead.startswith(words) for lead in listed.said)
+
+    def _limit(self, lead: LeadEnd) -> int:
+        limits = [one for one in (self._max_items, self._least(lead) or None) if one is not None]
+        return min(limits, default=lead.index + 2)
+
+    def _least(self, lead: LeadEnd) -> int:
+        """How many items the list is to have; 0 where nobody asked."""
+        is_asked_for = self._asked is not None and not lead.level and lead.opening == next(iter(self._listed))
+        return self._asked or 0 if is_asked_for else 0
+
+    def _force(self, state: Literal["choosing", "lead"], text: str, marker: str) -> Step:
+        self._state, self._marker = state, marker
+        self._written = marker if state == "lead" else ""
+        self._length += len(text)
+        return Step("force" if text else "go", self._from, text)
+
+    def _go(self) -> Step:
+        return Step("go", self._length if self._state == "free" else self._from)
+
+    def _end(self, keep: int, reason: EndReason) -> Step:
+        self._state = "free"
+        return Step("end", keep, reason=reason)
+
+
+def _next_marker(lead: LeadEnd) -> str:
+    """The marker of the next item, with its indentation. Some write "1." before every item."""
+    marker = lead.marker
+    same = lead.index and marker.number == lead.first_number
+    return marker.indent + renumbered(marker, marker.number if same else marker.number + 1)
+
+
+def _adds_bold(lead: LeadEnd, listed: _Listed) -> bool:
+    """Whether the marker is followed by the mark of bold; that of a label opens with it."""
+    return listed.all_bold and lead.kind != "label" and lead.content.startswith("**")
+
+
+def _line_breaks_at_end(tail: str) -> int:
+    return min(len(tail) - len(tail.rstrip("\n")), 2)
