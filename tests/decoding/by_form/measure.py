@@ -146,10 +146,12 @@ def compare(answers: Sequence[Read]) -> dict[str, Tally]:
                 tally.both += at in ends and at in one.forks
                 tally.missed += at in ends and at not in one.forks
                 tally.extra += at not in ends and at in one.forks
-                tally.right_ends += (
-                    at in ends and one.text[: one.ends.get(at, -1)].rstrip() == one.text[: ends[at]].rstrip()
-                )
+                tally.right_ends += at in ends and _same_end(one, at, ends[at])
     return tallies
+
+
+def _same_end(one: Read, at: int, end: int) -> bool:
+    return at in one.ends and one.text[: one.ends[at]].rstrip() == one.text[:end].rstrip()
 
 
 def by_category(answers: Sequence[Read], categories: dict[str, str]) -> dict[str, Group]:
@@ -208,12 +210,8 @@ def _show(answers: Sequence[Read], count: int) -> None:
     _show_leads(answers, count)
     for one in random.Random(_SEED).sample(missed, min(count, len(missed))):
         at = one.extracted[0].at
-        print(
-            "--- MISSED",
-            repr(one.prompt[:200]),
-            repr(one.text[max(at - 80, 0) : at]),
-            [why for _, why in one.leads][:3],
-        )
+        reasons = [reason for _, reason in one.leads][:3]
+        print("--- MISSED", repr(one.prompt[:200]), repr(one.text[max(at - 80, 0) : at]), reasons)
 
 
 def _show_leads(answers: Sequence[Read], count: int) -> None:
@@ -230,13 +228,8 @@ def _show_leads(answers: Sequence[Read], count: int) -> None:
             found[kind, form, why].append(shown)
     for name, shown in sorted(found.items(), key=lambda pair: -len(pair[1])):
         if name[0] != "paragraph" and name[1] != "sentence":
-            print(
-                "--- LEADS",
-                *name,
-                len(shown),
-                *random.Random(_SEED).sample(shown, min(count // 2, len(shown))),
-                sep="\n    ",
-            )
+            drawn = random.Random(_SEED).sample(shown, min(count // 2, len(shown)))
+            print("--- LEADS", *name, len(shown), *drawn, sep="\n    ")
 
 
 if __name__ == "__main__":

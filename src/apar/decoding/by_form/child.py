@@ -1,7 +1,7 @@
 """What a child sees, with what it may not begin, and where its detail ends.
 
-The child of an item sees the prompt, the answer up to the opening of the list, and its own lead as if it were the first.
-It goes on as a model goes on in a list: with its detail, and then with the next item. There it is ended.
+The child of an item sees the prompt, the answer up to the opening of the list, and its own lead as if it were the
+first. It goes on as a model goes on in a list: with its detail, and then with the next item. There it is ended.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def child_text(text: str, lead: LeadEnd) -> str:
 def may_begin(said: str, lead: LeadEnd) -> bool:
     """Whether a child may have begun with `said`: not with an end, a border, or what can only become one.
 
-    Ask before a token is taken, until `said` has a visible character. A detail stands on the line of its lead; that of a
-    heading or of a title line stands below it.
+    Ask before a token is taken, until `said` has a visible character. A detail stands on the line of its lead; that of
+    a heading or of a title line stands below it.
     """
     if not said.strip() and len(said) > _MOST_SPACE:
         return False

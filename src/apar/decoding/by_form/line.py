@@ -1,8 +1,8 @@
 """The line of an item, character by character: where its lead ends.
 
 A lead ends at a colon or a dash that no later character can make part of it, with a phrase in bold and what closes it,
-or with its line. Where one more character decides ("10:" may become "10:30", a phrase in bold may yet get its colon), it
-is waited for.
+or with its line. Where one more character decides ("10:" may become "10:30", a phrase in bold may yet get its colon),
+it is waited for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ Form = Literal["colon", "dash", "bold", "line"]
 _DASHES = "-–—"
 _MARKS = "*_"
 # After a phrase in bold these go on with a title: "**Red Rising** by Pierce Brown - a series".
-_JOINS = frozenset("a an and at by for from in into of on or the to vs with".split())
+_JOINS = frozenset(
+    ("a", "an", "and", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "vs", "with")
+)
 _NEXT_WORD = re.compile(r"[ \t]+([^\W\d_][\w'’-]*)[^\w'’-]")
 _MAY_BE_CLOSED = re.compile(r"[ \t]*(?:[(（][^()（）]*[)）]?[ \t]*|[ \t][-–—]{0,3}|[ \t]+[^\W\d_][\w'’-]*)?")
 _IN_PARENTHESES = re.compile(r"[ \t]*(?:\([^()]*\)|（[^（）]*）)")

@@ -12,15 +12,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from apar.decoding.by_form.counts import asked_items
 from apar.decoding.by_form.markers import Marker, follows, may_become_marker, read_marker, renumbered
-from apar.decoding.by_form.prompts import asked_items
 from apar.decoding.by_form.reader import LeadEnd
 from apar.decoding.leads import normalized
 from apar.structure.phrases import CLOSING
 
 Action = Literal["go", "force", "end"]
 EndReason = Literal["count", "repeated", "restarted", "detail"]
-"""Why a list ends here: it has as many items as it may have, says a lead again, begins anew, or tells its last detail."""
+"""Why a list ends: it is as long as it may be, says a lead again, is begun anew, or goes on with its last item."""
 
 # Opens a paragraph about the last item; "these" speaks of all of them.
 _OF_LAST_ITEM = re.compile(r"[*_]*(?:(?:This|It|He|She|They|That|Its|His|Her|Their)\b|这(?![些样])|它|他|她)")
@@ -83,11 +83,11 @@ class ParentRules:
             return self._end(begin, "count" if listed.is_full else "repeated")
         listed.said.add(words)
         listed.last = lead.marker
-        listed.items = lead.index + 1
+        listed.items = lead.place + 1
         listed.all_bold = listed.all_bold and lead.is_bold
         self._from = self._length = lead.at + len(tail)
         listed.is_full = listed.items >= self._limit(lead)
-        breaks = "\n\n" if listed.is_full else lead.separator
+        breaks: str = "\n\n" if listed.is_full else lead.separator
         breaks = breaks[_line_breaks_at_end(tail) :]
         if listed.is_full:
             return self._force("choosing", breaks, "")
@@ -169,7 +169,7 @@ class ParentRules:
 
     def _limit(self, lead: LeadEnd) -> int:
         limits = [one for one in (self._max_items, self._least(lead) or None) if one is not None]
-        return min(limits, default=lead.index + 2)
+        return min(limits, default=lead.place + 2)
 
     def _least(self, lead: LeadEnd) -> int:
         """How many items the list is to have; 0 where nobody asked."""
@@ -193,7 +193,7 @@ class ParentRules:
 def _next_marker(lead: LeadEnd) -> str:
     """The marker of the next item, with its indentation. Some write "1." before every item."""
     marker = lead.marker
-    same = lead.index and marker.number == lead.first_number
+    same = lead.place and marker.number == lead.first_number
     return marker.indent + renumbered(marker, marker.number if same else marker.number + 1)
 
 

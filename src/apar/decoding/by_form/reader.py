@@ -28,7 +28,7 @@ class LeadEnd(NamedTuple):
 
     The item's line begins at `start` and its lead ends at `at`; `lead` is what lies between, marker and indentation
     included. The reader may have been fed more by then: `read` characters. `opening` is where the first item of the
-    list begins, `first_number` its number, `index` counts the items from 0, `bare` those before this one that had no
+    list begins, `first_number` its number, `place` counts the items from 0, `bare` those before this one that had no
     lead. `separator` are the line breaks before an item of this list, a guess (`learned` is False) until there were two
     items. `level` is 1 in a list within a list, and in a section within a section.
     """
@@ -41,7 +41,7 @@ class LeadEnd(NamedTuple):
     lead: str
     opening: int
     first_number: int
-    index: int
+    place: int
     bare: int
     level: int
     separator: Separator
@@ -277,7 +277,7 @@ class ItemReader:
                 lead=lead,
                 opening=of.opening,
                 first_number=of.first_number,
-                index=of.items - 1,
+                place=of.items - 1,
                 bare=bare,
                 level=item.level,
                 separator=of.separator,

@@ -1,7 +1,7 @@
 """Why a list does not fork, judged at its first item and at each that follows.
 
-Only what is known then counts: the prompt, the opening before the list, and the leads so far. Details are not looked at:
-they are being written at the same time.
+Only what is known then counts: the prompt, the opening before the list, and the leads so far. Details are being written
+at the same time.
 """
 
 from __future__ import annotations
@@ -66,18 +66,12 @@ class ForkJudge:
         if judged is None:
             judged = self._lists[lead.opening] = _Judged(self._of_opening(text[: lead.opening]))
         judged.reason = judged.reason or self._of_lead(lead) or self._of_leads(lead, judged)
-        if (
-            judged.reason is None
-            and lead.kind == "label"
-            and not lead.index
-            and not _INTRODUCES.search(text[: lead.opening])
-        ):
-            # "**Note:**" alone is no list; of a second one it may be.
+        if judged.reason is None and _stands_alone(lead, text):
             return "too_few_parts"
         return judged.reason
 
     def tell_detail(self, opening: int, detail: str) -> None:
-        """The detail of an item of the list at `opening` is complete. Where details are short, the rest does not fork."""
+        """An item's detail of the list at `opening` is complete. Where details are short, the rest does not fork."""
         judged = self._lists.get(opening)
         if judged is None:
             return
@@ -105,7 +99,7 @@ class ForkJudge:
 
     def _of_lead(self, lead: LeadEnd) -> WhyNot | None:
         content = lead.content
-        if 2 * lead.bare > lead.index + 1:
+        if 2 * lead.bare > lead.place + 1:
             return "short_details"
         if not any(character.isalpha() for character in content):
             return "counting"
@@ -131,3 +125,8 @@ class ForkJudge:
 
     def _refused(self, reasons: object) -> WhyNot | None:
         return next((one for one in reasons if one in self._config.refused), None)  # type: ignore[attr-defined]
+
+
+def _stands_alone(lead: LeadEnd, text: str) -> bool:
+    """Whether this is the first label, and nothing introduces it: "**Note:**" opens no list, but a second one may."""
+    return lead.kind == "label" and not lead.place and not _INTRODUCES.search(text[: lead.opening])
