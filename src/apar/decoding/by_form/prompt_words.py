@@ -24,7 +24,7 @@ def _phrases(*phrases: str) -> re.Pattern[str]:
 
 def _asked_for(*genres: str) -> re.Pattern[str]:
     """Somebody is asked to write what belongs to the genres."""
-    return re.compile(rf"(?<!\w){_WRITE}\b[^.?!\n]{{0,60}}?{_any_of(genres)}", re.I)
+    return re.compile(rf"(?<!\w){_WRITE}\b[^.?!\n]{{0,60}}?{_any_of([f'{genre}s?' for genre in genres])}", re.I)
 
 
 def _chinese(*phrases: str) -> re.Pattern[str]:
@@ -62,7 +62,7 @@ _CALCULATION = (
     r"how (?:much|long|far|fast|old)\b.{0,400}\d.*",
     r"\d.{0,400}\bhow (?:much|long|far|fast|old)",
     r"probability (?:of|that)",
-    "estimate",
+    *("estimate", "theorem", "pythagorean", "(?:linear|quadratic) equations?", "area of (?:a|the)"),
     "how many",
     "what is the (?:length|area|volume|sum|distance|value|slope|average|square root)",
 )
@@ -135,7 +135,7 @@ _SHORT_ANSWERS = (
     ),
     r"(?:extract|identify|count) (?:all|the|every|each)",
     *(
-        "only (?:the )?(?:names?|titles?)",
+        "names (?:of|for)",
         "just (?:list|the names?)",
         "comma[- ]separated",
         "shopping list",
@@ -197,7 +197,8 @@ WORDS: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
     ("short_lines", _chinese_asked_for("诗", "歌词", "对联", "俳句", "词曲", "谜语")),
     ("dialogue", _chinese_asked_for("对话", "剧本", "采访", "台词", "相声")),
     ("letter", _chinese_asked_for("信", "邮件", "演讲", "通知", "邀请函", "致辞", "短信", "广告", "发言稿")),
-    ("narrative", _chinese("故事", "小说", "童话", "寓言", "扮演", "假设你是", "假如你是", "假装", "日记", "自传")),
+    ("narrative", _chinese_asked_for("故事", "小说", "童话", "寓言", "日记", "自传")),
+    ("narrative", _chinese("[讲说]个?.{0,10}故事", "扮演", "假设你是", "假如你是", "假装")),
     ("narrative", _chinese("你(?:现在)?是(?:一|个|我)", "作为一[个名位]")),
     ("prose", _chinese_asked_for("文章", "散文", "文案", "评论", "影评", "书评", "段", "摘要", "报告", "新闻")),
     ("prose", _chinese("作文", "翻译", "^(?:请|帮我|你)*(?:总结|概括|缩写|改写|润色)")),

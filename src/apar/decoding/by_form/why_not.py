@@ -32,6 +32,10 @@ _RULES: dict[str, Rule] = {
 _LONG_OPENING = 3
 _STEP = re.compile(r"[*_]*(?:Step \d|步骤)", re.I)
 _PROGRAMMING = re.compile(r"`|\b(?:HTML|CSS|JavaScript|SQL|pip|npm|[Ss]cript|(?:Install|Import) \w+)\b|^[a-z_]+[:：]$")
+_HAS_WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff]")
+_OPERATOR = re.compile(r"[\w)] ?[+×÷^=] ?[\w(]")
+# "### NEW ###", "HELP", "next question", markup
+_IS_NO_TITLE = re.compile(r"#$|^[a-z]|^[^a-z]*[A-Z][^a-z]*$|<")
 _INTRODUCES = re.compile(r"[:：][*_]*\s*$")
 # What stands in an opening and tells that the list explains it.
 _OPENING_CONTENT: tuple[WhyNot, ...] = ("code", "table", "formula")
@@ -103,7 +107,9 @@ class ForkJudge:
             return "short_details"
         if not any(character.isalpha() for character in content):
             return "counting"
-        if lead.kind in ("heading", "label") and (content.endswith("#") or content.isupper()):
+        if not _HAS_WORD.search(content) or _OPERATOR.search(content):
+            return "formula"
+        if lead.kind in ("heading", "label") and _IS_NO_TITLE.search(content):
             return "too_few_parts"
         if lead.kind == "heading" and _STEP.match(content):
             return "continued"
