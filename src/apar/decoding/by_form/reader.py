@@ -253,7 +253,7 @@ class ItemReader:
         if marker is None:
             deeper = len(line) - len(line.lstrip()) >= len(own.indent) + _NESTED
             is_bold = item.line_lead[own.content :].startswith(("**", "__"))
-            return deeper or (is_bold and not item.of.bare)
+            return deeper or (not item.of.bare and (is_bold or not self._blank))
         if marker.kind == "bullet" and own.kind == "ordered":
             return not self._blank or marker.column >= own.column + _NESTED
         return marker.column >= own.column + _NESTED
