@@ -64,5 +64,6 @@ def test_a_line_that_will_not(line: str) -> None:
 )
 def test_which_markers_follow_each_other(before: str, line: str, is_next: bool) -> None:
     one, other = read_marker(before), read_marker(line)
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     assert follows(other, one) is is_next

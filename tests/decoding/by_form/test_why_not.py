@@ -72,8 +72,8 @@ def test_what_a_prompt_tells(prompt: str, reason: str | None) -> None:
         ("Ingredients:\n- Flour: a", "continued"),
         ("1. This is illegal: a", "continued"),
         ("1. Step 1: a", "continued"),
-        ("Intro\n\n### Step 1: Plan\n", "continued"),
-        ("Intro\n\n### NEW ###\n", "too_few_parts"),
+        ("Words\n\n### Step 1: Plan\n", "continued"),
+        ("Words\n\n### NEW ###\n", "too_few_parts"),
         ("Some words.\n\n**Note:** a", "too_few_parts"),
         ("Some tips:\n\n1. Plan ahead: a", None),
         ("1. Plan ahead: a", None),
@@ -125,6 +125,6 @@ def test_long_details_do_not() -> None:
     judge = ForkJudge("Any tips?")
     one, two = ItemReader().feed(text)
     assert judge.why_not(one, text) is None
-    for detail in (" yes", " a detail that is long enough to be one", " no", " another one that is long enough"):
+    for detail in (" a detail that is long enough to be one", " yes", " another one that is long enough", " no"):
         judge.tell_detail(one.opening, detail)
     assert judge.why_not(two, text) is None

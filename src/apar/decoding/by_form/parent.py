@@ -77,7 +77,7 @@ class ParentRules:
         `tail` is what the thread wrote behind the lead and keeps. Returns what is forced behind it.
         """
         listed = self._listed.setdefault(lead.opening, _Listed(lead.marker))
-        begin = self._from if self._state == "lead" else lead.start
+        begin = lead.start if self._state == "free" else self._from
         words = normalized(lead.lead)
         if listed.is_full or words in listed.said:
             return self._end(begin, "count" if listed.is_full else "repeated")
