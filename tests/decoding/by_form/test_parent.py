@@ -56,17 +56,17 @@ def test_the_second_item_is_forced_and_later_markers_are_completed() -> None:
 @pytest.mark.parametrize(
     ("first", "forced"),
     [
-        ("1. Plan:", "\n\n2. "),
+        ("1. Plan:", "\n\n2."),
         ("- **Plan**:", "\n- **"),
-        ("Tips:\n- Plan:", "\n- "),
-        ("Tips:\n1) Plan:", "\n2) "),
-        ("9. Plan:", "\n\n10. "),
+        ("Tips:\n- Plan:", "\n-"),
+        ("Tips:\n1) Plan:", "\n2)"),
+        ("9. Plan:", "\n\n10."),
         ("1、计划：", "\n\n2、"),
         ("（1）计划：", "\n\n（2）"),
         ("一、计划：", "\n\n二、"),
         ("Tips:\n\n**Plan:**", "\n\n**"),
-        ("**1. Plan:**", "\n\n**2. "),
-        ("Tips:\n   - Plan:", "\n   - "),
+        ("**1. Plan:**", "\n\n**2."),
+        ("Tips:\n   - Plan:", "\n   -"),
     ],
 )
 def test_what_is_forced_behind_the_first_lead(first: str, forced: str) -> None:
@@ -76,13 +76,13 @@ def test_what_is_forced_behind_the_first_lead(first: str, forced: str) -> None:
 def test_what_is_forced_behind_headings() -> None:
     reader, rules = ItemReader(), ParentRules("Any tips?")
     [lead] = reader.feed("Tips\n\n### 1. Plan\n")
-    assert rules.fork(lead, tail="\n").text == "\n### 2. "
+    assert rules.fork(lead, tail="\n").text == "\n### 2."
 
 
 def test_bold_is_forced_only_where_all_leads_are_bold() -> None:
     assert Drive("Any tips?", ["1. **Plan:**", "Rest**:", "3"]).forced[-1] == ". **"
-    mixed = Drive("Any tips?", ["1. Plan:", "**Rest:**", "3"])
-    assert mixed.forced[-1] == ". "
+    mixed = Drive("Any tips?", ["1. Plan:", " **Rest:**", "3"])
+    assert mixed.forced[-1] == "."
 
 
 def test_the_separator_that_the_list_uses_is_forced() -> None:
@@ -93,8 +93,8 @@ def test_the_separator_that_the_list_uses_is_forced() -> None:
 
 def test_line_breaks_that_are_there_are_not_forced_again() -> None:
     [lead] = ItemReader().feed("1. Plan:")
-    assert ParentRules("Any tips?").fork(lead, tail="\n").text == "\n2. "
-    assert ParentRules("Any tips?").fork(lead, tail="\n\n").text == "2. "
+    assert ParentRules("Any tips?").fork(lead, tail="\n").text == "\n2."
+    assert ParentRules("Any tips?").fork(lead, tail="\n\n").text == "2."
 
 
 @pytest.mark.parametrize(
@@ -164,15 +164,19 @@ def test_max_items_bounds_a_list() -> None:
 
 def test_the_count_is_that_of_the_first_list() -> None:
     text = "A:\n\n- Plan: a\n- Rest: b\n\nOther:\n\n- Eat:"
-    one, _, other = ItemReader().feed(text)
-    rules = ParentRules("Give me 2 tips", sure_items=1)
+    reader, rules = ItemReader(), ParentRules("Give me 2 tips", sure_items=1)
+    one, _, other = reader.feed(text)
     rules.fork(one)
     assert rules.fork(other).text == "\n"
-    assert rules.feed("-").text == " "
+    for piece in ("\n", "-", " Go:"):
+        leads = reader.feed(piece)
+    for piece in ("-", " Go:"):
+        assert rules.feed(piece).action == "go"
+    assert rules.fork(leads[0]).text == "\n"
 
 
 def test_an_outer_item_may_follow_a_list_within() -> None:
-    pieces = ["1. Plan all of it.\n   - Time:", "Place:", "2. Rest"]
+    pieces = ["1. Plan all of it.\n   - Time:", " Place:", "2. Rest"]
     drive = Drive("Any tips?", pieces, sure_items=2)
     assert not drive.ended
     assert drive.finished == "1. Plan all of it.\n   - Time:\n   - Place:\n2. Rest"
@@ -184,6 +188,6 @@ def test_what_may_be_dropped_is_not_to_be_shown() -> None:
     [lead] = reader.feed(text)
     step = rules.fork(lead)
     assert step.keep == len(text)
-    steps: Iterator[int] = (rules.feed(piece).keep for piece in ("Pl", "an", " b"))
+    steps: Iterator[int] = (rules.feed(piece).keep for piece in (" Pl", "an", " b"))
     # "Plan" may become "Plan ahead", "Plan b" does not.
-    assert list(steps) == [len(text), len(text), len(text + step.text + "Plan b")]
+    assert list(steps) == [len(text), len(text), len(text + step.text + " Plan b")]

@@ -91,7 +91,8 @@ class ParentRules:
         breaks = breaks[_line_breaks_at_end(tail) :]
         if listed.is_full:
             return self._force("choosing", breaks, "")
-        marker = _next_marker(lead) + ("**" if _adds_bold(lead, listed) else "")
+        # Tokenizers join the white space behind a marker to the word that follows.
+        marker = f"{_next_marker(lead)}**" if _adds_bold(lead, listed) else _next_marker(lead).rstrip(" \t")
         if listed.items < max(self._sure, self._least(lead)):
             return self._force("lead", breaks + marker, marker)
         return self._force("choosing", breaks, marker)
