@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 _LIVES = "tests/engine/test_oracle.py::test_the_engine_equals_the_oracle_event_for_event_and_loses_no_block"
 _ORACLE = tuple(f"{_LIVES}[{first}]" for first in (0, 15, 30, 45))
 _COORDINATOR = ("tests/decoding/test_coordinator.py",)
+_BY_FORM = ("tests/decoding/by_form",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,34 @@ class Mutation:
 
 
 MUTATIONS = (
+    Mutation(
+        "items in a code fence",
+        "decoding/by_form/reader.py",
+        "if self._opaque.inside:\n            self._mode",
+        "if False:\n            self._mode",
+        _BY_FORM,
+    ),
+    Mutation(
+        "a lead that ends at the colon of a time",
+        "decoding/by_form/line.py",
+        'if content[:-1].rstrip(_MARKS)[-1:].isdigit() or content.endswith("::"):',
+        "if False:",
+        _BY_FORM,
+    ),
+    Mutation(
+        "a child whose number is its item's",
+        "decoding/by_form/child.py",
+        "if marker.number == lead.first_number:",
+        "if True:",
+        _BY_FORM,
+    ),
+    Mutation(
+        "a parent that says a lead again",
+        "decoding/by_form/parent.py",
+        "if listed.is_full or words in listed.said:",
+        "if listed.is_full:",
+        _BY_FORM,
+    ),
     Mutation(
         "a fork right after a fork",
         "decoding/grammar.py",
@@ -77,6 +106,8 @@ MUTATIONS = (
         'if not line.endswith(b"\\n"):',
         "if False:",
         ("tests/backends/test_answer_file.py",),
+    ),
+    Mutation(
         "more threads at the same time than an answer wants",
         "engine/scheduler.py",
         "if most is not None and len(work.rows) >= most:",
@@ -222,6 +253,8 @@ MUTATIONS = (
         "row.summary.reason is not None and not row.held_out:",
         "row.summary.reason is not None:",
         ("tests/corpus/test_choice.py",),
+    ),
+    Mutation(
         "an n-gram that only its own detail has counts as repeated",
         "eval/repetition.py",
         "holders[ngram] > 1",
