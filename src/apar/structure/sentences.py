@@ -20,6 +20,8 @@ _CLOSING = re.compile(r"[*_\"'”’」』）)\]]*")
 _DOUBTFUL = re.compile(
     r"(?:\b(?:\w\.)+|\b(?:etc|vs|No|approx|cf|al|Inc|Ltd|Co|St)\.|(?:^|\s)\(?\d{1,3}\.|\.\.\.|…|[:：])$"
 )
+# Text without any mark that could end a sentence, as leads mostly are: no need to look.
+_WITHOUT_END = re.compile(r"[\w \t,:'’*()（）\-–—/&，：、]*")
 _CJK_END = re.compile(r"[。！？][*_\"'”’」』）)\]]*$")
 
 
@@ -30,6 +32,8 @@ def first_sentence_end(text: str, at_least: int = 0) -> int | None:
     The offset is before the white space that follows the sentence; closing quotation and emphasis
     marks belong to the sentence.
     """
+    if _WITHOUT_END.fullmatch(text):
+        return None
     language = "zh" if is_cjk(text) else "en"
     for boundary in sentencex.get_sentence_boundaries(language, _SURROGATE.sub("\ufffd", text)):
         sentence = text[: boundary["end_index"]].rstrip()
