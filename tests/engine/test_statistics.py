@@ -12,7 +12,7 @@ from apar.decoding.statistics import EngineStatistics
 from apar.engine.engine import Engine
 from apar.errors import RunError
 from apar.events import Delta, Forked
-from tests.engine.drafting import guess_everything
+from tests.engine.drafts.known import guess_everything
 from tests.engine.test_engine import tiny_engine
 
 COUNTS = ["passes", "preemptions", "prompt_tokens", "cached_tokens", "visible_tokens", "forks", "failed", "cancelled"]

@@ -8,7 +8,7 @@ import pytest
 
 from apar.decoding.answer import Answer
 from apar.decoding.params import SamplingParams
-from tests.engine.drafting import guess_everything
+from tests.engine.drafts.known import guess_everything
 from tests.engine.test_engine import tiny_engine
 from tests.engine.tiny import VOCABULARY
 from tests.server.scraped import Series, answers, families, metrics, value, values

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from apar.backends.backend import Backend
 from tests.engine.crowd import PATIENCE, Crowd
-from tests.engine.drafting import guess_everything
+from tests.engine.drafts.known import guess_everything
 from tests.server.serving import MODEL, Site, serving, wait_for
 
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 60}

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from apar.decoding.answer import Answer
 from apar.server.metrics import Metrics
-from tests.engine.drafting import guess_everything
+from tests.engine.drafts.known import guess_everything
 from tests.engine.test_engine import tiny_engine
 from tests.server.scraped import answers, families, metrics, value, values
 
