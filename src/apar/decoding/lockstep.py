@@ -98,6 +98,7 @@ class _Step:
         self.group = group
         self.events: dict[ThreadPath, list[Event]] = {}
         self.children: list[Thread] = []
+        self.dropped: list[Thread] = []
 
     def take(self, thread: Thread) -> Sampled:
         """Append the thread's next token to its path and note the events."""
@@ -163,13 +164,14 @@ class _Step:
         for path, events in self.events.items():
             self.events[path] = [event for event in events if not isinstance(event, Forked)]
         self.group.created -= len(self.children)
-        self.children = []
+        # They may have been started early.
+        self.dropped, self.children = self.children, []
         reading = min((thread for thread in self.group.threads if not thread.finished), key=_reading_end, default=None)
         self.end_open(lambda thread: "stop" if thread is reading else "cancelled")
 
     def close(self) -> list[Thread]:
         group = self.group
-        ended = [thread for thread in group.threads if thread.finished]
+        ended = [thread for thread in group.threads if thread.finished] + self.dropped
         alive = [thread for thread in group.threads if not thread.finished]
         group.threads = sorted(alive + self.children, key=lambda thread: thread.path)
         group.events += self._all_events()

@@ -57,3 +57,7 @@ def test_the_comparison_notices_tokens_drawn_under_other_bans(monkeypatch: pytes
 
     monkeypatch.setattr(lockstep, "_drop_outdated", keep)
     assert lives(0, 3 * CHUNK)[0]
+
+
+def test_a_child_that_was_started_early_gives_its_blocks_back_where_a_stop_text_ends_its_step() -> None:
+    assert lives(11113, 1)[0] == []
