@@ -33,7 +33,7 @@ def test_every_question_is_answered_all_ways_and_which_goes_first_alternates(
     assert err.splitlines() == ["apar: loading demo", "apar: loading owner/base"]
     questions = QUESTIONS.read_text(encoding="utf-8").splitlines()[:3]
     parallel = SamplingParams(max_tokens=90, top_p=0.9, frequency_penalty=0.3, repeated_leads="end", seed=0)
-    sequential, base = replace(parallel, max_parallel_threads=1), replace(parallel, fork=False)
+    sequential, base = replace(parallel, max_parallel_threads=1, drafts=False), replace(parallel, fork=False)
     warm_up, asked = scripted.asked[:3], scripted.asked[3:]
     assert [params for _, params in warm_up] == [replace(way, max_tokens=32) for way in (parallel, sequential, base)]
     assert asked == [

@@ -80,10 +80,10 @@ def command(
 ) -> None:
     """Watch a model answer questions in parallel threads, and compare with decoding one thread at a time.
 
-    Every answer is decoded twice in the same run, with all its threads at the same time and with one thread at a
-    time; which goes first alternates. The base that the model was trained from answers the question, too. On a
-    terminal the threads are shown side by side; elsewhere the text comes in reading order. The seconds are those of
-    decoding: neither drawing nor the pace counts.
+    Every answer is decoded twice in the same run: with all its threads at the same time, and with drafts where the
+    model has heads; and with one thread at a time and no drafts. Which goes first alternates. The base that the model
+    was trained from answers the question, too. On a terminal the threads are shown side by side; elsewhere the text
+    comes in reading order. The seconds are those of decoding: neither drawing nor the pace counts.
     """
     params = SamplingParams(
         max_tokens=max_tokens,
@@ -99,7 +99,7 @@ def command(
     from apar.cli.comparison import summary_sentence, summary_table
 
     demo = _Demo(_load(model, loading), Console(highlight=False), params, pace, texts)
-    demo.warm_up(demo.llm, asked[0], params, replace(params, max_parallel_threads=1))
+    demo.warm_up(demo.llm, asked[0], params, one_thread(params))
     if not skip_base:
         demo.base = _load_base(model, loading)
     if demo.base is not None:
@@ -199,7 +199,7 @@ class _Demo:
     def _sequential(self, question: str) -> Answer:
         """The same answer: there is nothing to be seen but its seconds."""
         with self._waiting("decoding the same answer with one thread at a time"):
-            return _read(self.llm, question, replace(self.params, max_parallel_threads=1))
+            return _read(self.llm, question, one_thread(self.params))
 
     def _of_base(self, question: str) -> Answer | None:
         from rich.text import Text
@@ -220,6 +220,11 @@ class _Demo:
         """Say what is waited for: nothing else moves meanwhile."""
         with self.console.status(text):
             yield
+
+
+def one_thread(params: SamplingParams) -> SamplingParams:
+    """The same answer decoded sequentially: one thread at a time, one token at a time."""
+    return replace(params, max_parallel_threads=1, drafts=False)
 
 
 def _read(llm: LLM, question: str, params: SamplingParams) -> Answer:

@@ -138,7 +138,7 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
         }
         if params.max_parallel_threads is not None:
             body["apar"]["max_parallel_threads"] = params.max_parallel_threads
-        for name in ("repeated_leads", "drafts"):
+        for name in ("repeated_leads", "drafts", "draft_acceptance"):
             if getattr(params, name) != getattr(_DEFAULTS, name):
                 body["apar"][name] = getattr(params, name)
     return body

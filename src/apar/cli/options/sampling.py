@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from apar.cli.options import Decorator, gather
-from apar.decoding.params import RepeatedLeads, SamplingParams
+from apar.decoding.params import DraftAcceptance, RepeatedLeads, SamplingParams
 from apar.errors import RequestError, UserError
 
 _DEFAULTS = SamplingParams()
@@ -79,6 +79,13 @@ sampling_options = gather(
     fork_option,
     *(_number(name, *texts) for name, texts in NUMBERS.items()),
     repeated_leads_option,
+    click.option(
+        "--draft-acceptance",
+        type=click.Choice(get_args(DraftAcceptance)),
+        default=_DEFAULTS.draft_acceptance,
+        show_default=True,
+        help="typical: take drafts that are likely enough, which is faster and inexact above temperature 0.",
+    ),
     click.option("--logit-bias", multiple=True, metavar="ID=X", help="Add X to the logit of a token (repeatable)."),
     click.option("--seed", type=int, metavar="S", help="Seed of the sampling.  [default: a new one each time]"),
     click.option("--stop", multiple=True, metavar="TEXT", help="End the answer before TEXT (repeatable)."),

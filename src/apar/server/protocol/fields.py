@@ -25,6 +25,7 @@ from apar.decoding.params import (
     MAX_PENALTY,
     MAX_REPETITION,
     MIN_REPETITION,
+    DraftAcceptance,
     RepeatedLeads,
     SamplingParams,
 )
@@ -143,6 +144,9 @@ class Parallel(Part):
     drafts: bool = Field(
         default=True, description="false: decode without drafts where the engine makes some; the text is the same."
     )
+    draft_acceptance: DraftAcceptance = Field(
+        default="exact", description="`typical`: drafts count where they are likely enough, faster and inexact."
+    )
     metrics: bool = Field(default=False, description="The answer has `metrics.parallel`.")
 
 
@@ -217,6 +221,7 @@ class Request(Part):
             max_parallel_threads=self.apar.max_parallel_threads or max_parallel_threads,
             repeated_leads=self.apar.repeated_leads,
             drafts=self.apar.drafts,
+            draft_acceptance=self.apar.draft_acceptance,
         )
 
 
