@@ -70,6 +70,37 @@ def test_throughput_keeps_to_concurrency_and_blocks(apar: Callable[..., Run], tr
     assert found["categories"]["writing"]["answers"] == 1
 
 
+def test_forced_answers_are_decoded_in_four_ways_with_drafts_as_good_as_it_is_said(
+    apar: Callable[..., Run], trees: Path, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.json"
+    run = apar("bench", "drafts", tiny, "--replay", trees, "--acceptance", "1,1", "--json", out)
+    found = result(run)
+    assert found["model"]["acceptance"] == [1.0, 1.0]
+    ways = found["categories"]["all"]["ways"]
+    assert list(ways) == ["sequential", "sequential with drafts", "forked", "forked with drafts"]
+    assert ways["forked"]["tokens_per_pass"] > ways["sequential"]["tokens_per_pass"]
+    for way in ("sequential", "forked"):
+        assert ways[f"{way} with drafts"]["tokens_per_pass"] >= ways[way]["tokens_per_pass"]
+        assert ways[f"{way} with drafts"]["same_text"] == 1
+        assert all(share == 1 for share in ways[f"{way} with drafts"]["accepted"])
+    assert len(json.loads(out.read_text())["runs"]) == 3
+    assert "tokens/pass" in run.out
+
+
+def test_a_model_answers_questions_in_four_ways(apar: Callable[..., Run], tiny: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    lines = [{"text": f"What is {n}?", "category": f"c{n % 2}"} for n in range(4)]
+    questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = ("bench", "drafts", tiny, "--prompts", questions, "--drafts", "ngram", "--max-tokens", 30)
+    found = result(apar(*asked, "--answers", 2))
+    assert list(found["categories"]) == ["c0", "c1", "all"]
+    assert [way["same_text"] for way in found["categories"]["all"]["ways"].values()] == [1, 1, 1, 1]
+    together = result(apar(*asked, "--concurrency", 4))
+    assert list(together["categories"]) == ["all"]
+    assert together["categories"]["all"]["answers"] == 4
+
+
 def test_steps_are_timed_by_number_of_threads(apar: Callable[..., Run], tiny: Path) -> None:
     found = result(apar("bench", "steps", tiny, "--threads", "1,2", "--prompt-tokens", "4", "--rounds", "1"))
     assert [one["threads"] for one in found["steps"]] == [1, 2]
@@ -114,6 +145,11 @@ VLLM = ("--backend", "vllm")
         (("latency", "MODEL", "--replay", "TREES", *VLLM, "--url", "x"), "--url does not go with --backend vllm"),
         (("throughput", "MODEL", "--replay", "TREES", *VLLM, "--peers", "hf"), "--peers does not go with"),
         (("steps", "MODEL", *VLLM, "--cpu-threads", "1"), "--cpu-threads does not go with --backend vllm"),
+        (("drafts", "MODEL"), "give the questions to answer (--prompts) or the answers to force (--replay)"),
+        (("drafts", "MODEL", "--replay", "TREES"), "--acceptance says how often drafts of forced answers are right"),
+        (("drafts", "MODEL", "--replay", "TREES", "--acceptance", "2"), "is not a list of shares from 0 to 1"),
+        (("drafts", "MODEL", "--replay", "TREES", "--acceptance", "1", "--drafts", "ngram"), "--drafts does not go"),
+        (("drafts", "--shape", "llama-25m", "--prompts", "TREES"), "only a trained model answers questions"),
         (("structure", "EMPTY"), "has no answer with text"),
         (("structure", "TREES", "--rows", "0"), "is not a list of whole numbers"),
     ],

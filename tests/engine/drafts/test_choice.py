@@ -43,6 +43,12 @@ def test_no_branch_is_longer_than_it_may_be_and_nothing_follows_what_was_left_ou
     assert [guess.token for guess in tree] == [5]
 
 
+def test_an_end_is_never_guessed_nor_what_is_behind_it() -> None:
+    guesses = [candidate(5, -1, 0.5), candidate(0, 0, 0.5), candidate(7, 1, 0.5), candidate(8, 0, 0.5)]
+    tree = merged([guesses], Acceptance(), 9, frozenset([0]))
+    assert [(guess.token, guess.parent) for guess in tree] == [(5, -1), (8, 0)]
+
+
 def test_what_was_seen_counts_more_than_what_was_thought_before() -> None:
     acceptance = Acceptance()
     for _ in range(400):

@@ -7,7 +7,7 @@ import torch
 from apar.decoding.params import SamplingParams
 from apar.engine.drafts.medusa import MedusaDrafts
 from apar.engine.drafts.ngram import MOST, NgramDrafts
-from tests.engine.states import EOS, FORK, choose, forked, new_group
+from tests.engine.states import FORK, choose, forked, new_group
 
 VOCABULARY = 20
 
@@ -76,12 +76,9 @@ def test_a_thread_finds_what_its_sibling_said_even_a_finished_one() -> None:
     assert [each.token for each in ngram.candidates(group, two)] == [12, 13]
 
 
-def test_an_end_is_never_guessed_and_a_fork_may_be() -> None:
+def test_a_fork_may_be_guessed() -> None:
     group, ngram = new_group(), NgramDrafts()
     [thread] = group.threads
     thread.tokens[:] = [3, 4, FORK, 3, 4]
     group.prompt_tokens, thread.starts = 5, (5,)
     assert [each.token for each in ngram.candidates(group, thread)] == [FORK, 3, 4]
-    thread.tokens[:] = [3, 4, EOS, 3, 4]
-    ngram.forget(group)
-    assert EOS not in [each.token for each in ngram.candidates(group, thread)]

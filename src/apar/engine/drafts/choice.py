@@ -22,10 +22,13 @@ class Guess:
     value: float
 
 
-def merged(sources: Sequence[Sequence[Candidate]], acceptance: Acceptance, most_depth: int) -> list[Guess]:
+def merged(
+    sources: Sequence[Sequence[Candidate]], acceptance: Acceptance, most_depth: int, never: frozenset[int] = frozenset()
+) -> list[Guess]:
     """One tree of the guesses of all sources, parents first: the same token at the same place is one guess.
 
-    Of two kinds it is of the one that is right more often. No branch is longer than `most_depth`.
+    Of two kinds it is of the one that is right more often. No branch is longer than `most_depth`, and none has a token
+    of `never`: behind an end nothing is drawn, so that to guess it brings nothing.
     """
     tree: list[Guess] = []
     at: dict[tuple[int, int], int] = {}
@@ -33,7 +36,7 @@ def merged(sources: Sequence[Sequence[Candidate]], acceptance: Acceptance, most_
         numbers: dict[int, int] = {-1: -1}  # of the source's guesses in the tree
         for number, candidate in enumerate(candidates):
             parent = numbers.get(candidate.parent)
-            if parent is None:
+            if parent is None or candidate.token in never:
                 continue
             depth = tree[parent].depth + 1 if parent >= 0 else 0
             if depth >= most_depth or len(tree) >= MAX_DRAFT_TOKENS:

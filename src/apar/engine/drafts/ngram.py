@@ -64,7 +64,6 @@ class NgramDrafts:
         return [
             Candidate(token, number - 1, ("ngram", length, min(number, 3)), _PRIORS[length] if not number else 0.7)
             for number, token in enumerate(tokens)
-            if token not in group.eos
         ]
 
     def forget(self, group: Group) -> None:

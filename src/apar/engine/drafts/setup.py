@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from apar.decoding.group import Thread
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.group import Group
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
+from apar.decoding.vocabulary import Vocabulary
 from apar.engine.blocks import BlockPool
 from apar.engine.drafts.medusa import MedusaDrafts
 from apar.engine.drafts.ngram import NgramDrafts
@@ -17,7 +21,6 @@ from apar.engine.drafts.speculator import Speculator
 from apar.engine.drafts.step_cost import StepCost
 from apar.engine.scheduler import Pass, Row
 from apar.models.heads import MedusaHeads
-from apar.tree import ROOT
 
 if TYPE_CHECKING:
     from apar.engine.runner import Runner
@@ -67,10 +70,10 @@ def _seconds(runner: Runner, pool: BlockPool, tokens: int, guess: bool) -> float
 
 
 def _pass(blocks: Sequence[int]) -> Pass:
-    """One thread for each block, with one token. Nobody asks for their group."""
-    work = Pass()
-    for block in blocks:
-        thread = Thread(ROOT, [0], (1,), cast(Any, None), blocks=[block])
-        work.rows[thread] = Row(cast(Any, None), thread, 0, 1, False)
+    """A thread with one token for each block, all of one answer."""
+    vocabulary = Vocabulary(None, None, frozenset())
+    group = Group.start(0, Request([0], SamplingParams(seed=0)), vocabulary, 2, Detokenizer(lambda ids: ""))
+    threads = [replace(group.threads[0], tokens=[0], blocks=[block]) for block in blocks]
+    work = Pass({thread: Row(group, thread, 0, 1, False) for thread in threads})
     work.tokens = len(blocks)
     return work

@@ -73,7 +73,7 @@ class Speculator:
         if most < 1:
             return []
         found = [source.candidates(group, thread) for source in self.sources]
-        tree = merged(found, self.acceptance, most)
+        tree = merged(found, self.acceptance, most, group.eos)
         if self.medusa is not None and tree and tree[0].kind[0] == self.medusa.name:  # type: ignore[index]
             self._learn_gain(tree)
         return tree
