@@ -25,10 +25,7 @@ from apar.models.heads import MedusaHeads
 if TYPE_CHECKING:
     from apar.engine.runner import Runner
 
-_LARGEST = 32
-"""Tokens of the largest pass that is measured at the start."""
-
-_TIMES = 3
+_TIMES = 2
 """How often each size is measured; the shortest counts."""
 
 
@@ -48,7 +45,7 @@ class DraftSetup:
             sources.append(medusa)
         if self.ngram:
             sources.append(NgramDrafts())
-        most = min(_LARGEST, max_rows, pool.num_blocks)
+        most = min(max_rows, pool.num_blocks)
         plain = StepCost.measured(partial(_seconds, runner, pool, guess=False), most)
         with_heads = StepCost.measured(partial(_seconds, runner, pool, guess=True), most) if medusa else None
         return Speculator(sources, plain, with_heads, medusa)

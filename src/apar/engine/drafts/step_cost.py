@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Tokens in a pass for which the time is kept; between two of them it is a straight line."""
+
+_MEASURED = (1, 4, 16)
+"""Sizes that are measured at the start, which takes as long as so many passes."""
 
 _WEIGHT = 0.05
 """Of a pass that was measured, in the time that is kept."""
@@ -31,17 +34,16 @@ class StepCost:
     def measured(cls, run: Callable[[int], float], most: int) -> StepCost:
         """By `run(tokens)`, which returns the seconds of a pass of so many tokens behind short paths.
 
-        Sizes above `most` tokens are taken to cost as much for every further token as the last two measured ones.
+        A few sizes up to `most` tokens are measured; between them and beyond the last the time is a straight line.
         """
+        sizes = [size for size in _MEASURED if size <= most]
+        if len(sizes) < 2:
+            sizes = [1, 2]
         times: list[float] = []
-        for size in SIZES:
-            if size <= max(most, 2):
-                # A larger pass is not cheaper: what says so was a disturbance.
-                times.append(max(run(size), times[-1] if times else 0.0))
-            else:
-                slope = (times[1] - times[0]) if len(times) == 2 else _slope(times)
-                times.append(times[-1] + slope * (size - SIZES[len(times) - 1]))
-        return cls(times)
+        for size in sizes:
+            # A larger pass is not cheaper: what says so was a disturbance.
+            times.append(max(run(size), times[-1] if times else 0.0))
+        return cls([_on_line(sizes, times, size) for size in SIZES])
 
     def seconds(self, tokens: float, context: float = 0.0) -> float:
         """What a pass of so many tokens takes whose paths have `context` tokens together."""
@@ -74,6 +76,8 @@ def _place(tokens: float) -> tuple[int, float]:
     return low, (tokens - SIZES[low]) / (SIZES[low + 1] - SIZES[low])
 
 
-def _slope(times: list[float]) -> float:
-    last = len(times) - 1
-    return (times[last] - times[last - 1]) / (SIZES[last] - SIZES[last - 1])
+def _on_line(sizes: Sequence[int], times: Sequence[float], size: int) -> float:
+    """The time of a size, by those of the two measured ones that are next to it."""
+    low = min(max(bisect_left(sizes, size) - 1, 0), len(sizes) - 2)
+    slope = (times[low + 1] - times[low]) / (sizes[low + 1] - sizes[low])
+    return times[low] + slope * (size - sizes[low])
