@@ -60,7 +60,7 @@ class Engine:
         self.scheduler = Scheduler(pool, max_rows, MAX_PASS_TOKENS)
         self.groups: list[Group] = []
         self._runner = Runner(model, pool, native, graphs, drafts.heads if drafts else None)
-        self.speculator = drafts.speculator(self._runner, pool, max_rows) if drafts else None
+        self.speculator = drafts.speculator(self._runner, pool) if drafts else None
         self.scheduler.run_ahead = RUN_AHEAD if drafts else 0
         self._vocabulary_size = int(model.config.vocab_size)
         self._decode, self._vocabulary = decode, Vocabulary(None, control, eos)

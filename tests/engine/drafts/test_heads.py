@@ -124,6 +124,14 @@ def test_passes_are_measured_at_the_start_and_nothing_of_it_stays() -> None:
     engine.check()
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_a_cache_of_few_blocks_is_enough_to_measure_in(blocks: int) -> None:
+    pool = BlockPool(blocks, 16)
+    engine = Engine(new_model(), str, CONTROL.eos, CONTROL, pool, 4, drafts=DraftSetup(new_heads(new_model())))
+    assert engine.speculator is not None
+    assert pool.num_free == blocks
+
+
 def test_kinds_of_drafts_and_what_they_need(tmp_path: Path) -> None:
     model = new_model()
     assert draft_setup(model, TOKENIZER, None, None) is None

@@ -27,7 +27,8 @@ def test_sizes_that_were_not_measured_go_on_as_the_last_ones_did() -> None:
     cost = StepCost.measured(run, 8)
     assert asked == [1, 4]
     assert cost.seconds(64) == pytest.approx(linear(64))
-    assert StepCost.measured(run, 1).seconds(8) == pytest.approx(linear(8))
+    assert StepCost.measured(run, 2).seconds(8) == pytest.approx(linear(8))
+    assert StepCost.measured(run, 1).seconds(8) == pytest.approx(8 * linear(1))
 
 
 def test_a_disturbed_measurement_makes_no_larger_pass_cheaper() -> None:

@@ -37,7 +37,7 @@ class DraftSetup:
     ngram: bool = True
     further: Sequence[DraftSource] = field(default=())
 
-    def speculator(self, runner: Runner, pool: BlockPool, max_rows: int) -> Speculator:
+    def speculator(self, runner: Runner, pool: BlockPool) -> Speculator:
         """The choice of drafts for an engine, whose passes are measured here."""
         medusa = MedusaDrafts(self.heads.shape.heads) if self.heads is not None else None
         sources: list[DraftSource] = [*self.further]
@@ -45,9 +45,8 @@ class DraftSetup:
             sources.append(medusa)
         if self.ngram:
             sources.append(NgramDrafts())
-        most = min(max_rows, pool.num_blocks)
-        plain = StepCost.measured(partial(_seconds, runner, pool, guess=False), most)
-        with_heads = StepCost.measured(partial(_seconds, runner, pool, guess=True), most) if medusa else None
+        plain = StepCost.measured(partial(_seconds, runner, pool, guess=False), pool.num_blocks)
+        with_heads = StepCost.measured(partial(_seconds, runner, pool, guess=True), pool.num_blocks) if medusa else None
         return Speculator(sources, plain, with_heads, medusa)
 
 
