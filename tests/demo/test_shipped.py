@@ -31,6 +31,22 @@ def test_the_adapter_is_small_and_names_a_base_that_can_be_got() -> None:
     assert sum(file.stat().st_size for file in folder.iterdir()) < 12 * MIB
 
 
+def test_the_heads_are_small_and_of_the_shipped_adapter() -> None:
+    from apar.demo import heads_folder
+    from apar.models.adapter_files import adapter_fingerprint, read_info
+    from apar.models.head_files import load_heads, read_heads_info
+
+    folder = heads_folder()
+    assert folder is not None
+    info, adapter = read_heads_info(str(folder)), read_info(str(adapter_folder()), "demo")
+    assert info is not None
+    assert adapter is not None
+    assert info.base == adapter.base
+    assert info.adapter == adapter_fingerprint(str(adapter_folder()))
+    assert load_heads(folder).shape.heads == 2
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4 * MIB
+
+
 def test_a_question_for_tips_is_answered_in_threads() -> None:
     pytest.importorskip("peft")
     pytest.importorskip("gguf")
