@@ -237,7 +237,8 @@ class Scheduler:
             thread.stored = row.end
             if row.draft is not None:
                 moves += self._keep_accepted(row, row.draft, tuple((accepted or {}).get(thread, ())))
-            if thread.stored >= (len(thread.prefix_nodes) + 1) * self.pool.block_size:
+            # What a child that was started early begins with may never count, and be written over.
+            if thread.stored >= (len(thread.prefix_nodes) + 1) * self.pool.block_size and thread not in row.group.early:
                 self._index(thread)
         for group in groups:
             group.passes_skipped += 1
