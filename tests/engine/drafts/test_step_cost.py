@@ -57,3 +57,11 @@ def test_one_slow_pass_changes_little() -> None:
     cost = StepCost.measured(linear, 32)
     cost.observe(1, 0, 100.0)
     assert cost.seconds(1) < 1.1 * linear(1)
+
+
+def test_the_prompts_of_large_passes_change_nothing() -> None:
+    cost = StepCost.measured(linear, 32)
+    for _ in range(5):
+        cost.observe(4096, 4096, 100.0)
+    assert cost.per_context == 0
+    assert cost.seconds(4, 1000) == pytest.approx(linear(4))

@@ -54,15 +54,16 @@ class StepCost:
         return time + self.per_context * context
 
     def observe(self, tokens: int, context: int, seconds: float) -> None:
-        """A pass took `seconds`."""
+        """A pass took `seconds`. One that is larger than all sizes, of prompts, tells nothing of the smaller ones."""
+        if tokens > SIZES[-1]:
+            return
         expected = self.seconds(tokens, context)
         seconds = min(seconds, _TRUST * expected)
         self._learn_context(context, seconds - self.seconds(tokens))
         error = seconds - self.seconds(tokens, context)
         low, share = _place(tokens)
-        if share <= 1:
-            self.times[low] = max(self.times[low] + _WEIGHT * (1 - share) * error, 1e-9)
-            self.times[low + 1] = max(self.times[low + 1] + _WEIGHT * share * error, 1e-9)
+        self.times[low] = max(self.times[low] + _WEIGHT * (1 - share) * error, 1e-9)
+        self.times[low + 1] = max(self.times[low + 1] + _WEIGHT * share * error, 1e-9)
 
     def _learn_context(self, context: int, rest: float) -> None:
         """By least squares over the passes so far, of which the last hundreds decide."""
