@@ -146,10 +146,12 @@ class Engine:
                 raise RunError(f"{group.name} holds the blocks {dict(held)} and counts {dict(group.holders)}")
 
     def _plan(self) -> Pass:
-        """The next pass; while a failure is being traced, one of a single group."""
+        """The next pass; while a failure is being traced, one of a single group, without drafts."""
         while self._suspects:
             suspect = self._suspects.pop()
             if not suspect.done:
+                if self.speculator is not None:
+                    self.speculator.pause()
                 others = [group for group in self.groups if group is not suspect]
                 return self.scheduler.plan([suspect, *others], alone=True)
         drafts = self.speculator.propose(self.groups, self.scheduler.max_rows) if self.speculator else None
@@ -215,15 +217,17 @@ class Engine:
         self.cancel(group, RunError(f"{group.name} failed: {reason}"))
 
     def _recover(self, work: Pass, error: Exception) -> None:
-        """Fail the group of a failed pass; where there were several, find out which by running each alone."""
+        """Fail the group of a failed pass; where there were several, find out which by running each alone. A group
+        that had drafts is run without them: no answer is to fail by them.
+        """
         self.scheduler.abandon(work)
         groups = work.groups()
-        if len(groups) == 1 and isinstance(error, AparError):
-            self.cancel(groups[0], error)
-        elif len(groups) == 1:
-            self._fail(groups[0], f"{type(error).__name__}: {error}")
-        else:
+        if len(groups) > 1 or (self.speculator is not None and self.speculator.takes_part(work)):
             self._suspects = groups
+        elif isinstance(error, AparError):
+            self.cancel(groups[0], error)
+        else:
+            self._fail(groups[0], f"{type(error).__name__}: {error}")
 
 
 def _draw(places: Sequence[Place], logits: Tensor) -> list[Sampled | None]:

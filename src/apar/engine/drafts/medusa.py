@@ -42,7 +42,7 @@ class MedusaDrafts:
         """
         if not threads:
             return
-        top = logits.topk(RANKS, -1)
+        top = logits.topk(min(RANKS, logits.shape[-1]), -1)
         chances = (top.values - logits.logsumexp(-1, keepdim=True)).exp()
         # One transfer: each makes the host wait for the device.
         both = torch.stack([top.indices.double(), chances.double()]).transpose(1, 2).tolist()
@@ -57,8 +57,8 @@ class MedusaDrafts:
         return _best_first(tokens, chances)
 
     def forget(self, group: Group) -> None:
-        """Drop the guesses for threads that have ended."""
-        self.keep(())
+        """Drop the guesses for threads that have ended: they hold no blocks. Those for other groups stay."""
+        self.keep([thread for thread in self._guesses if thread.blocks])
 
     def keep(self, threads: Sequence[Thread]) -> None:
         """Drop the guesses for all other threads."""

@@ -55,7 +55,7 @@ class Speculator:
     def propose(self, groups: Sequence[Group], max_rows: int) -> dict[Thread, Draft]:
         """The drafts for the next pass, and whether the heads are to guess in it (`heads_on`)."""
         if not any(group.params.drafts for group in groups):
-            self.heads_on, self._proposed = False, {}
+            self.pause()
             return {}
         rows, context, threads = _threads_of(groups, max_rows)
         if self.medusa is not None:
@@ -66,6 +66,14 @@ class Speculator:
         self._switch_heads(rows, len(threads), context)
         self._proposed = best(trees, rows, lambda tokens: self._cost.seconds(tokens, context), forced) if trees else {}
         return {thread: proposal.draft for thread, proposal in self._proposed.items()}
+
+    def pause(self) -> None:
+        """The next pass has no drafts, and the heads do not run in it."""
+        self.heads_on, self._proposed = False, {}
+
+    def takes_part(self, work: Pass) -> bool:
+        """Whether a pass is another one than it would be without drafts."""
+        return self.heads_on or any(row.draft is not None for row in work.rows.values())
 
     def _tree(self, group: Group, thread: Thread) -> list[Guess]:
         """All guesses for a thread. Tokens that the budget cannot pay for are not guessed."""
