@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import torch
 
 from apar.decoding.params import SamplingParams
 from apar.engine.drafts.medusa import MedusaDrafts
-from apar.engine.drafts.ngram import MOST, NgramDrafts
+from apar.engine.drafts.ngram import LENGTHS, MOST, NgramDrafts, _Index
 from tests.engine.states import FORK, choose, forked, new_group
 
 VOCABULARY = 20
@@ -68,7 +70,7 @@ def test_a_thread_finds_what_its_sibling_said_even_a_finished_one() -> None:
     root.tokens += [5]
     one = forked(group, root)
     one.tokens += [10, 11, 12, 13]
-    ngram.candidates(group, root)
+    ngram.candidates(group, one)
     root.tokens += [6]
     two = forked(group, root)
     group.threads.remove(one)
@@ -82,3 +84,18 @@ def test_a_fork_may_be_guessed() -> None:
     thread.tokens[:] = [3, 4, FORK, 3, 4]
     group.prompt_tokens, thread.starts = 5, (5,)
     assert [each.token for each in ngram.candidates(group, thread)] == [FORK, 3, 4]
+
+
+def test_every_ngram_of_a_text_is_found_however_the_text_came() -> None:
+    numbers = random.Random(0)
+    text = [numbers.randrange(3, 8) for _ in range(200)]
+    whole, parts = _Index(), _Index()
+    whole.add(text, 0)
+    begin, grown = 0, list[int]()
+    while begin < len(text):
+        grown += text[begin : begin + numbers.randint(1, 5)]
+        parts.add(grown, begin)
+        begin = len(grown)
+    expected = {tuple(text[end - n : end]): end for end in range(2, len(text)) for n in LENGTHS if n <= end}
+    assert {ngram: place for ngram, (_, place) in whole.places.items()} == expected
+    assert {ngram: place for ngram, (_, place) in parts.places.items()} == expected

@@ -59,7 +59,7 @@ class NgramDrafts:
         if index is None:
             index = self._indices[group] = _Index()
             index.add(list(group.decoding[0].tokens[: group.prompt_tokens]), 0)
-        self._update(group, index)
+        self._update(index, thread)
         length, tokens = index.follow(thread.decoded)
         return [
             Candidate(token, number - 1, ("ngram", length, min(number, 3)), _PRIORS[length] if not number else 0.7)
@@ -70,14 +70,13 @@ class NgramDrafts:
         """Drop the group's index."""
         self._indices.pop(group, None)
 
-    def _update(self, group: Group, index: _Index) -> None:
-        """Put in what the threads have decoded since. A few tokens before a thread's own begin its first n-grams."""
-        for thread in group.threads:
-            text = index.texts.get(thread)
-            if text is None:
-                begin = thread.starts[-1] - max(LENGTHS)
-                text = index.texts[thread] = thread.tokens[max(begin, 0) : thread.starts[-1]]
-            known = len(text)
-            text += thread.tokens[thread.starts[-1] + known - min(max(LENGTHS), thread.starts[-1]) :]
-            if len(text) > known:
-                index.add(text, known)
+    def _update(self, index: _Index, thread: Thread) -> None:
+        """Put in what the thread has said since. A few tokens before its own begin its first n-grams."""
+        before = min(max(LENGTHS), thread.starts[-1])
+        text = index.texts.get(thread)
+        if text is None:
+            text = index.texts[thread] = thread.tokens[thread.starts[-1] - before : thread.starts[-1]]
+        known = len(text)
+        text += thread.tokens[thread.starts[-1] - before + known :]
+        if len(text) > known:
+            index.add(text, known)
