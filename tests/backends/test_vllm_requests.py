@@ -32,6 +32,7 @@ def _limits(no_priorities: str | None = None) -> Limits:
         ([5], SamplingParams(logit_bias={CONTROL.child: 1.0}), "never sampled"),
         ([5], SamplingParams(repetition_penalty=1.2), "vLLM applies them.*decode without forks"),
         ([5], SamplingParams(priority=1), "no priorities today"),
+        ([5], SamplingParams(draft_acceptance="typical"), "vLLM accepts drafts exactly"),
     ],
 )
 def test_what_cannot_be_served_is_refused(prompt: list[int], params: SamplingParams, message: str) -> None:

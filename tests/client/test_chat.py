@@ -86,9 +86,11 @@ def test_the_request_says_what_was_asked_for_and_nothing_that_changes_nothing() 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("params", [SamplingParams(n=2), SamplingParams(logprobs=0)])
-def test_what_a_chat_does_not_show_is_refused(params: SamplingParams) -> None:
-    with FakeChat().running() as url, connect(url) as server, pytest.raises(RequestError, match="leave -"):
+@pytest.mark.parametrize(
+    "params", [SamplingParams(n=2), SamplingParams(logprobs=0), SamplingParams(draft_acceptance="typical")]
+)
+def test_what_a_chat_does_not_show_or_a_server_has_not_is_refused(params: SamplingParams) -> None:
+    with FakeChat().running() as url, connect(url) as server, pytest.raises(RequestError, match=r"leave (-|draft)"):
         told(server, params)
 
 

@@ -38,7 +38,7 @@ def vllm_limits(
     vocabulary: Vocabulary, context: int, vocabulary_size: int | None = None, no_priorities: str | None = None
 ) -> Limits:
     """What a vLLM can serve whose requests are the threads of an answer; see `Limits`."""
-    return Limits("vLLM", context, vocabulary.control, vocabulary_size, _VLLM_HOTTEST, False, no_priorities)
+    return Limits("vLLM", context, vocabulary.control, vocabulary_size, _VLLM_HOTTEST, False, no_priorities, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,14 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
     """What is posted; `threads` asks for the events of threads, which only our server has.
 
     What is at a value that changes nothing is left out: not every server knows it. Raises RequestError for several
-    answers and for log probabilities: a chat shows neither.
+    answers and for log probabilities, which a chat does not show, and for inexact drafts, which no server has.
     """
     if params.n > 1:
         raise RequestError("a chat has one answer a turn; leave -n out")
     if params.logprobs is not None:
         raise RequestError("the log probabilities of a server are not shown; leave --logprobs out")
+    if params.draft_acceptance != "exact":
+        raise RequestError(f"a server accepts drafts exactly; leave draft_acceptance {params.draft_acceptance!r} out")
     body: dict[str, Any] = {
         "model": model,
         "messages": list(messages),

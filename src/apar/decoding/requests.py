@@ -28,7 +28,7 @@ class Limits:
 
     A path has `context` tokens at most, the prompt included. `vocabulary_size` None is not known. Without
     `penalties_see_forks` the engine cannot apply penalties to a path of several threads; `no_priorities` says why it
-    has none, and what to do.
+    has none, and what to do. Without `typical_drafts` it has drafts of its own, which are exact.
     """
 
     engine: str
@@ -38,6 +38,7 @@ class Limits:
     max_temperature: float = math.inf
     penalties_see_forks: bool = True
     no_priorities: str | None = None
+    typical_drafts: bool = True
 
     def has(self, token: int) -> bool:
         """Whether the model has a token, as far as is known."""
@@ -127,6 +128,10 @@ def check(prompt: Sequence[int], params: SamplingParams, limits: Limits) -> None
         )
     if params.priority and limits.no_priorities is not None:
         raise RequestError(limits.no_priorities)
+    if params.draft_acceptance != "exact" and not limits.typical_drafts:
+        raise RequestError(
+            f"{limits.engine} accepts drafts exactly; leave draft_acceptance {params.draft_acceptance!r} out"
+        )
 
 
 def _check_length(prompt: Sequence[int], context: int) -> None:
