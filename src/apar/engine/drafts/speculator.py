@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apar.decoding.group import Group, Thread
 from apar.engine.drafts.acceptance import Acceptance
-from apar.engine.drafts.choice import Guess, Proposal, best, merged
+from apar.engine.drafts.choice import LEAST_GAIN, Guess, Proposal, best, merged
 from apar.engine.drafts.draft import Draft
 from apar.engine.drafts.medusa import MedusaDrafts
 from apar.engine.drafts.source import DraftSource
@@ -23,9 +23,6 @@ RUN_AHEAD = 16
 
 _WIDEST = 12
 """Guesses a thread for which it is known what they bring."""
-
-_GAIN = 1.02
-"""Heads run where they are expected to give so many times the tokens a second."""
 
 _FIRST_PROBE, _LAST_PROBE = 64, 1024
 """Passes without heads after which they are tried again, twice as many each time that they do not pay."""
@@ -121,7 +118,7 @@ class Speculator:
         assert self.with_heads is not None
         without = rows / self.plain.seconds(rows, context)
         return any(
-            (rows + threads * brought) / self.with_heads.seconds(rows + threads * width, context) > _GAIN * without
+            (rows + threads * brought) / self.with_heads.seconds(rows + threads * width, context) > LEAST_GAIN * without
             for width, brought in enumerate(self._brings, 1)
         )
 
