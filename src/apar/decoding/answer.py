@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ class Answer:
     `drafted` are the draft tokens that were verified for all its threads, one number for the first ones behind a
     path, one for those after them, and so on (with Medusa, by head); `accepted` those of them that were right. The
     events that finish threads have the numbers of each thread.
+
+    `not_forked` counts, by reason, the leads behind which an answer that forks by its form did not fork.
     """
 
     text: str
@@ -64,6 +66,7 @@ class Answer:
     preemptions: int = 0
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
+    not_forked: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, group: Group) -> Answer:
@@ -93,6 +96,7 @@ class Answer:
             preemptions=group.preemptions,
             drafted=summed(group.drafted.values()),
             accepted=summed(group.accepted.values()),
+            not_forked={str(reason): count for reason, count in group.not_forked.items()},
         )
 
     @property
@@ -125,7 +129,7 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """All but the events, as plain data."""
-        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "events"}
+        data = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "events"}
         data["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
         derived = ("critical_path", "tokens_per_second", "tokens_per_step", "tokens_per_pass")
         return {**data, **{name: getattr(self, name) for name in derived}}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from apar.assemble import Assembler
+from apar.decoding.by_form.thread_form import ThreadForm, WhyNotForked
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.grammar import ForkLimits, Grammar, GroupState, ThreadState
@@ -39,7 +40,8 @@ class Thread:
     """One root-to-leaf path that is being decoded.
 
     `tokens` is the whole path, the prompt first; a token's index is its path position. `starts` has, for
-    every thread along the path, the index of the first token that it sampled; this thread's own is the last.
+    every thread along the path, the index of the first token that it sampled; this thread's own is the last. `shares`
+    has for each of them how many of the first tokens are its parent's, too.
     """
 
     path: ThreadPath
@@ -48,6 +50,7 @@ class Thread:
     detokenizer: Detokenizer
     children: int = 0
     finished: bool = False
+    shares: tuple[int, ...] = (0,)
 
     # Set by the scheduler: the block table, how many tokens have their keys and values in it, and the nodes
     # of the prefix cache after the full blocks.
@@ -63,6 +66,9 @@ class Thread:
     # Where a repeated lead ends the thread: its leads so far, and the deltas of a node that may yet be one of them.
     leads: Leads | None = None
     held: list[Delta] = field(default_factory=list)
+
+    # What its text is read by, where the answer forks by the form of the text.
+    form: ThreadForm | None = None
 
     @property
     def repeats_lead(self) -> bool:
@@ -95,8 +101,7 @@ class Thread:
             (k for k, (a, b) in enumerate(zip(self.path, other.path, strict=False)) if a != b),
             min(len(self.path), len(other.path)),
         )
-        # A branch's first own token is its [Child], just before the first sampled one.
-        return min(thread.starts[level] - 1 for thread in (self, other) if len(thread.path) > level)
+        return min(thread.shares[level] for thread in (self, other) if len(thread.path) > level)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +130,9 @@ class Group:
     events: list[Event] = field(default_factory=list)
     error: AparError | None = None
     early: list[Thread] = field(default_factory=list)
+
+    # Why leads did not fork, by the form of the text: how many by each reason.
+    not_forked: Counter[WhyNotForked] = field(default_factory=Counter)
 
     # By time.perf_counter: when the request came, when the first pass with a row of ours began, when the first
     # visible token was there (0.0: not yet), and when the answer was complete.
@@ -159,14 +167,15 @@ class Group:
         prompt, params = list(request.prompt), request.params
         seed = fresh_seed() if params.seed is None else params.seed
         root = Thread(ROOT, prompt, (len(prompt),), detokenizer)
-        root.leads = Leads() if params.repeated_leads == "end" else None
+        # Rules know themselves what a repeated lead is.
+        root.leads = Leads() if params.repeated_leads == "end" and not params.by_rules else None
         control, eos = vocabulary.control, vocabulary.eos
         return cls(number, params, seed, control, eos, context, len(prompt), [root], request.choice)
 
     def __post_init__(self) -> None:
         params = self.params
         self.budget = params.max_tokens
-        limits = ForkLimits(params.fork, params.max_threads, params.max_depth, self.context)
+        limits = ForkLimits(params.fork and not params.by_rules, params.max_threads, params.max_depth, self.context)
         self.grammar = Grammar(self.control, self.eos, limits)
         self._assembler = Assembler(params.stop)
 
@@ -200,6 +209,14 @@ class Group:
     def state(self) -> GroupState:
         """What the grammar asks of a group, before a logical step."""
         return GroupState(len(self.threads), self.created, self.budget)
+
+    def banned(self, thread: Thread, state: ThreadState, is_next: bool = True) -> frozenset[int]:
+        """The tokens that may not come behind a thread in that state.
+
+        Unless it `is_next`, behind what counts, the form of the text up to there is not known: then it is a guess.
+        """
+        banned = self.grammar.banned(state, self.state)
+        return banned if thread.form is None else thread.form.banned(banned, is_next)
 
     @property
     def ready(self) -> bool:

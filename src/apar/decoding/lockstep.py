@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from apar.decoding import form_steps
 from apar.decoding.grammar import Effect
 from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.leads import Leads
@@ -23,12 +24,14 @@ class Completed:
     """What a logical step came to: the tokens that count, in path order, and the threads that ended.
 
     Where some threads were `refused` their tokens, or have them `outdated`, the step is not complete: nothing counts,
-    and they are to sample again behind their paths.
+    and they are to sample again behind their paths. The paths of those that are `rewritten` are others behind so many
+    tokens.
     """
 
     sampled: list[Sampled] = field(default_factory=list)
     ended: list[Thread] = field(default_factory=list)
     refused: list[Thread] = field(default_factory=list)
+    rewritten: list[tuple[Thread, int]] = field(default_factory=list)
     outdated: list[Thread] = field(default_factory=list)
 
 
@@ -48,7 +51,7 @@ def complete_step(group: Group) -> Completed:
         step.end_open(lambda thread: "length")
     if step.hits_stop():
         step.stop()
-    return Completed(sampled, step.close())
+    return Completed(sampled, step.close(), rewritten=step.rewritten)
 
 
 def _drop_outdated(group: Group) -> list[Thread]:
@@ -56,10 +59,10 @@ def _drop_outdated(group: Group) -> list[Thread]:
 
     Of these nothing is ahead any more: what is sampled does not depend on how far ahead it was sampled.
     """
-    state, outdated = group.state, []
+    outdated = []
     for thread in group.threads:
         assumed = thread.ahead[0].banned
-        if assumed is not None and assumed != group.grammar.banned(thread.state, state):
+        if assumed is not None and assumed != group.banned(thread, thread.state):
             thread.ahead.clear()
             outdated.append(thread)
     return outdated
@@ -99,6 +102,7 @@ class _Step:
         self.events: dict[ThreadPath, list[Event]] = {}
         self.children: list[Thread] = []
         self.dropped: list[Thread] = []
+        self.rewritten: list[tuple[Thread, int]] = []
 
     def take(self, thread: Thread) -> Sampled:
         """Append the thread's next token to its path and note the events."""
@@ -106,10 +110,12 @@ class _Step:
         thread.refused = frozenset()
         self.events[thread.path] = []
         if not thread.sampled:
-            self._emit(thread, Started(thread.path, thread.path[:-1] or None, group.step))
+            self.emit(thread, Started(thread.path, thread.path[:-1] or None, group.step))
+            if thread.form is not None:
+                form_steps.begin(self, thread)
         effect = group.grammar.effect(sampled.token, thread.repeats_lead)
         if effect is Effect.END and sampled.token in group.eos:
-            self._finish(thread, "eos")
+            self.finish(thread, "eos")
         elif effect is Effect.END:
             self._drop_repeated(thread)
         elif effect is Effect.FORK:
@@ -125,7 +131,7 @@ class _Step:
         thread.tokens.append(token)
         child = spawn(self.group, thread)
         self.children.append(child)
-        self._emit(thread, Forked(thread.path, child.path, self.group.step))
+        self.emit(thread, Forked(thread.path, child.path, self.group.step))
 
     def _say(self, thread: Thread, sampled: Sampled) -> None:
         self.group.budget -= 1
@@ -133,18 +139,20 @@ class _Step:
         text = thread.detokenizer.feed(sampled.token)
         logprobs = (sampled.logprob,) if sampled.logprob else ()
         thread.held.append(Delta(thread.path, self.group.step, (sampled.token,), text, logprobs))
-        if thread.leads is not None:
+        if thread.form is not None:
+            form_steps.say(self, thread, text)
+        elif thread.leads is not None:
             thread.leads.say(text)
-        if thread.leads is None or not thread.leads.may_repeat:
+        if thread.form is None and (thread.leads is None or not thread.leads.may_repeat):
             self._release(thread)
-        if len(thread.tokens) >= self.group.context:
-            self._finish(thread, "length")
+        if len(thread.tokens) >= self.group.context and not thread.finished:
+            self.finish(thread, "length")
 
     def end_open(self, reason: Callable[[Thread], FinishReason]) -> None:
         """Finish every thread that is still open."""
         for thread in self.group.threads:
             if not thread.finished:
-                self._finish(thread, reason(thread))
+                self.finish(thread, reason(thread))
 
     def hits_stop(self) -> bool:
         """Whether a stop string occurs in the text that is final with the step's events."""
@@ -180,31 +188,35 @@ class _Step:
         group.step += 1
         return ended
 
-    def _finish(self, thread: Thread, reason: FinishReason) -> None:
+    def finish(self, thread: Thread, reason: FinishReason) -> None:
+        """End a thread here."""
+        if thread.form is not None:
+            form_steps.close(self, thread)
         self._flush(thread)
         thread.finished = True
         drafted, accepted = self.group.drafts_of(thread.path)
-        self._emit(thread, Finished(thread.path, self.group.step, reason, drafted, accepted))
+        self.emit(thread, Finished(thread.path, self.group.step, reason, drafted, accepted))
 
     def _drop_repeated(self, thread: Thread) -> None:
         """The thread ends before the node that repeats a lead: nothing of it was told."""
         thread.held.clear()
         thread.detokenizer.flush()
-        self._finish(thread, "repeated")
+        self.finish(thread, "repeated")
 
     def _release(self, thread: Thread) -> None:
         """Emit what was held back, at the steps at which it was sampled."""
         for delta in thread.held:
-            self._emit(thread, delta)
+            self.emit(thread, delta)
         thread.held.clear()
 
     def _flush(self, thread: Thread) -> None:
         """A node ends: emit all of it, and the text of a last incomplete character, which no token may complete."""
         self._release(thread)
         if rest := thread.detokenizer.flush():
-            self._emit(thread, Delta(thread.path, self.group.step, (), rest))
+            self.emit(thread, Delta(thread.path, self.group.step, (), rest))
 
-    def _emit(self, thread: Thread, event: Event) -> None:
+    def emit(self, thread: Thread, event: Event) -> None:
+        """Note an event of the step."""
         self.events[thread.path].append(event)
 
     def _all_events(self) -> list[Event]:
@@ -234,7 +246,8 @@ def child_of(group: Group, parent: Thread, prefix: Sequence[int], number: int) -
     """Child `number` of `parent`, behind a `prefix` that ends with its `[Fork]`. It has no text yet."""
     assert group.control is not None
     tokens = [*prefix, group.control.child]
-    return Thread((*parent.path, number), tokens, (*parent.starts, len(tokens)), parent.detokenizer)
+    path, starts, shares = (*parent.path, number), (*parent.starts, len(tokens)), (*parent.shares, len(prefix))
+    return Thread(path, tokens, starts, parent.detokenizer, shares=shares)
 
 
 def _reading_end(thread: Thread) -> tuple[float, ...]:

@@ -32,6 +32,9 @@ RepeatedLeads = Literal["allow", "end"]
 DraftAcceptance = Literal["exact", "typical"]
 """When a draft token counts: if the model draws it, or if the model finds it likely enough, which is inexact."""
 
+ForkBy = Literal["model", "rules"]
+"""What forks: the model, by its own tokens, or rules, by the form of its text (`apar.decoding.by_form`)."""
+
 MAX_PRIORITY = 1_000_000
 MAX_LOGPROBS = 20
 MAX_BIAS = 100
@@ -48,7 +51,8 @@ class SamplingParams:
 
     `max_tokens` counts visible tokens. `stop` strings are matched in reading order and are no part of the text.
     With `fork` off the answer never forks: it is another answer, and one that a model trained to fork is not used
-    to. `max_threads` counts every thread the answer ever has, the root included; `max_depth` is the length of the
+    to. `fork_by` "rules" forks by the form of the text, which any chat model can; a list then has `max_items` at most.
+    `max_threads` counts every thread the answer ever has, the root included; `max_depth` is the length of the
     longest thread path. At most `max_parallel_threads` of its threads are decoded at the same time (None: as many as
     there are): with 1 the answer is the same, one thread at a time, which is sequential decoding. `n` answers are
     independent groups of threads. With `repeated_leads` "end" a thread ends where it would fork behind a lead that it
@@ -94,6 +98,8 @@ class SamplingParams:
     priority: int = 0
     drafts: bool = True
     draft_acceptance: DraftAcceptance = "exact"
+    fork_by: ForkBy = "model"
+    max_items: int | None = None
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1)
@@ -122,8 +128,19 @@ class SamplingParams:
             raise RequestError(f"repeated_leads is {self.repeated_leads!r}; it must be 'allow' or 'end'")
         if self.draft_acceptance not in get_args(DraftAcceptance):
             raise RequestError(f"draft_acceptance is {self.draft_acceptance!r}; it must be 'exact' or 'typical'")
+        if self.fork_by not in get_args(ForkBy):
+            raise RequestError(f"fork_by is {self.fork_by!r}; it must be 'model' or 'rules'")
+        if self.max_items is not None:
+            _check_integer("max_items", self.max_items, 1)
+        if self.by_rules and self.logprobs is not None:
+            raise RequestError("forced tokens are not the model's choice: leave out logprobs, or fork_by 'rules'")
         _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
+
+    @property
+    def by_rules(self) -> bool:
+        """Whether the answer forks by the form of its text."""
+        return self.fork and self.fork_by == "rules"
 
     @property
     def sequential(self) -> bool:

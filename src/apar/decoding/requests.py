@@ -15,11 +15,15 @@ from apar.tokens import ControlTokens, Message, PromptEncoder
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The token ids of a prompt, what is asked of its answer, and which of the `params.n` answers it is."""
+    """The token ids of a prompt, what is asked of its answer, and which of the `params.n` answers it is.
+
+    `question` is the text that the answer is to, without the turns before it: rules read it.
+    """
 
     prompt: list[int]
     params: SamplingParams
     choice: int = 0
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Limits:
 
     A path has `context` tokens at most, the prompt included. `vocabulary_size` None is not known. Without
     `penalties_see_forks` the engine cannot apply penalties to a path of several threads; `no_priorities` says why it
-    has none, and what to do. Without `typical_drafts` it has drafts of its own, which are exact.
+    has none, and what to do. Without `typical_drafts` it has drafts of its own, which are exact. `by_rules` says that
+    it can fork by the form of the text.
     """
 
     engine: str
@@ -39,6 +44,7 @@ class Limits:
     penalties_see_forks: bool = True
     no_priorities: str | None = None
     typical_drafts: bool = True
+    by_rules: bool = False
 
     def has(self, token: int) -> bool:
         """Whether the model has a token, as far as is known."""
@@ -68,7 +74,7 @@ class RequestBuilder:
             raise RequestError(
                 f"n is {wanted.n}, and a stream is of one answer; ask for several streams, or for a batch"
             )
-        return Request(self._encode(prompt, wanted), wanted)
+        return Request(self._encode(prompt, wanted), wanted, question=self._question(prompt, wanted))
 
     def build_all(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None
@@ -91,14 +97,24 @@ class RequestBuilder:
         ids = self._encode(prompt, params)
         if params.n > 1 and params.seed is None:
             params = replace(params, seed=fresh_seed())
-        return [Request(ids, params, choice) for choice in range(params.n)]
+        question = self._question(prompt, params)
+        return [Request(ids, params, choice, question) for choice in range(params.n)]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork and not params.sequential and not self._vocabulary.forks:
+        if params.fork and not (params.by_rules or params.sequential or self._vocabulary.forks):
             ControlTokens.of(self._vocabulary.tokenizer)  # raises, naming what is missing
         ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(prompt)
         check(ids, params, self._limits)
         return ids
+
+    def _question(self, prompt: Prompt, params: SamplingParams) -> str:
+        """The text of the last turn, where rules read it."""
+        if not params.by_rules:
+            return ""
+        if isinstance(prompt, RawPrompt):
+            content = prompt.content
+            return content if isinstance(content, str) else self._vocabulary.decode(list(content))
+        return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
     def _chat(self, prompt: str | Sequence[Message]) -> list[int]:
         return self._encoder.chat([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
@@ -126,6 +142,8 @@ def check(prompt: Sequence[int], params: SamplingParams, limits: Limits) -> None
             f"penalties are of what a thread's whole path has said, and {limits.engine} applies them to the tokens of "
             "one request only: leave them out, or decode without forks (--fork off, fork=False)"
         )
+    if params.by_rules and not limits.by_rules:
+        raise RequestError(f"{limits.engine} cannot fork by the form of the text: leave out fork_by 'rules'")
     if params.priority and limits.no_priorities is not None:
         raise RequestError(limits.no_priorities)
     if params.draft_acceptance != "exact" and not limits.typical_drafts:

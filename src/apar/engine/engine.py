@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from apar.decoding.by_form.form_tokens import FormTokens
+from apar.decoding.by_form.thread_form import ThreadForm
 from apar.decoding.detokenize import Decode, Detokenizer
 from apar.decoding.early import update_early
 from apar.decoding.forced_answer import ForcedAnswer
@@ -29,7 +31,7 @@ from apar.engine.runner import PassOutput, Runner
 from apar.engine.sampler import sample
 from apar.engine.scheduler import Pass, Scheduler
 from apar.errors import AparError, RunError
-from apar.tokens import ControlTokens
+from apar.tokens import ControlTokens, Encode
 
 MAX_PASS_TOKENS = 4096
 """Tokens fed in one pass, which bounds the memory of prompts that come together."""
@@ -41,6 +43,9 @@ class Engine:
     One `step` is one forward pass: schedule, run, take over. A group's logical step is complete, and its
     events are told, when all its live threads have sampled; short of rows or blocks, that takes several
     passes. The engine is for one thread of the host program.
+
+    `encode` gives the ids of a text that continues another, without special tokens: with it answers can fork by the
+    form of their text.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Engine:
         native: bool = True,
         graphs: bool = True,
         drafts: DraftSetup | None = None,
+        encode: Encode | None = None,
     ) -> None:
         self.pool = pool
         self.context = min(int(model.config.max_position_embeddings), pool.num_blocks * pool.block_size)
@@ -64,15 +70,23 @@ class Engine:
         self.scheduler.run_ahead = RUN_AHEAD if drafts else 0
         self._vocabulary_size = int(model.config.vocab_size)
         self._decode, self._vocabulary = decode, Vocabulary(None, control, eos)
+        self._form_tokens = None if encode is None else FormTokens(encode, decode, eos, self._vocabulary_size)
         self._counters = Counters()
         self._arrived = 0
         # Groups that were in a pass that failed: each is run alone, to see which of them it was.
         self._suspects: list[Group] = []
 
     def add(
-        self, prompt: Sequence[int], params: SamplingParams, choice: int = 0, forced: ForcedAnswer | None = None
+        self,
+        prompt: Sequence[int],
+        params: SamplingParams,
+        choice: int = 0,
+        forced: ForcedAnswer | None = None,
+        question: str = "",
     ) -> Group:
         """Queue a request for one answer, the `choice` of those with its seed; `prompt` are token ids.
+
+        Rules that fork read the `question` that the answer is to.
 
         With a `forced` answer its tokens are taken in place of those that the model would say. Raises RequestError
         where the request can never be served.
@@ -80,9 +94,12 @@ class Engine:
         check(prompt, params, self.limits)
         if forced is not None:
             forced.check(params, len(prompt), self.context)
-        request = Request(list(prompt), params, choice)
+        request = Request(list(prompt), params, choice, question)
         group = Group.start(self._arrived, request, self._vocabulary, self.context, Detokenizer(self._decode))
         group.forced = forced
+        if params.by_rules and self._form_tokens is not None:
+            root = group.threads[0]
+            root.form = ThreadForm(self._form_tokens, question, len(prompt), params.max_items)
         self._arrived += 1
         self.groups.append(group)
         return group
@@ -90,7 +107,8 @@ class Engine:
     @property
     def limits(self) -> Limits:
         """What can be served."""
-        return Limits("the engine", self.context, self._vocabulary.control, self._vocabulary_size)
+        by_rules = self._form_tokens is not None
+        return Limits("the engine", self.context, self._vocabulary.control, self._vocabulary_size, by_rules=by_rules)
 
     def step(self) -> None:
         """Run one forward pass, if there is anything to run. A group that fails carries its error."""
@@ -179,9 +197,12 @@ class Engine:
             self._close(group)
 
     def _complete_steps(self, group: Group) -> None:
-        """What ended threads hold is free at once; refused ones sample again."""
+        """What ended threads hold is free at once; refused ones sample again, rewritten ones behind another path."""
         while group.ready:
             completed = complete_step(group)
+            for thread, kept in completed.rewritten:
+                self.scheduler.take_back(group, thread, kept)
+                self.scheduler.feed_again(group, thread)
             for thread in completed.ended:
                 self.scheduler.release(group, thread)
             self._update_early(group)

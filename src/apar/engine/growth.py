@@ -44,7 +44,8 @@ class GrowthEstimator:
 
 def _most(group: Group, pool: BlockPool) -> int:
     """The most blocks that an answer can add: its budget, and a partly filled block for every thread."""
-    threads = group.params.max_threads if group.params.fork and group.control else 1
+    forks = group.params.by_rules or (group.params.fork and group.control)
+    threads = group.params.max_threads if forks else 1
     return pool.blocks_for(min(group.params.max_tokens, group.context)) + min(threads, group.params.max_tokens)
 
 

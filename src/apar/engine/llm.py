@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any, Self
 
 from apar.decoding.answer import Answer, BatchError, answers, outcome
+from apar.decoding.group import Group
 from apar.decoding.params import Prompt, SamplingParams
 from apar.decoding.requests import Request, RequestBuilder
 from apar.decoding.statistics import EngineStatistics
@@ -20,6 +22,7 @@ from apar.errors import ModelError
 from apar.events import Event
 from apar.models.load import check_supported, load
 from apar.models.model_source import model_source
+from apar.tokens import encode_text
 
 __all__ = ["LLM", "Answer", "BatchError"]
 
@@ -107,7 +110,15 @@ class LLM:
         with memory_for_cache(blocks, budget.block_size):
             pool = BlockPool(blocks, budget.block_size)
             self.engine = Engine(
-                model, vocabulary.decode, vocabulary.eos, control, pool, budget.max_rows, graphs=graphs, drafts=drafts
+                model,
+                vocabulary.decode,
+                vocabulary.eos,
+                control,
+                pool,
+                budget.max_rows,
+                graphs=graphs,
+                drafts=drafts,
+                encode=partial(encode_text, tokenizer),
             )
         self.vocabulary = vocabulary
         self._requests = RequestBuilder(vocabulary, self.engine.limits)
@@ -132,7 +143,7 @@ class LLM:
         asked of a model that was not trained to, and BatchError with the other answers where some fail.
         """
         requests = self._requests.build_all(prompts, params)
-        groups = [self.engine.add(request.prompt, request.params, request.choice) for request in requests]
+        groups = [self._add(request) for request in requests]
         try:
             for group in groups:
                 while not group.done:
@@ -152,7 +163,7 @@ class LLM:
         return self._events(self._requests.build(prompt, params))
 
     def _events(self, request: Request) -> Generator[Event, None, Answer]:
-        group = self.engine.add(request.prompt, request.params, request.choice)
+        group = self._add(request)
         num_sent = 0
         try:
             # Another stream may have stepped the engine meanwhile, and may even have finished this answer.
@@ -166,6 +177,9 @@ class LLM:
             self.engine.cancel(group)
         [answer] = answers([outcome(group)])
         return answer
+
+    def _add(self, request: Request) -> Group:
+        return self.engine.add(request.prompt, request.params, request.choice, question=request.question)
 
     def statistics(self) -> EngineStatistics:
         """What was done so far and what is under way."""

@@ -44,7 +44,7 @@ class Place:
     @property
     def banned(self) -> frozenset[int]:
         """The tokens that the grammar does not allow here, by what the answer has come to now."""
-        return self.group.grammar.banned(self.state, self.group.state)
+        return self.group.banned(self.thread, self.state, self.next)
 
     @property
     def refused(self) -> frozenset[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -27,6 +28,9 @@ _TYPICAL_LOGPROB, _TYPICAL_SHARE = math.log(0.09), 0.3
 exp(-entropy) (arXiv 2401.10774, section 2.3.1; the values are those that its code begins with)."""
 
 _LEAST_LOGPROB = -1e4
+
+_FEW_BANNED = 32
+"""Tokens of a set up to which they are banned one by one."""
 
 _FIRST_RANKS = 1024
 """Tokens looked at first for top-k and top-p: they are nearly always enough, and sorting all is slow."""
@@ -70,13 +74,22 @@ def sample(places: Sequence[Place], logits: Tensor) -> list[Sampled | None]:
 
 
 def _ban(logits: Tensor, banned: Sequence[frozenset[int]]) -> None:
-    """Make the tokens of each row's set impossible. Rows differ in few sets, and sets have few tokens."""
-    for token in frozenset().union(*set(banned)):
+    """Make the tokens of each row's set impossible. Rows differ in few sets, and most sets have few tokens."""
+    for number, tokens in enumerate(banned):
+        if len(tokens) > _FEW_BANNED:
+            logits[number, _indices(tokens, logits.device)] = float("-inf")
+    for token in frozenset().union(*(tokens for tokens in set(banned) if len(tokens) <= _FEW_BANNED)):
         rows = [token in tokens for tokens in banned]
         if all(rows):
             logits[:, token] = float("-inf")
         else:
             logits[:, token].masked_fill_(torch.tensor(rows, device=logits.device), float("-inf"))
+
+
+@lru_cache(maxsize=64)
+def _indices(tokens: frozenset[int], device: torch.device) -> Tensor:
+    """The ids of a large set, which comes again and again."""
+    return torch.tensor(sorted(tokens), device=device)
 
 
 class _Logprobs:

@@ -287,6 +287,22 @@ class Scheduler:
                 thread.stored = last
                 self._trim(group, thread)
 
+    def take_back(self, group: Group, thread: Thread, kept: int) -> None:
+        """A thread's path is another one behind its first `kept` tokens: what is stored behind them does not count.
+
+        A block that others hold now is not written again, and nobody finds what was in one that is.
+        """
+        if thread.stored <= kept:
+            return
+        whole, rest = divmod(kept, self.pool.block_size)
+        if rest and self.pool.num_holders(thread.blocks[whole]) > 1:
+            kept = whole * self.pool.block_size
+        elif rest:
+            self.pool.forget([thread.blocks[whole]])
+        thread.stored = kept
+        del thread.prefix_nodes[whole:]
+        self._trim(group, thread)
+
     def _trim(self, group: Group, thread: Thread) -> None:
         """Give back the blocks behind what the thread stores."""
         kept = self.pool.blocks_for(thread.stored)

@@ -53,6 +53,11 @@ class Line:
         return self._marker.content if self._marker else 0
 
     @property
+    def unsure(self) -> int:
+        """Where in the line a lead may have ended, if the next characters say so; its length where none may have."""
+        return self._colon or self._bold or len(self.text)
+
+    @property
     def is_hopeless(self) -> bool:
         """Whether no lead can end in the line any more, nor with it."""
         return len(self.text) - self._begin > self._config.max_lead_chars + 8

@@ -99,6 +99,7 @@ class ItemReader:
         "_config",
         "_found",
         "_item",
+        "_last",
         "_levels",
         "_line",
         "_lists",
@@ -124,6 +125,7 @@ class ItemReader:
         self._mode: Literal["start", "item", "rest"] = "start"
         self._item: _Item | None = None  # whose line this is
         self._waiting: _Item | None = None  # whose line may have been its lead
+        self._last: _List | None = None  # that of the lead that was found last
 
     @property
     def text(self) -> str:
@@ -136,6 +138,26 @@ class ItemReader:
     def read(self) -> int:
         """How many characters were read."""
         return self._start + len(self._line.text)
+
+    @property
+    def unsure(self) -> int:
+        """Where a lead may have ended, if what comes next says so; the end of all that was read where none may have."""
+        if self._waiting is not None:
+            return self._waiting.start + len(self._waiting.line_lead)
+        return self._start + self._line.unsure if self._mode == "item" else self.read
+
+    def rewind(self, lead: LeadEnd) -> None:
+        """Take back what was read behind `lead`, which the last character has shown to have ended."""
+        of = self._last
+        assert of is not None
+        text = self.text[: lead.at]
+        self._pieces = [text]
+        self._lists = [one for one in self._lists if one.opening < lead.at]
+        if all(one is not of for one in self._lists):
+            self._lists.append(of)
+        self._line = Line(self._config)
+        self._line.text, self._start = text[lead.start :], lead.start
+        self._mode, self._blank, self._item, self._waiting = "rest", 0, None, None
 
     def feed(self, piece: str) -> Sequence[LeadEnd]:
         """Read on; the leads of which `piece` has shown that they ended, mostly none."""
@@ -267,6 +289,7 @@ class ItemReader:
         lead = item.line_lead[:end] if item is not self._item or item.line_lead else self._line.text[:end]
         bare = of.bare
         of.with_lead += 1
+        self._last = of
         self._found.append(
             LeadEnd(
                 marker=item.marker,

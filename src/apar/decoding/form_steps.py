@@ -1,0 +1,169 @@
+"""What a logical step does to threads that fork by the form of their text.
+
+The text of each token is read (`apar.decoding.by_form`). What comes of it is carried out at once, in the same step: the
+thread forks, is forced to say a text, or ends. What may yet be taken back is told when it cannot be any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from apar.decoding.by_form.thread_form import ForkPlan, Said, ThreadForm
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.group import Group, Thread
+from apar.events import Delta, Event, FinishReason, Forked
+
+_MOST_FORCED = 16
+"""Tokens of what is forced behind a lead, as far as the limits of the answer are kept free for it."""
+
+
+class Step(Protocol):
+    """A logical step that is being completed; `rewritten` threads have another path behind so many tokens."""
+
+    group: Group
+    children: list[Thread]
+    rewritten: list[tuple[Thread, int]]
+
+    def emit(self, thread: Thread, event: Event) -> None: ...
+
+    def finish(self, thread: Thread, reason: FinishReason) -> None: ...
+
+
+def begin(step: Step, thread: Thread) -> None:
+    """A thread has started: tell what is there of its text already."""
+    form = _form(thread)
+    if form.tail_ids:
+        thread.held.append(Delta(thread.path, step.group.step, form.tail_ids, form.tail))
+        _tell(step, thread, form.told + len(form.tail), cut=True)
+
+
+def say(step: Step, thread: Thread, text: str) -> None:
+    """A thread's last token has said `text`, and its delta is held."""
+    form, refused = _form(thread), step.group.not_forked
+    said = form.say(
+        text,
+        len(thread.tokens),
+        lambda plan: _allowed(step, thread, plan),
+        lambda reason: refused.update([reason]),
+    )
+    if (plan := said.plan) is not None:
+        said = form.fork(plan)
+        if said.action != "end":
+            _fork(step, thread, plan, said)
+            return
+    if said.action == "end":
+        form.end_at(said.keep)
+        step.finish(thread, "repeated" if said.repeats else "eos")
+    elif said.action == "force":
+        step.rewritten.append((thread, len(thread.tokens)))
+        _force(step, thread, said.text)
+    else:
+        _tell(step, thread, said.keep)
+
+
+def close(step: Step, thread: Thread) -> None:
+    """A thread ends: tell what stays of its text, and what of that is not told yet."""
+    form = _form(thread)
+    keep = form.finish()
+    whole = keep == len(form.text)
+    _tell(step, thread, keep, cut=True)
+    thread.held.clear()
+    form.tell_parent(keep)
+    if not whole:
+        thread.detokenizer.flush()
+
+
+def _fork(step: Step, thread: Thread, plan: ForkPlan, said: Said) -> None:
+    """Carry out a fork: the child, and what the parent is forced to say."""
+    group, form = step.group, _form(thread)
+    _drop_held(thread, plan.kept)
+    _tell(step, thread, plan.cut - len(plan.rest_text), cut=True)
+    thread.held.clear()
+    if plan.rest:
+        step.emit(thread, Delta(thread.path, group.step, tuple(plan.rest), plan.rest_text))
+    form.told = plan.cut
+    group.budget -= len(plan.rest) + len(plan.tail_ids)
+    child = _child(group, thread, plan)
+    step.children.append(child)
+    del thread.tokens[plan.kept :]
+    thread.tokens += plan.rest
+    step.rewritten.append((thread, plan.kept))
+    step.emit(thread, Forked(thread.path, child.path, group.step))
+    _force(step, thread, said.text, plan.surplus)
+
+
+def _child(group: Group, parent: Thread, plan: ForkPlan) -> Thread:
+    """The child of a fork: what it shares of the parent's path, its own lead, and the tail that it takes over."""
+    form = _form(parent)
+    tokens = [*parent.tokens[: plan.shared], *plan.hidden, *plan.tail_ids]
+    path = (*parent.path, parent.children)
+    starts, shares = (*parent.starts, len(tokens)), (*parent.shares, plan.shared)
+    context = plan.tail_ids or plan.hidden
+    child = Thread(path, tokens, starts, Detokenizer(form.tokens.decode, context), shares=shares)
+    child.form = ThreadForm(form.tokens, form.question, len(tokens), form.max_items, plan, form)
+    parent.children += 1
+    group.created += 1
+    return child
+
+
+def _force(step: Step, thread: Thread, text: str, before: str = "") -> None:
+    """Have a thread say `text`, behind white space `before` that a token before has said. It ends for want of room."""
+    group, form = step.group, _form(thread)
+    ids = form.tokens.encode(text) if text else []
+    thread.ahead.clear()
+    if not _is_room(step, len(ids)) or len(thread.tokens) + len(ids) >= group.context:
+        step.finish(thread, "length")
+        return
+    thread.tokens += ids
+    group.budget -= len(ids)
+    if ids or before:
+        thread.held.append(Delta(thread.path, group.step, tuple(ids), before + text))
+    thread.detokenizer = Detokenizer(form.tokens.decode, ids or thread.tokens[-1:])
+    _tell(step, thread, form.force(text, len(thread.tokens)))
+
+
+def _allowed(step: Step, thread: Thread, plan: ForkPlan) -> bool:
+    """Whether the limits of the answer allow a fork, with a token for the child in the next step."""
+    group, params = step.group, step.group.params
+    own = len(plan.rest) + _MOST_FORCED
+    return (
+        group.created < params.max_threads
+        and len(thread.path) < params.max_depth
+        and _is_room(step, own + len(plan.tail_ids) + 1)
+        and plan.kept + own < group.context
+        and plan.shared + len(plan.hidden) + len(plan.tail_ids) < group.context
+    )
+
+
+def _is_room(step: Step, tokens: int) -> bool:
+    """Whether the budget has so many tokens beside one for every thread in this step and in the next."""
+    return step.group.budget - tokens >= 2 * len(step.group.threads) + len(step.children)
+
+
+def _tell(step: Step, thread: Thread, keep: int, cut: bool = False) -> None:
+    """Tell the deltas that are held, as far as `keep` characters of the text have them; with `cut` a part of one."""
+    form = _form(thread)
+    while thread.held and form.told + len(thread.held[0].text) <= keep:
+        delta = thread.held.pop(0)
+        form.told += len(delta.text)
+        step.emit(thread, delta)
+    if cut and thread.held and form.told < keep:
+        delta = thread.held.pop(0)
+        step.emit(thread, replace(delta, text=delta.text[: keep - form.told]))
+        form.told = keep
+
+
+def _drop_held(thread: Thread, kept: int) -> None:
+    """Drop what is held of tokens behind the first `kept` of the path."""
+    index = len(thread.tokens) - sum(len(delta.token_ids) for delta in thread.held)
+    for number, delta in enumerate(thread.held):
+        index += len(delta.token_ids)
+        if index > kept:
+            del thread.held[number:]
+            return
+
+
+def _form(thread: Thread) -> ThreadForm:
+    assert thread.form is not None
+    return thread.form
