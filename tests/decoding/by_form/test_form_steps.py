@@ -1,0 +1,250 @@
+"""Logical steps of answers that fork by the form of their text, with given tokens in place of a model's."""
+
+from __future__ import annotations
+
+import pytest
+
+from apar.decoding.answer import Answer
+from apar.decoding.by_form.form_tokens import FormTokens
+from apar.decoding.by_form.thread_form import ThreadForm
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.lockstep import complete_step
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
+from apar.decoding.vocabulary import Vocabulary
+from apar.events import Delta, Finished, Forked
+from apar.tree import ROOT, ThreadPath
+
+EOS = 0
+CHARACTERS = "\x00\n 0123456789.-#*:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,"
+MERGED = (":\n", ": ", ":\n\n", "s:x", "early\n\n2. ", " sleep", "Tips")
+PIECES = (*CHARACTERS, *MERGED)
+PROMPT = [PIECES.index("a")] * 3
+
+
+def decode(ids: list[int]) -> str:
+    return "".join(PIECES[token] for token in ids if token)
+
+
+def encode(text: str) -> list[int]:
+    """Character by character; one that there is no token for gives nothing."""
+    return [CHARACTERS.index(character) for character in text if character in CHARACTERS]
+
+
+class Script:
+    """An answer whose threads say given pieces, a token each; None is end-of-sequence, which comes behind the last."""
+
+    def __init__(
+        self, says: dict[ThreadPath, list[str]], question: str = "Any tips?", context: int = 500, **params: object
+    ) -> None:
+        wanted = SamplingParams(fork_by="rules", seed=1, **params)  # type: ignore[arg-type]
+        vocabulary = Vocabulary(None, None, frozenset([EOS]))
+        self.group = Group.start(0, Request(PROMPT, wanted, 0, question), vocabulary, context, Detokenizer(decode))
+        tokens = FormTokens(encode, decode, frozenset([EOS]), len(PIECES))
+        self.group.threads[0].form = ThreadForm(tokens, question, len(PROMPT), wanted.max_items)
+        self.says = {path: list(pieces) for path, pieces in says.items()}
+        self.paths: dict[ThreadPath, str] = {}
+        self.rewritten: list[tuple[ThreadPath, int]] = []
+
+    def step(self) -> None:
+        for thread in self.group.threads:
+            self.paths.setdefault(thread.path, decode(thread.tokens[len(PROMPT) :]))
+            thread.ahead.append(Sampled(self._next(thread)))
+        completed = complete_step(self.group)
+        self.rewritten += [(thread.path, kept) for thread, kept in completed.rewritten]
+
+    def run(self) -> Script:
+        while not self.group.done:
+            self.step()
+        return self
+
+    def _next(self, thread: Thread) -> int:
+        rest = self.says.get(thread.path, [])
+        return PIECES.index(rest.pop(0)) if rest else EOS
+
+    @property
+    def text(self) -> str:
+        return self.group.assembler.text
+
+    def said(self, path: ThreadPath) -> str:
+        return "".join(e.text for e in self.group.events if isinstance(e, Delta) and e.thread == path)
+
+    def reasons(self) -> dict[ThreadPath, str]:
+        return {event.thread: event.reason for event in self.group.events if isinstance(event, Finished)}
+
+
+def chars(text: str) -> list[str]:
+    return list(text)
+
+
+TWO = {
+    ROOT: [*chars("Tips, \n\n1. Rest:"), *chars(" Walk:")],
+    (0, 0): chars(" sleep early."),
+    (0, 1): chars(" go out."),
+}
+
+
+def test_the_parent_is_forced_on_and_children_write_the_details() -> None:
+    script = Script(TWO).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+    assert script.said(ROOT) == "Tips, \n\n1. Rest:\n\n2. Walk:"
+    assert script.reasons() == {ROOT: "eos", (0, 0): "eos", (0, 1): "eos"}
+    assert Answer.of(script.group).forks == 2
+
+
+def test_a_child_sees_the_opening_and_its_own_lead_as_that_of_the_first_item() -> None:
+    script = Script(TWO).run()
+    assert script.paths[0, 1] == "Tips, \n\n1. Walk:"
+
+
+def test_paths_share_what_stands_before_the_list() -> None:
+    script = Script(TWO)
+    while len(script.group.threads) < 3:
+        script.step()
+    root, first, second = script.group.threads
+    opening = len(PROMPT) + len("Tips, \n\n")
+    assert root.common(first) == root.common(second) == first.common(second) == opening
+    assert first.tokens[:opening] == root.tokens[:opening]
+    assert first.starts == (len(PROMPT), opening + len("1. Rest:"))
+
+
+def test_text_is_told_in_reading_order_as_it_comes() -> None:
+    script = Script(TWO)
+    shown = ""
+    while not script.group.done:
+        script.step()
+        assert script.text.startswith(shown)
+        shown = script.text
+    forks = [number for number, event in enumerate(script.group.events) if isinstance(event, Forked)]
+    lead = "".join(e.text for e in script.group.events[: forks[0]] if isinstance(e, Delta))
+    assert lead == "Tips, \n\n1. Rest:"
+
+
+def test_a_child_ends_at_the_border_of_the_next_item() -> None:
+    says = {**TWO, (0, 0): [" sleep", " ", "early\n\n2. ", "a"]}
+    script = Script(says).run()
+    assert script.said((0, 0)) == " sleep early"
+    assert script.reasons()[0, 0] == "eos"
+    assert script.text == "Tips, \n\n1. Rest: sleep early\n\n2. Walk: go out."
+
+
+@pytest.mark.parametrize("merged", [":\n", ": ", ":\n\n"])
+def test_white_space_that_is_merged_with_a_colon_comes_behind_the_detail(merged: str) -> None:
+    says = {**TWO, ROOT: [*chars("Tips, \n\n1. Rest"), merged, *chars(" Walk:")]}
+    text = Script(says).run().text
+    assert text.startswith("Tips, \n\n1. Rest: sleep early.")
+    assert text.endswith("\n\n2. Walk: go out.")
+
+
+def test_of_a_token_with_the_end_of_a_lead_and_more_the_end_is_encoded_anew() -> None:
+    says = {**TWO, ROOT: [*chars("Tips, \n\n1. Rest"), "s:x", *chars(" Walk:")]}
+    script = Script(says).run()
+    assert script.text == "Tips, \n\n1. Rests:x sleep early.\n\n2. Walk: go out."
+    assert script.said(ROOT) == "Tips, \n\n1. Rests:\n\n2. Walk:"
+    assert script.paths[0, 0] == "Tips, \n\n1. Rests:x"
+    told = [token for event in script.group.events if isinstance(event, Delta) for token in event.token_ids]
+    assert PIECES.index("s:x") not in told
+
+
+def test_what_was_said_behind_a_lead_goes_to_the_child() -> None:
+    says = {ROOT: [*chars("1. **Rest** is "), *chars("Walk** is ")], (0, 0): chars(" good."), (0, 1): chars(" great.")}
+    script = Script(says).run()
+    assert script.text == "1. **Rest** is good.\n\n2. **Walk** is great."
+    assert script.paths[0, 1] == "1. **Walk** is"
+    assert script.said(ROOT) == "1. **Rest**\n\n2. **Walk**"
+
+
+def test_lists_within_details_fork_too() -> None:
+    says = {
+        ROOT: [*chars("1. Rest:"), *chars(" Walk:")],
+        (0, 0): chars(" so\n   - Bed:") + chars(" Book:"),
+        (0, 0, 0): chars(" early."),
+        (0, 0, 1): chars(" long."),
+        (0, 1): chars(" go."),
+    }
+    script = Script(says).run()
+    assert script.text == "1. Rest: so\n   - Bed: early.\n   - Book: long.\n\n2. Walk: go."
+    assert script.paths[0, 0, 1] == "1. Rest: so\n   - Book:"
+
+
+def test_a_child_begins_with_text() -> None:
+    script = Script(TWO)
+    while len(script.group.threads) < 2:
+        script.step()
+    root, child = script.group.threads
+    banned = script.group.banned(child, child.state)
+    assert {EOS, PIECES.index("\n")} <= banned
+    assert PIECES.index(" ") not in banned
+    assert PIECES.index("s") not in banned
+    assert not script.group.banned(root, root.state)
+    child.ahead.append(Sampled(PIECES.index(" ")))
+    root.ahead.append(Sampled(PIECES.index(" ")))
+    complete_step(script.group)
+    assert {EOS, PIECES.index(" "), PIECES.index("\n")} <= script.group.banned(child, child.state)
+
+
+def test_tokens_ahead_of_a_thread_that_forks_are_dropped() -> None:
+    script = Script(TWO)
+    pieces = [PIECES.index(piece) for piece in TWO[ROOT]]
+    [root] = script.group.threads
+    root.ahead.extend(Sampled(token) for token in [*pieces[: len("Tips, \n\n1. Rest:")], EOS, EOS])
+    while not script.rewritten:
+        completed = complete_step(script.group)
+        script.rewritten += [(thread.path, kept) for thread, kept in completed.rewritten]
+    assert not root.ahead
+    assert script.rewritten == [(ROOT, len(PROMPT) + len("Tips, \n\n1. Rest:"))]
+
+
+def test_with_one_thread_only_the_answer_stays_sequential() -> None:
+    script = Script({ROOT: chars("1. Rest: a, b\n\n2. Walk: c, d")}, max_threads=1).run()
+    assert script.text == "1. Rest: a, b\n\n2. Walk: c, d"
+    assert Answer.of(script.group).not_forked == {"limits": 2}
+
+
+def test_why_an_answer_did_not_fork_is_counted() -> None:
+    script = Script({ROOT: chars("1. Rest: a, b")}, question="Write a poem").run()
+    assert Answer.of(script.group).not_forked == {"short_lines": 1}
+    assert Answer.of(script.group).forks == 0
+
+
+@pytest.mark.parametrize("budget", range(1, 60))
+def test_a_budget_is_never_exceeded_and_leaves_no_detail_empty(budget: int) -> None:
+    script = Script(TWO, max_tokens=budget).run()
+    answer = Answer.of(script.group)
+    assert answer.tokens <= answer.decoded <= budget
+    for event in script.group.events:
+        if isinstance(event, Forked):
+            assert script.said(event.child).strip()
+
+
+@pytest.mark.parametrize("context", range(10, 80, 3))
+def test_no_path_is_longer_than_the_context(context: int) -> None:
+    script = Script(TWO, context=context)
+    while not script.group.done:
+        script.step()
+        assert all(len(thread.tokens) <= context for thread in script.group.threads)
+
+
+def test_a_stop_string_in_a_lead_ends_the_answer_there() -> None:
+    script = Script(TWO, stop=("Walk",)).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. "
+    assert set(script.reasons().values()) <= {"eos", "stop", "cancelled"}
+
+
+def test_a_list_has_max_items_at_most() -> None:
+    says = {**TWO, ROOT: [*TWO[ROOT], *chars("3. Eat:")]}
+    script = Script(says, max_items=2).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+
+
+def test_a_repeated_lead_ends_the_thread_before_it() -> None:
+    says = {**TWO, ROOT: [*TWO[ROOT], *chars("3 Rest:")]}
+    script = Script(says).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+    assert script.reasons()[ROOT] == "repeated"
+
+
+def test_a_closing_paragraph_stays() -> None:
+    says = {**TWO, ROOT: [*TWO[ROOT], *chars("In conclusion, do all of it.")]}
+    assert Script(says).run().text.endswith("2. Walk: go out.\n\nIn conclusion, do all of it.")

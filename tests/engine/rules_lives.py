@@ -1,0 +1,259 @@
+"""Random answers that fork by their form, compared with a slow engine.
+
+    python -m tests.engine.rules_lives --cases 2000
+
+The slow engine completes the same logical steps with the same rules, but has no cache: every token is chosen after its
+thread's whole path, which is run alone through the unchanged Hugging Face model. A case is made from its number alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import random
+import sys
+import time
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import torch
+
+from apar.decoding.by_form.form_tokens import FormTokens
+from apar.decoding.by_form.thread_form import ThreadForm
+from apar.decoding.detokenize import Detokenizer
+from apar.decoding.group import Group, Sampled, Thread
+from apar.decoding.lockstep import complete_step
+from apar.decoding.params import SamplingParams
+from apar.decoding.requests import Request
+from apar.decoding.vocabulary import Vocabulary
+from apar.engine.blocks import BlockPool
+from apar.engine.engine import Engine
+from apar.engine.sampler import uniform
+from apar.events import Event, Finished, Forked
+from tests.engine.drafts.known import KnownAnswers, draft_with, spoken
+from tests.engine.tiny import FAMILIES, VOCABULARY, tiny_model
+from tests.oracle import ROUNDING, _sample
+
+PIECES = (
+    *(
+        "<eos>",
+        "\n",
+        "\n\n",
+        "1",
+        "2",
+        "3",
+        "4",
+        ".",
+        ". ",
+        "- ",
+        "-",
+        " ",
+        "**",
+        ":**",
+        ":",
+        ": ",
+        ":\n",
+        "Rest",
+        "Walk",
+    ),
+    *(" Sleep", "Eat", "early", " a walk", "Tips", " x", "   - ", "\n2. ", "### ", "These"),
+    *(":\n\n2", "** is", "#", "s:x"),
+)
+"""Pieces of lists, single characters of all that is forced among them; some merge a separator with what follows."""
+
+QUESTIONS = ("Any tips?", "Give me 3 tips", "Name five things", "Write a poem")
+_MOST_STEPS = 20_000
+_TRIES = 16
+
+
+def decode(ids: list[int]) -> str:
+    """The text of tokens; what is no piece has none."""
+    return "".join(PIECES[token] for token in ids if 0 < token < len(PIECES))
+
+
+def encode(text: str) -> list[int]:
+    """The longest pieces one after another; what is no piece becomes `<eos>`, which decodes to nothing."""
+    ids = []
+    while text:
+        token = max(
+            (k for k, piece in enumerate(PIECES) if k and text.startswith(piece)),
+            key=lambda k: len(PIECES[k]),
+            default=0,
+        )
+        ids.append(token)
+        text = text[len(PIECES[token]) if token else 1 :]
+    return ids
+
+
+class Case:
+    """Everything that a comparison needs, by its number."""
+
+    def __init__(self, number: int) -> None:
+        rng = random.Random(number)
+        self.context = rng.choice([48, 96, 96, 128])
+        self.model = tiny_model(number, rng.choice(["llama", "llama", *FAMILIES]), self.context)
+        self._favour(rng)
+        self.prompts = [
+            [rng.randrange(1, len(PIECES)) for _ in range(rng.randint(1, 12))] for _ in range(rng.randint(1, 3))
+        ]
+        self.questions = [rng.choice(QUESTIONS) for _ in self.prompts]
+        self.params = [self._params(rng) for _ in self.prompts]
+        self.block_size = rng.randint(1, 16)
+        least = -(-(max(map(len, self.prompts)) + 70) // self.block_size)
+        self.num_blocks = rng.choice([least, 2 * least, 400])
+        self.max_rows = rng.choice([1, 2, 3, 64])
+        self.max_tokens = rng.choice([8, 1000])
+        self.drafts = rng.choice([None, 0.0, 0.7, 1.0])
+        self.rng = rng
+
+    def _favour(self, rng: random.Random) -> None:
+        """Make lists likely, and ends not too likely."""
+        bias = self.model.lm_head.bias
+        bias[0] = rng.uniform(-3, 3)
+        for piece in ("\n", "1", ". ", ":", "Rest", "Walk", "Eat", "Tips", "- ", ":**", " Sleep", "s:x", "** is"):
+            bias[PIECES.index(piece)] = rng.uniform(0, 4)
+
+    def _params(self, rng: random.Random) -> SamplingParams:
+        return SamplingParams(
+            max_tokens=rng.choice([12, 40, 90, 150]),
+            temperature=rng.choice([0.0, 0.7, 1.5, 1.5]),
+            seed=rng.randrange(1000),
+            stop=rng.choice([(), (), (), ("st:",), ("2. W",)]),
+            max_threads=rng.choice([1, 2, 3, 12, 32]),
+            max_depth=rng.choice([2, 3, 4]),
+            max_parallel_threads=rng.choice([None, None, None, 1, 2]),
+            max_items=rng.choice([None, None, 2, 3]),
+            fork_by="rules",
+        )
+
+    def engine(self) -> Engine:
+        pool = BlockPool(self.num_blocks, self.block_size)
+        model = copy.deepcopy(self.model)
+        engine = Engine(model, decode, frozenset([0]), None, pool, self.max_rows, True, graphs=False, encode=encode)
+        engine.scheduler.max_tokens = self.max_tokens
+        return engine
+
+
+def run_engine(case: Case, engine: Engine) -> list[Group]:
+    """Answer all prompts; the blocks are checked after every pass."""
+    each = zip(case.prompts, case.params, case.questions, strict=True)
+    groups = [engine.add(prompt, params, question=question) for prompt, params, question in each]
+    for _ in range(_MOST_STEPS):
+        if not engine.groups:
+            return groups
+        engine.step()
+        engine.check()
+    raise AssertionError("the engine makes no progress")
+
+
+class SlowEngine:
+    """One answer, each token of which is chosen after its thread's whole path."""
+
+    def __init__(self, model: Any, context: int, prompt: list[int], params: SamplingParams, question: str) -> None:
+        request = Request(list(prompt), params, 0, question)
+        vocabulary = Vocabulary(None, None, frozenset([0]))
+        self.model, self.params = model, params
+        self.group = Group.start(0, request, vocabulary, context, Detokenizer(decode))
+        tokens = FormTokens(encode, decode, frozenset([0]), VOCABULARY)
+        self.group.threads[0].form = ThreadForm(tokens, question, len(prompt), params.max_items)
+
+    def run(self, noise: random.Random | None = None) -> Group:
+        while not self.group.done:
+            for thread in self.group.threads:
+                if not thread.ahead:
+                    thread.ahead.append(self._sampled(thread, noise))
+            complete_step(self.group)
+        return self.group
+
+    def _sampled(self, thread: Thread, noise: random.Random | None) -> Sampled:
+        with torch.no_grad():
+            output = self.model(input_ids=torch.tensor([thread.tokens]), use_cache=False)
+        logits = output.logits[0, -1].tolist()
+        if noise:
+            logits = [value + noise.uniform(-ROUNDING, ROUNDING) for value in logits]
+        banned = self.group.banned(thread, thread.state)
+        allowed = {k: value for k, value in enumerate(logits) if k not in banned | thread.refused}
+        if not self.params.temperature:
+            return Sampled(max(allowed, key=lambda k: allowed[k]), None, banned)
+        top = max(allowed.values())
+        weights = {k: math.exp((value - top) / self.params.temperature) for k, value in allowed.items()}
+        number = uniform(self.group.seed, 0, thread.path, thread.sampled, bool(thread.refused))
+        return Sampled(_sample(weights, number), None, banned)
+
+
+def compare(number: int, counts: Counter[str]) -> str | None:
+    """Run one case; what differs, or None."""
+    case = Case(number)
+    engine = case.engine()
+    if case.drafts is not None:
+        known = [spoken(group.events, -1, 0) for group in run_engine(case, case.engine())]
+        draft_with(engine, KnownAnswers(known, case.drafts, random.Random(number)), 0.01)
+    groups = run_engine(case, engine)
+    counts["cases"] += 1
+    counts["preemptions"] += engine.scheduler.preemptions
+    counts["accepted"] += engine.statistics().accepted
+    counts["blocks lost"] += case.num_blocks - engine.pool.num_free
+    for group, prompt, params, question in zip(groups, case.prompts, case.params, case.questions, strict=True):
+        slow = partial(SlowEngine, case.model, engine.context, prompt, params, question)
+        expected = slow().run()
+        _count(expected, counts)
+        if difference := _difference(group, expected):
+            if any(_difference(group, slow().run(random.Random(seed))) is None for seed in range(_TRIES)):
+                counts["ties"] += 1
+                continue
+            counts["differences"] += 1
+            return f"case {number}, {group.name}: {difference}"
+    return None
+
+
+def _difference(group: Group, expected: Group) -> str | None:
+    if group.error:
+        return str(group.error)
+    for mine, theirs in zip(group.events, expected.events, strict=False):
+        if mine != theirs:
+            return f"the engine tells {mine} in place of {theirs}"
+    if len(group.events) != len(expected.events):
+        return f"the engine tells {len(group.events)} events in place of {len(expected.events)}"
+    if group.assembler.text != expected.assembler.text:
+        return f"the engine's text is {group.assembler.text!r} in place of {expected.assembler.text!r}"
+    return None
+
+
+def _count(group: Group, counts: Counter[str]) -> None:
+    events: list[Event] = group.events
+    counts["answers"] += 1
+    counts["forks"] += sum(isinstance(event, Forked) for event in events)
+    counts["nested forks"] += sum(isinstance(event, Forked) and len(event.thread) > 1 for event in events)
+    counts["empty details"] += sum(
+        isinstance(event, Finished)
+        and len(event.thread) > 1
+        and event.reason == "eos"
+        and not "".join(e.text for e in events if getattr(e, "text", None) and e.thread == event.thread).strip()
+        for event in events
+    )
+    counts.update(f"not forked: {reason}" for reason in group.not_forked)
+    for event in events:
+        if isinstance(event, Finished):
+            counts[f"ended by {event.reason}"] += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0)
+    options = parser.parse_args()
+    counts: Counter[str] = Counter({"differences": 0, "ties": 0, "blocks lost": 0})
+    began = time.perf_counter()
+    for number in range(options.first, options.first + options.cases):
+        if difference := compare(number, counts):
+            print(difference)
+    print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
+    if counts["differences"] or counts["blocks lost"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
