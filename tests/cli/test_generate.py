@@ -233,7 +233,24 @@ def test_a_model_without_control_tokens_is_refused_unless_forks_are_off(apar: Ap
         assert apar("generate", model, "Q", *way, "--max-tokens", 5).code == 0
 
 
-@pytest.mark.parametrize(("value", "told"), [("core", "--fork core is now --fork-way core"), ("no", "'on', 'off'")])
+def test_a_model_that_was_not_trained_to_fork_decodes_one_thread_where_that_is_left_to_it(
+    apar: Apar, tmp_path: Path
+) -> None:
+    from tests.tiny import tiny_model
+
+    model = tiny_model(tmp_path / "plain", control=False)
+    run = apar("generate", model, "Q", "--fork", "auto", "--max-tokens", 5)
+    assert run.code == 0
+    assert "--fork rules would fork" in run.err
+    assert run.out == apar("generate", model, "Q", "--fork", "off", "--max-tokens", 5).out
+    ruled = apar("generate", model, "Q", "--fork", "rules", "--max-items", 3, "--max-tokens", 5, "--json")
+    assert ruled.code == 0
+    assert json.loads(ruled.out)["not_forked"] == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("core", "--fork core is now --fork-way core"), ("no", "'model', 'rules', 'off', 'auto'")]
+)
 def test_what_fork_meant_before_is_answered_with_its_new_name(
     apar: Apar, scripted: ScriptedLLM, value: str, told: str
 ) -> None:

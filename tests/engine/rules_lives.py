@@ -189,7 +189,11 @@ def compare(number: int, counts: Counter[str]) -> str | None:
     case = Case(number)
     engine = case.engine()
     if case.drafts is not None:
-        known = [spoken(group.events, -1, 0) for group in run_engine(case, case.engine())]
+        plain = [
+            [event for event in group.events if not isinstance(event, Forked)]
+            for group in run_engine(case, case.engine())
+        ]
+        known = [spoken(events, 0, 0) for events in plain]
         draft_with(engine, KnownAnswers(known, case.drafts, random.Random(number)), 0.01)
     groups = run_engine(case, engine)
     counts["cases"] += 1

@@ -16,7 +16,7 @@ from apar.cli.generate_file import write_answers
 from apar.cli.options import count_option
 from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options, open_engine
 from apar.cli.options.model import model_options
-from apar.cli.options.sampling import sampling_options
+from apar.cli.options.sampling import sampling_options, tell_unforked
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError
 
@@ -87,6 +87,7 @@ def command(
     question = _question(prompt)
     model, loading = to_load(model, loading, params.fork)
     with _trace_file(trace) as file, open_engine(model, choice, loading) as llm:
+        tell_unforked(params, getattr(llm, "forks", True))
         if params.n > 1:
             _answers(llm, question, params, as_json)
             return

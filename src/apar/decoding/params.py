@@ -32,8 +32,9 @@ RepeatedLeads = Literal["allow", "end"]
 DraftAcceptance = Literal["exact", "typical"]
 """When a draft token counts: if the model draws it, or if the model finds it likely enough, which is inexact."""
 
-ForkBy = Literal["model", "rules"]
-"""What forks: the model, by its own tokens, or rules, by the form of its text (`apar.decoding.by_form`)."""
+ForkBy = Literal["model", "rules", "auto"]
+"""What forks: the model by its own tokens, rules by the form of its text (`apar.decoding.by_form`), or the model if it
+has such tokens and else nothing (auto)."""
 
 MAX_PRIORITY = 1_000_000
 MAX_LOGPROBS = 20
@@ -129,7 +130,7 @@ class SamplingParams:
         if self.draft_acceptance not in get_args(DraftAcceptance):
             raise RequestError(f"draft_acceptance is {self.draft_acceptance!r}; it must be 'exact' or 'typical'")
         if self.fork_by not in get_args(ForkBy):
-            raise RequestError(f"fork_by is {self.fork_by!r}; it must be 'model' or 'rules'")
+            raise RequestError(f"fork_by is {self.fork_by!r}; it must be 'model', 'rules' or 'auto'")
         if self.max_items is not None:
             _check_integer("max_items", self.max_items, 1)
         if self.by_rules and self.logprobs is not None:

@@ -101,7 +101,7 @@ class RequestBuilder:
         return [Request(ids, params, choice, question) for choice in range(params.n)]
 
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        if params.fork and not (params.by_rules or params.sequential or self._vocabulary.forks):
+        if params.fork and params.fork_by == "model" and not (params.sequential or self._vocabulary.forks):
             ControlTokens.of(self._vocabulary.tokenizer)  # raises, naming what is missing
         ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(prompt)
         check(ids, params, self._limits)

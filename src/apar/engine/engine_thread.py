@@ -154,7 +154,7 @@ class EngineThread:
     def _begin(self, pending: PendingRequest) -> None:
         request = pending.request
         try:
-            group = self._engine.add(request.prompt, request.params, request.choice)
+            group = self._engine.add(request.prompt, request.params, request.choice, question=request.question)
         except AparError as error:
             pending.error = error
             self._leave_queue([pending])

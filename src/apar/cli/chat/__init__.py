@@ -14,7 +14,7 @@ from apar.cli.base_model import to_load
 from apar.cli.options.backend import BackendChoice, BackendCommand, open_engine
 from apar.cli.options.chat import Address, chat_options
 from apar.cli.options.model import model_options
-from apar.cli.options.sampling import sampling_options
+from apar.cli.options.sampling import sampling_options, tell_unforked
 from apar.decoding.params import SamplingParams
 from apar.errors import RequestError, UserError
 
@@ -102,6 +102,8 @@ def _session(
         if loading:
             name = next(iter(loading)).replace("_", "-")
             raise UserError(f"--{name} is of a model that is loaded here; the server at --url has loaded its own")
+        if params.by_rules:
+            raise UserError("--fork rules is of a model that is loaded here; leave --url out")
         with answerer.open() as server:
             yield Session(server, params, conversation, at_once=True)
         return
@@ -117,7 +119,8 @@ def _session(
 def _check_forks(engine: Any, params: SamplingParams) -> None:
     """Raise ModelError at once where a model that was not trained to fork is asked to."""
     backend = getattr(engine, "backend", engine)
-    if params.fork and not params.sequential and not getattr(backend, "forks", True):
+    tell_unforked(params, getattr(backend, "forks", True))
+    if params.fork and params.fork_by == "model" and not params.sequential and not getattr(backend, "forks", True):
         from apar.tokens import ControlTokens
 
         ControlTokens.of(backend.tokenizer)

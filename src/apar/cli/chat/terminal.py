@@ -82,7 +82,8 @@ class AnswerView:
         self.tell(told, "dim")
 
     def _draw(self, session: Session, turn: Turn, stream: TimedAnswer[Stats]) -> None:
-        threads = session.params.fork and getattr(session.backend, "forks", True)
+        params = session.params
+        threads = params.by_rules or (params.fork and getattr(session.backend, "forks", True))
         if not threads or not can_show_live(self._console):
             show_plain(stream, write, session.params.stop)
             return

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from apar.cli.options import Decorator, gather
-from apar.decoding.params import DraftAcceptance, RepeatedLeads, SamplingParams
+from apar.decoding.params import DraftAcceptance, ForkBy, RepeatedLeads, SamplingParams
 from apar.errors import RequestError, UserError
 
 _DEFAULTS = SamplingParams()
@@ -26,8 +26,9 @@ NUMBERS: dict[str, tuple[str, str]] = {
 }
 
 
-def _params(sequential: bool, logit_bias: tuple[str, ...], **values: Any) -> SamplingParams:
+def _params(sequential: bool, logit_bias: tuple[str, ...], fork: str, **values: Any) -> SamplingParams:
     limit = 1 if sequential else None
+    values |= {"fork": fork != "off", "fork_by": "model" if fork == "off" else fork}
     return SamplingParams(**values, logit_bias=dict(map(_bias, logit_bias)), max_parallel_threads=limit)
 
 
@@ -52,6 +53,24 @@ def _on_or_off(context: click.Context, parameter: click.Parameter, value: str) -
     return value == "on"
 
 
+def _fork_by(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value in ("core", "requests"):
+        raise UserError(f"--fork {value} is now --fork-way {value}")
+    if value not in (*get_args(ForkBy), "on", "off"):
+        raise click.BadParameter(f"{value!r} is not one of 'model', 'rules', 'off', 'auto'.")
+    return "model" if value == "on" else value
+
+
+def tell_unforked(params: SamplingParams, forks: bool) -> None:
+    """Say in a line that the model was not trained to fork, where it was to fork only if it was."""
+    if params.fork and params.fork_by == "auto" and not forks:
+        click.echo(
+            "apar: --fork auto: the model was not trained to fork and decodes one thread; --fork rules would fork "
+            "where the form of its text tells items of a list",
+            err=True,
+        )
+
+
 sequential_option = click.option(
     "--sequential", is_flag=True, help="Decode the same answer with one thread at a time, to compare."
 )
@@ -62,6 +81,16 @@ fork_option = click.option(
     metavar="[on|off]",
     callback=_on_or_off,
     help="off: decode without forks; a model with an adapter is then loaded without it.",
+)
+
+fork_by_option = click.option(
+    "--fork",
+    default="model",
+    show_default=True,
+    metavar="[model|rules|off|auto]",
+    callback=_fork_by,
+    help="What forks. model: its own tokens; rules: the form of the text, with any model; auto: model where it was "
+    "trained to fork, else off. off: decode without forks; a model with an adapter is then loaded without it.",
 )
 
 repeated_leads_option = click.option(
@@ -76,7 +105,8 @@ sampling_options = gather(
     "params",
     _params,
     sequential_option,
-    fork_option,
+    fork_by_option,
+    click.option("--max-items", type=int, metavar="N", help="Most items of a list that is forked by rules."),
     *(_number(name, *texts) for name, texts in NUMBERS.items()),
     repeated_leads_option,
     click.option(
