@@ -28,6 +28,11 @@ def test_the_engine_equals_the_slow_one_event_for_event_and_loses_no_block(first
     assert counts["forks"] > 0
 
 
+def test_the_comparison_notices_what_is_stored_of_tokens_that_were_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scheduler, "take_back", lambda *args: None)
+    assert any(compare(number, Counter()) for number in range(2 * CHUNK))
+
+
 def test_a_path_that_is_another_one_is_computed_from_there_on() -> None:
     pool = BlockPool(8, 4)
     scheduler, group = Scheduler(pool, 8, 100), new_group(prompt=10)
