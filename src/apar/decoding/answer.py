@@ -41,7 +41,8 @@ class Answer:
     path, one for those after them, and so on (with Medusa, by head); `accepted` those of them that were right. The
     events that finish threads have the numbers of each thread.
 
-    `not_forked` counts, by reason, the leads behind which an answer that forks by its form did not fork.
+    `by_rules` says that it forks by its form, without control tokens; `not_forked` then counts, by reason, the leads
+    behind which it did not.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Answer:
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
     not_forked: Mapping[str, int] = field(default_factory=dict)
+    by_rules: bool = False
 
     @classmethod
     def of(cls, group: Group) -> Answer:
@@ -96,13 +98,14 @@ class Answer:
             preemptions=group.preemptions,
             drafted=summed(group.drafted.values()),
             accepted=summed(group.accepted.values()),
+            by_rules=group.params.by_rules,
             not_forked={str(reason): count for reason, count in group.not_forked.items()},
         )
 
     @property
     def control_tokens(self) -> int:
-        """`[Fork]`, which the model sampled, and `[Child]`, which the engine appended: two for each fork."""
-        return 2 * self.forks
+        """`[Fork]`, which the model sampled, and `[Child]`, which the engine appended: two for each of its forks."""
+        return 0 if self.by_rules else 2 * self.forks
 
     @property
     def discarded_tokens(self) -> int:

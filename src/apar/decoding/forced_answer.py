@@ -80,6 +80,8 @@ class ForcedAnswer:
             raise RequestError("an answer is forced whole: leave out the stop strings")
         if params.logprobs is not None:
             raise RequestError("forced tokens are not the model's choice: leave out logprobs")
+        if params.by_rules:
+            raise RequestError("a forced answer forks where its tokens say: leave out fork_by 'rules'")
         if params.repeated_leads != "allow":
             raise RequestError("an answer is forced whole: leave out repeated_leads")
         if self.forks and not params.fork:

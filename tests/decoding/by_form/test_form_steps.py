@@ -90,7 +90,8 @@ def test_the_parent_is_forced_on_and_children_write_the_details() -> None:
     assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
     assert script.said(ROOT) == "Tips, \n\n1. Rest:\n\n2. Walk:"
     assert script.reasons() == {ROOT: "eos", (0, 0): "eos", (0, 1): "eos"}
-    assert Answer.of(script.group).forks == 2
+    answer = Answer.of(script.group)
+    assert (answer.forks, answer.control_tokens) == (2, 0)
 
 
 def test_a_child_sees_the_opening_and_its_own_lead_as_that_of_the_first_item() -> None:
