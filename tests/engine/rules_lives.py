@@ -33,6 +33,7 @@ from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.engine.sampler import uniform
 from apar.events import Event, Finished, Forked
+from tests.decoding.by_form.test_random_forms import LIKELY
 from tests.engine.drafts.known import KnownAnswers, draft_with, spoken
 from tests.engine.tiny import FAMILIES, VOCABULARY, tiny_model
 from tests.oracle import ROUNDING, _sample
@@ -110,11 +111,17 @@ class Case:
         self.rng = rng
 
     def _favour(self, rng: random.Random) -> None:
-        """Make lists likely, and ends not too likely."""
-        bias = self.model.lm_head.bias
-        bias[0] = rng.uniform(-3, 3)
-        for piece in ("\n", "1", ". ", ":", "Rest", "Walk", "Eat", "Tips", "- ", ":**", " Sleep", "s:x", "** is"):
-            bias[PIECES.index(piece)] = rng.uniform(0, 4)
+        """Make what often comes behind a token in lists likely behind it, and ends not too likely."""
+        head, embedding = self.model.lm_head, self.model.get_input_embeddings().weight
+        embedding *= 3.0
+        unit = embedding / embedding.norm(dim=-1, keepdim=True)
+        strength = rng.uniform(0.5, 1.5)
+        for token, piece in enumerate(PIECES):
+            likely = next((pieces for end, pieces in LIKELY if piece.endswith(end)), ())
+            for each in likely:
+                if each in PIECES:
+                    head.weight[PIECES.index(each)] += strength * unit[token]
+        head.bias[0] = rng.uniform(-4, 1)
 
     def _params(self, rng: random.Random) -> SamplingParams:
         return SamplingParams(
