@@ -20,7 +20,9 @@ Apar = Callable[..., tuple[int, str, str]]
         (["--backend", "vllm", "--ranks", "2"], "--ranks is of a server"),
         (["--backend", "vllm", "--url", "http://localhost:1", "--fork-way", "core"], "runs already"),
         (["--backend", "vllm", "--num-blocks", "9"], "--num-blocks is of --backend local"),
-        (["--backend", "vllm", "--drafts", "ngram"], "--drafts is of --backend local"),
+        (["--backend", "vllm", "--drafts", "ngram"], "--drafts ngram is of --backend local"),
+        (["--backend", "vllm", "--drafts", "medusa"], "--drafts medusa needs heads: name their folder by --medusa"),
+        (["--backend", "vllm", "--medusa", "h", "--url", "http://localhost:1"], "give --medusa where it is started"),
         (["--backend", "vllm", "--vllm-config", "missing.yaml"], "missing.yaml"),
     ],
 )

@@ -72,7 +72,7 @@ def test_drafts_change_no_text_and_are_told(apar: Apar, tiny: Path) -> None:
         (["--max-rows", 0], "max_rows is 0"),
         (["--drafts", "eagle"], "drafts is 'eagle'; it must be one of medusa, ngram, all, off"),
         (["--drafts", "medusa"], "there are no heads: name their folder with medusa, or take 'ngram'"),
-        (["--medusa", "/nowhere"], "the folder /nowhere holds no Medusa heads"),
+        (["--medusa", "/nowhere"], "there is no heads folder /nowhere"),
     ],
 )
 def test_a_value_that_does_not_fit_is_one_line_and_exit_code_two(
