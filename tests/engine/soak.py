@@ -44,7 +44,7 @@ class RandomLogits:
             self._drawn[:, token] += 0.5
         self._rng = random.Random(seed)
 
-    def run(self, work: Pass) -> PassOutput:
+    def run(self, work: Pass, guess: bool = False) -> PassOutput:
         rows = [row for row in work.rows.values() if row.sampled]
         logits = self._drawn[[self._rng.randrange(100) for _ in rows]].clone()
         return PassOutput(rows, logits, torch.empty(len(rows), 0))
