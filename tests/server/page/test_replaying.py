@@ -140,7 +140,7 @@ def test_drafts_of_a_trace_are_shown_as_far_as_it_is_played_and_saved(
     view.page.keyboard.press("Escape")
     first, second = [event.step for event in events if isinstance(event, Finished)][:2]
     assert first < second
-    for step, told in ((second, "30 %"), (first, "50 %"), (first - 1, "–"), (LAST, "30 %")):
+    for step, told in ((LAST, "30 %"), (second, "30 %"), (first, "50 %"), (first - 1, "–"), (LAST, "30 %")):
         seek(view, step)
         expect(view.figure("drafts right", "Trace")).to_have_text(told)
     with view.page.expect_download() as download:
