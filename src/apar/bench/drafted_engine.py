@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from apar.bench.drafts import Run
 from apar.bench.replay import ReplayAnswer
-from apar.decoding.answer import Answer
+from apar.decoding.answer import Answer, summed
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
@@ -75,11 +75,6 @@ def _run(answers: Sequence[Answer], seconds: float, passes: int) -> Run:
         sum(answer.tokens for answer in answers),
         passes,
         tuple(answer.text for answer in answers),
-        _summed([answer.drafted for answer in answers]),
-        _summed([answer.accepted for answer in answers]),
+        summed([answer.drafted for answer in answers]),
+        summed([answer.accepted for answer in answers]),
     )
-
-
-def _summed(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    most = max(map(len, counts))
-    return tuple(sum(each[place] for each in counts if place < len(each)) for place in range(most))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from apar.bench.answers import ALL
+from apar.decoding.answer import summed
 from apar.intervals import Interval, ratio_interval
 
 WAYS = ("sequential", "sequential with drafts", "forked", "forked with drafts")
@@ -120,7 +121,7 @@ def _figures(batches: Sequence[Batch]) -> DraftFigures:
 def _way(first: Sequence[Run], runs: Sequence[Run]) -> WayFigures:
     latencies = [seconds for run in runs for seconds in run.latencies]
     pairs = [(a, b) for one, two in zip(first, runs, strict=True) for a, b in zip(one.texts, two.texts, strict=True)]
-    drafted, accepted = _summed([run.drafted for run in runs]), _summed([run.accepted for run in runs])
+    drafted, accepted = summed([run.drafted for run in runs]), summed([run.accepted for run in runs])
     passes = sum(run.passes for run in runs)
     return WayFigures(
         sum(run.tokens for run in runs) / passes,
@@ -130,7 +131,3 @@ def _way(first: Sequence[Run], runs: Sequence[Run]) -> WayFigures:
         sum(drafted) / passes,
         tuple(right / all_ for right, all_ in zip(accepted, drafted, strict=False) if all_),
     )
-
-
-def _summed(counts: Sequence[Sequence[int]]) -> list[int]:
-    return [sum(each[place] for each in counts if place < len(each)) for place in range(max(map(len, counts)))]
