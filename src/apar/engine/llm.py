@@ -62,7 +62,7 @@ class LLM:
         graphs: bool = True,
     ) -> None:
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
-        kind = draft_kind(drafts)
+        kind = draft_kind(drafts, medusa)
         loaded, tokenizer = load(model, dtype, device, adapter, quantize)
         heads = heads_of(model, medusa)
         setup = draft_setup(
@@ -90,7 +90,7 @@ class LLM:
         """
         self = cls.__new__(cls)
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
-        setup = draft_setup(model, tokenizer, medusa, draft_kind(drafts))
+        setup = draft_setup(model, tokenizer, medusa, draft_kind(drafts, medusa))
         self._set_up(model, tokenizer, type(model).__name__, budget, graphs, setup)
         return self
 

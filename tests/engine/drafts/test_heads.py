@@ -143,6 +143,8 @@ def test_kinds_of_drafts_and_what_they_need(tmp_path: Path) -> None:
         draft_setup(model, TOKENIZER, None, draft_kind("medusa"))
     with pytest.raises(RequestError, match="drafts is 'tree'; it must be one of medusa, ngram, all, off"):
         draft_kind("tree")
+    with pytest.raises(RequestError, match="drafts is 'ngram', which uses no heads: leave out medusa"):
+        draft_kind("ngram", tmp_path)
     save_heads(new_heads(model), tmp_path / "heads")
     both = draft_setup(model, TOKENIZER, tmp_path / "heads", None)
     assert both is not None

@@ -15,8 +15,12 @@ DraftKind = Literal["medusa", "ngram", "all", "off"]
 """Drafts by Medusa heads, by what was said before, by both, or none."""
 
 
-def draft_kind(name: str | None) -> DraftKind | None:
-    """The kind of that name, None where none was named. Raises RequestError for another name."""
+def draft_kind(name: str | None, heads: str | os.PathLike[str] | None = None) -> DraftKind | None:
+    """The kind of that name, None where none was named. Raises RequestError for another name, and where `heads` are
+    named that it has no use for.
+    """
+    if name == "ngram" and heads is not None:
+        raise RequestError(f"drafts is 'ngram', which uses no heads: leave out medusa ({heads}), or take 'all'")
     if name is not None and name not in get_args(DraftKind):
         raise RequestError(f"drafts is {name!r}; it must be one of {', '.join(get_args(DraftKind))}")
     return cast(DraftKind | None, name)
