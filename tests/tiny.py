@@ -19,7 +19,7 @@ BIAS = 20.0
 """Far beyond the logits of random weights."""
 
 
-def tiny_model(folder: Path, *, control: bool = True, forks: bool = True, seed: int = 0) -> Path:
+def tiny_model(folder: Path, *, control: bool = True, forks: bool = True, seed: int = 0, context: int = 256) -> Path:
     """Save a random Llama of two layers with a tokenizer and a chat template in `folder`; return the folder.
 
     The model forks whenever it may (after every token, until the limits), or with `forks` off never. Without
@@ -29,7 +29,7 @@ def tiny_model(folder: Path, *, control: bool = True, forks: bool = True, seed: 
     tokenizer = train_tokenizer(SENTENCES, vocab_size=320)
     if control:
         add_control_tokens(tokenizer)
-    model = _model(tokenizer, seed)
+    model = _model(tokenizer, seed, context)
     if control:
         _bias(model, tokenizer.convert_tokens_to_ids(FORK), BIAS if forks else -BIAS)
     model.save_pretrained(folder)
@@ -37,7 +37,7 @@ def tiny_model(folder: Path, *, control: bool = True, forks: bool = True, seed: 
     return folder
 
 
-def _model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+def _model(tokenizer: PreTrainedTokenizerFast, seed: int, context: int) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -45,7 +45,7 @@ def _model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=context,
         initializer_range=0.2,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from apar.eval.answered import Answered, Way
+from apar.eval.answered import Answered
 from apar.eval.kinds import Kind
 from apar.eval.prompts import EvalPrompt
+from apar.eval.ways import Way
 from apar.tree import ParagraphTree
 
 

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 
 from apar.cli.evaluate import command
 from apar.config import load_config
-from apar.decoding.answer import Answer
 from apar.errors import ModelError, UserError
 from apar.eval import run as run_module
-from apar.eval.answered import WAYS
+from apar.eval.answered import Answered
 from apar.eval.models import Models
 from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt
 from apar.eval.run import evaluate
+from apar.eval.ways import Way
 from apar.tree import ParagraphTree
 from tests.eval.files import instructed, record, write_lines
 from tests.tiny import tiny_model
@@ -58,6 +58,9 @@ def config(tmp_path: Path, models: dict[str, str]) -> Path:
     return path
 
 
+FOUR: tuple[Way, ...] = ("forked", "one_thread", "twin", "base")
+
+
 def result_of(config: Path) -> Any:
     return json.loads((config.parent / "out" / "result.json").read_text())
 
@@ -71,10 +74,10 @@ def test_the_command_answers_in_every_way_and_writes_all_of_it(config: Path) -> 
     assert heldout["answered"] == 5
     assert heldout["kinds"] == {"list": 4, "short": 1}
     assert heldout["speed"]["all"]["timed"]["prompts"] == 2
-    assert heldout["speed"]["all"]["forking"] == 1
+    assert heldout["speed"]["all"]["forking"] == {"forked": 1}
     assert printed["sets"]["vicuna"]["speed"]["categories"]["generic"]["timed"]["prompts"] == 2
     assert printed["held_out_loss"]["all"]["ratio"] > 0
-    assert heldout["reader"]["paired"]["a_token"]["prompts"] == 5
+    assert heldout["reader"]["paired"]["forked"]["twin"]["a_token"]["prompts"] == 5
     # Two timed prompts in four ways, three others in three.
     assert len(answers["heldout"]) == 2 * 4 + 3 * 3
     assert len(answers["vicuna"]) == 2 * 4
@@ -83,7 +86,7 @@ def test_the_command_answers_in_every_way_and_writes_all_of_it(config: Path) -> 
 
 def test_one_thread_at_a_time_gives_the_same_answer_in_a_pass_for_each_token(config: Path) -> None:
     evaluate(load_config(config, Plan))
-    rows = {way: {} for way in WAYS}  # type: dict[str, dict[str, Any]]
+    rows = {way: {} for way in FOUR}  # type: dict[str, dict[str, Any]]
     for row in result_of(config)["answers"]["vicuna"]:
         rows[row["way"]][row["prompt"]] = row
     for key, forked in rows["forked"].items():
@@ -96,7 +99,7 @@ def test_no_timed_answer_finds_its_prompt_in_the_cache(config: Path, tmp_path: P
     write_lines(tmp_path / "questions.jsonl", [{"text": "Why is the sea " + "so very, very wide and deep? " * 2}])
     evaluate(load_config(config, Plan, ["read=false", "loss.answers=0"]))
     rows = result_of(config)["answers"]["vicuna"]
-    assert [row["way"] for row in rows] == list(WAYS)
+    assert [row["way"] for row in rows] == list(FOUR)
     assert all(row["prompt_tokens"] > 16 and not row["cached_tokens"] for row in rows)
 
 
@@ -104,7 +107,7 @@ def test_a_killed_evaluation_goes_on_with_the_same_command(config: Path, monkeyp
     plan = load_config(config, Plan)
     answer, asked = Models.answer, []
 
-    def failing(self: Models, way: Any, prompts: list[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
+    def failing(self: Models, way: Any, prompts: list[EvalPrompt], max_tokens: int | None = None) -> list[Answered]:
         if len(asked) >= 10:
             raise KeyboardInterrupt
         asked.extend((way, prompt.id) for prompt in prompts if max_tokens is None)
@@ -115,7 +118,7 @@ def test_a_killed_evaluation_goes_on_with_the_same_command(config: Path, monkeyp
         evaluate(plan)
     first, asked[:] = list(asked), []
 
-    def counting(self: Models, way: Any, prompts: list[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
+    def counting(self: Models, way: Any, prompts: list[EvalPrompt], max_tokens: int | None = None) -> list[Answered]:
         asked.extend((way, prompt.id) for prompt in prompts if max_tokens is None)
         return answer(self, way, prompts, max_tokens)
 
@@ -189,6 +192,52 @@ def test_a_model_may_be_a_base_with_an_adapter(config: Path, tmp_path: Path, mod
         evaluate(plan)
 
 
+def test_an_untaught_model_by_rules_beside_skeleton_of_thought_and_sequential_decoding(
+    config: Path, tmp_path: Path
+) -> None:
+    base = str(tiny_model(tmp_path / "wide", control=False, context=1024))
+    changes = [
+        "model=null",
+        "twin=null",
+        f"rules={base}",
+        f"skeleton={base}",
+        f"base={base}",
+        "temperature=0.7",
+        "top_p=0.9",
+    ]
+    arguments = [str(config), "--samples", str(tmp_path / "s.md")]
+    for change in changes:
+        arguments += ["--set", change]
+    run = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    result = result_of(config)
+    heldout = result["sets"]["heldout"]
+    assert result["held_out_loss"] is None
+    assert list(heldout["speed"]["all"]["forking"]) == ["rules", "skeleton"]
+    assert list(heldout["speed"]["all"]["timed"]["seconds_over"]["rules"]) == ["skeleton", "base"]
+    assert heldout["reader"]["paired"]["rules"]["skeleton"]["a_token"]["prompts"] >= 1
+    assert set(heldout["repetition"]["paired"]["rules"]) == {"skeleton", "base"}
+    rows = {(row["way"], row["prompt"]): row for row in result["answers"]["vicuna"]}
+    assert {way for way, _ in rows} == {"rules", "skeleton", "base"}
+    # Nonsense has no lists: without a fork the answer by rules is the sequential one.
+    for way, key in rows:
+        if way == "rules" and not rows[way, key]["forks"]:
+            assert rows[way, key]["text"] == rows["base", key]["text"]
+    for told in (
+        "rules: tokens per step",
+        "reader's nats a token, rules less skeleton",
+        "details of skeleton are without text",
+    ):
+        assert told in run.stdout
+    text = (tmp_path / "s.md").read_text()
+    assert text.count("**C**") == 7
+    assert "at temperature 0.7" in text
+
+
+def test_a_plan_needs_something_that_forks(config: Path) -> None:
+    with pytest.raises(UserError, match="or one to fork by rules"):
+        load_config(config, Plan, ["model=null"])
+
+
 def test_samples_are_written_beside(config: Path, tmp_path: Path) -> None:
     arguments = [str(config), "--json", "--samples", str(tmp_path / "s.md")]
     CliRunner().invoke(command, arguments, catch_exceptions=False)
@@ -213,7 +262,7 @@ def test_a_model_alone_is_measured_without_comparisons(config: Path) -> None:
     heldout = found["sets"]["heldout"]
     assert found["held_out_loss"] is None
     assert heldout["reader"] is None
-    assert list(heldout["speed"]["all"]["timed"]["seconds_over_forked"]) == ["one_thread"]
+    assert list(heldout["speed"]["all"]["timed"]["seconds_over"]["forked"]) == ["one_thread"]
 
 
 def test_a_model_that_was_not_taught_to_fork_is_told(config: Path, models: dict[str, str]) -> None:

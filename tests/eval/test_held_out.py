@@ -60,7 +60,7 @@ def test_the_twins_loss_is_that_of_the_plain_text(tmp_path: Path, models: dict[s
 
 def test_places_count_along_the_path_from_the_answers_beginning(tmp_path: Path, models: dict[str, str]) -> None:
     chosen = plan(tmp_path, models)
-    scorer = load_scorer(chosen.model, chosen)
+    scorer = load_scorer(chosen.subject, chosen)
     tree = ParagraphTree(Node("ab", Node("cd"), Node("ef")))
     counts = [len(scorer.encode(ParagraphTree.leaf(text)).tokens) for text in ("ab", "cd", "ef")]
     [(_, places)] = read(scorer, [Text(MESSAGES, tree, True)], 999, 999)
@@ -86,7 +86,7 @@ def test_both_models_are_measured_on_the_same_tokens(tmp_path: Path, models: dic
 
 def test_an_answer_that_is_too_long_counts_for_neither(tmp_path: Path, models: dict[str, str]) -> None:
     chosen = plan(tmp_path, models)
-    scorer = load_scorer(chosen.model, chosen)
+    scorer = load_scorer(chosen.subject, chosen)
     tree = scorer.encode(LISTING)
     longest = len(scorer.lay_out(({"role": "user", "content": "a"},), tree, tree.depth))
     found = measured(plan(tmp_path, models, loss={"max_length": longest - 1}))

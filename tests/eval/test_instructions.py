@@ -25,7 +25,7 @@ def test_pass_rates_are_over_the_prompts_that_all_answers_can_be_judged_on() -> 
     found = instruction_figures(PROMPTS, answers, judge)
     assert (found["prompts"], found["unjudged"]) == (3, 1)
     assert found["passed"] == {"forked": pytest.approx(2 / 3), "twin": pytest.approx(2 / 3)}
-    assert (found["paired"]["only_first"], found["paired"]["only_second"], found["paired"]["p"]) == (1, 1, 1)
+    assert tuple(found["paired"]["forked"]["twin"][name] for name in ("only_first", "only_second", "p")) == (1, 1, 1)
     assert found["each"]["b"] == {"forked": False, "twin": True}
 
 

@@ -138,3 +138,24 @@ def test_an_old_plan_is_answered_with_the_new_keys(tmp_path: Path) -> None:
     plan.write_text("model: m\noutput: r.json\nsets: {one: {trees: [t]}}\nprompts: 9")
     with pytest.raises(ConfigError, match=r"prompts is no longer a key; use sets\.heldout\.prompts"):
         load_config(plan, Plan)
+
+
+def test_only_prompts_of_the_kinds_that_are_named(tmp_path: Path) -> None:
+    write_lines(
+        tmp_path / "t.jsonl", [record("Which?"), record("And?", ParagraphTree.leaf("A short one."), "too_few_parts")]
+    )
+    data = {
+        "model": "m",
+        "output": "r.json",
+        "sets": {"one": {"trees": [str(tmp_path / "t.jsonl")], "kinds": ["short"]}},
+    }
+    plan = Plan.model_validate(data)
+    assert [prompt.text for prompt in read_prompts(plan)["one"]] == ["And?"]
+    data["sets"] = {"one": {"trees": [str(tmp_path / "t.jsonl")], "kinds": ["code"]}}
+    with pytest.raises(UserError, match="of the kinds code"):
+        read_prompts(Plan.model_validate(data))
+
+
+def test_a_set_that_is_null_is_left_out(tmp_path: Path) -> None:
+    sets = {"one": {"trees": ["t"]}, "two": None}
+    assert list(Plan.model_validate({"model": "m", "output": "r.json", "sets": sets}).sets) == ["one"]

@@ -59,14 +59,14 @@ def test_model_and_twin_are_paired_by_prompt(tmp_path: Path) -> None:
     )
     assert found["nats"]["twin"]["answers"] == 1
     for unit in ("a_token", "a_character"):
-        assert found["paired"][unit]["prompts"] == 1
-        assert found["paired"][unit]["difference"]["value"] == pytest.approx(0, abs=1e-5)
+        assert found["paired"]["forked"]["twin"][unit]["prompts"] == 1
+        assert found["paired"]["forked"]["twin"][unit]["difference"]["value"] == pytest.approx(0, abs=1e-5)
 
 
 def test_the_same_answer_one_thread_at_a_time_is_not_read_again(tmp_path: Path) -> None:
     found = figures(tmp_path, answered("a", "forked", "Read."), answered("a", "one_thread", "Read."))
     assert list(found["nats"]) == ["forked"]
-    assert found["paired"] is None
+    assert found["paired"] == {"forked": {}}
 
 
 def test_an_answer_longer_than_the_readers_context_is_left_out(tmp_path: Path) -> None:

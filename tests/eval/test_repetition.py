@@ -82,13 +82,13 @@ def test_the_figures_pair_the_model_with_its_twin_where_both_have_lists() -> Non
         answered("b", "twin", ParagraphTree.leaf(plain)),
     )
     found = repetition_figures([prompt("a"), prompt("b")], answers)
-    assert found["paired"]["leads"]["prompts"] == 1
-    assert found["paired"]["leads"]["difference"]["value"] == pytest.approx(1 / 3)
-    assert found["paired"]["ngrams"]["difference"]["value"] == pytest.approx(0)
+    assert found["paired"]["forked"]["twin"]["leads"]["prompts"] == 1
+    assert found["paired"]["forked"]["twin"]["leads"]["difference"]["value"] == pytest.approx(1 / 3)
+    assert found["paired"]["forked"]["twin"]["ngrams"]["difference"]["value"] == pytest.approx(0)
     assert found["as_read"]["twin"]["answers"] == 1
-    assert found["as_forked"]["answers"] == 1
-    assert (found["as_forked"]["details"], found["as_forked"]["empty_details"]) == (3, 1)
+    assert found["as_forked"]["forked"]["answers"] == 1
+    assert (found["as_forked"]["forked"]["details"], found["as_forked"]["forked"]["empty_details"]) == (3, 1)
 
 
 def test_without_a_twin_nothing_is_paired() -> None:
-    assert repetition_figures([prompt("a")], by_way(answered("a", tree=TEXT)))["paired"] == {}
+    assert repetition_figures([prompt("a")], by_way(answered("a", tree=TEXT)))["paired"] == {"forked": {}}

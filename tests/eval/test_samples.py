@@ -36,14 +36,14 @@ def test_the_first_prompts_are_shown_and_the_key_tells_the_sides(tmp_path: Path)
 
 
 def test_nothing_before_the_key_tells_which_is_which() -> None:
-    pair = (prompt("a"), answered("a", "forked", "Same."), answered("a", "twin", "Same."))
+    pair = (prompt("a"), [answered("a", "forked", "Same."), answered("a", "twin", "Same.")])
     body = samples(PLAN, [pair] * 5).split("## Key")[0]
     assert len(set(re.findall(r"\*\*[AB]\*\*\n\n(.*)\n", body))) == 1
 
 
 def test_an_answer_stays_within_its_quotation() -> None:
     tree = "<b>bold</b>\n\n```\nif a < b:\n"
-    text = samples(PLAN, [(prompt("a"), answered("a", tree=tree, ended=False), answered("a", "twin", ""))])
+    text = samples(PLAN, [(prompt("a"), [answered("a", tree=tree, ended=False), answered("a", "twin", "")])])
     assert "> &lt;b>bold&lt;/b>\n>\n> ```\n> if a < b:\n\n(cut)\n" in text
     assert "> (no text)\n" in text
 

@@ -25,9 +25,9 @@ ANSWERS = by_way(
 def test_shares_lengths_and_tokens_a_step_are_over_all_answers() -> None:
     found = speed_figures(PROMPTS, ANSWERS)["all"]
     assert found["prompts"] == 3
-    assert found["forking"] == pytest.approx(1 / 3)
-    assert found["tokens_per_step"] == pytest.approx(150 / 90)
-    assert found["threads"] == pytest.approx(5 / 3)
+    assert found["forking"]["forked"] == pytest.approx(1 / 3)
+    assert found["tokens_per_step"]["forked"] == pytest.approx(150 / 90)
+    assert found["threads"]["forked"] == pytest.approx(5 / 3)
     assert found["ended"]["forked"] == pytest.approx(2 / 3)
     assert found["tokens"] == {"forked": {"mean": 50.0, "median": 30}, "twin": {"mean": 60.0, "median": 60}}
 
@@ -37,7 +37,7 @@ def test_seconds_are_of_the_timed_prompts_alone() -> None:
     assert timed["prompts"] == 2
     assert timed["seconds"] == {"forked": 1.5, "one_thread": 2.5, "twin": 2.0}
     assert timed["kv_blocks_peak"] == {"forked": 7, "one_thread": 4, "twin": 3}
-    over = timed["seconds_over_forked"]
+    over = timed["seconds_over"]["forked"]
     assert over["one_thread"]["mean"]["value"] == pytest.approx((3 + 1) / 2)
     assert over["one_thread"]["total"]["value"] == pytest.approx(5 / 3)
     assert over["twin"]["median"]["value"] == pytest.approx(1.5)

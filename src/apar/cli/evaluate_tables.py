@@ -10,14 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 _NONE = "–"
-_WAYS = {"forked": "forked", "one_thread": "one thread", "twin": "twin", "base": "base"}
+_WAYS = {
+    "forked": "forked",
+    "one_thread": "one thread",
+    "rules": "rules",
+    "skeleton": "skeleton",
+    "twin": "twin",
+    "base": "base",
+}
 
 
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Print the tables of every set of prompts, and the held-out loss."""
     for name, found in result["sets"].items():
-        console.print(_speed_table(name, found["speed"]))
+        for way in found["speed"]["all"]["forking"]:
+            console.print(_speed_table(name, way, found["speed"]))
         console.print(_quality_table(name, found))
+        _print_lines(console, _empty_lines(found))
         _print_lines(console, _comparisons(found))
     _print_lines(console, _loss_lines(result["held_out_loss"]))
 
@@ -27,21 +36,21 @@ def _print_lines(console: Console, lines: Iterable[str]) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _speed_table(name: str, speed: Mapping[str, Any]) -> Table:
-    others = _others(speed["all"])
-    told = "; seconds over those forked: median, 95 %" if others else ""
-    table = Table(title=f"{name}: tokens per step{told}", box=box.SIMPLE_HEAD, padding=0)
+def _speed_table(name: str, way: str, speed: Mapping[str, Any]) -> Table:
+    others = _others(speed["all"], way)
+    told = "; seconds of the others over its own: median, 95 %" if others else ""
+    table = Table(title=f"{name}, {_WAYS[way]}: tokens per step{told}", box=box.SIMPLE_HEAD, padding=0)
     table.add_column("prompts", no_wrap=True)
-    for column in ("", "fork", "per step", "tokens", "ended", *(_WAYS[way] for way in others)):
+    for column in ("", "fork", "per step", "tokens", "ended", *(_WAYS[other] for other in others)):
         table.add_column(column, justify="right", no_wrap=True)
     for label, part in _parts(speed):
-        table.add_row(label, *_speed_cells(part, others))
+        table.add_row(label, *_speed_cells(part, way, others))
     return table
 
 
-def _others(part: Mapping[str, Any] | None) -> list[str]:
-    timed = part["timed"] if part is not None else None
-    return [] if timed is None else list(timed["seconds_over_forked"])
+def _others(part: Mapping[str, Any], way: str) -> list[str]:
+    timed = part["timed"]
+    return [] if timed is None else list(timed["seconds_over"][way])
 
 
 def _parts(speed: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -49,16 +58,15 @@ def _parts(speed: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     return ((label, part) for label, part in rows if part is not None)
 
 
-def _speed_cells(part: Mapping[str, Any], others: list[str]) -> list[str]:
+def _speed_cells(part: Mapping[str, Any], way: str, others: list[str]) -> list[str]:
     timed = part["timed"]
-    ratios = [_interval(timed["seconds_over_forked"][way]["median"]) if timed else _NONE for way in others]
     return [
         str(part["prompts"]),
-        f"{part['forking']:.0%}",
-        f"{part['tokens_per_step']:.2f}",
-        f"{part['tokens']['forked']['mean']:.0f}",
-        f"{part['ended']['forked']:.0%}",
-        *ratios,
+        f"{part['forking'][way]:.0%}",
+        f"{part['tokens_per_step'][way]:.2f}",
+        f"{part['tokens'][way]['mean']:.0f}",
+        f"{part['ended'][way]:.0%}",
+        *(_interval(timed["seconds_over"][way][other]["median"]) if timed else _NONE for other in others),
     ]
 
 
@@ -72,7 +80,11 @@ def _quality_table(name: str, found: Mapping[str, Any]) -> Table:
     table.add_column("")
     for way in read:
         table.add_column(_WAYS[way], justify="right")
-    for label, key in (("4-grams of details in siblings", "ngrams"), ("leads said before", "leads")):
+    for label, key in (
+        ("4-grams of details in siblings", "ngrams"),
+        ("leads said before", "leads"),
+        ("items without detail", "without_detail"),
+    ):
         table.add_row(label, *(_percent(each[key]) for each in read.values()))
     if reader is not None:
         for label, key in (("reader: nats a token", "a_token"), ("reader: nats a character", "a_character")):
@@ -87,21 +99,33 @@ def _percent(value: float | None) -> str:
     return _NONE if value is None else f"{value:.1%}"
 
 
+def _empty_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    for way, forked in found["repetition"]["as_forked"].items():
+        yield f"{forked['empty_details']} of {forked['details']} details of {_WAYS[way]} are without text"
+
+
 def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
-    """What the model does differently from the twin, with its interval."""
-    forked = found["repetition"]["as_forked"]
-    yield f"{forked['empty_details']} of {forked['details']} forked details are without text"
-    pairs = {
-        "4-grams in siblings": found["repetition"]["paired"].get("ngrams"),
-        "leads said before": found["repetition"]["paired"].get("leads"),
-        "reader's nats a token": ((found["reader"] or {}).get("paired") or {}).get("a_token"),
-        "instructions followed": (found["instructions"] or {}).get("paired"),
-    }
-    for label, one in pairs.items():
-        if one is not None:
-            gap = one["difference"]
-            told = f"{gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}, {one['prompts']} prompts)"
-            yield f"{label}, forked less twin: {told}" + (f"; McNemar's p {one['p']:.2f}" if "p" in one else "")
+    """What the taught model, and the rules, do differently from every other way, with intervals."""
+    repetition, reader, instructions = (
+        (found[part] or {}).get("paired", {}) for part in ("repetition", "reader", "instructions")
+    )
+    for first, others in repetition.items():
+        for other, shares in others.items():
+            pairs = {
+                "4-grams in siblings": shares["ngrams"],
+                "leads said before": shares["leads"],
+                "reader's nats a token": reader and reader[first][other]["a_token"],
+                "instructions followed": instructions and instructions[first][other],
+            }
+            for label, one in pairs.items():
+                if one:
+                    yield f"{label}, {_WAYS[first]} less {_WAYS[other]}: {_difference(one)}"
+
+
+def _difference(one: Mapping[str, Any]) -> str:
+    gap = one["difference"]
+    told = f"{gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}, {one['prompts']} prompts)"
+    return told + (f"; McNemar's p {one['p']:.2f}" if "p" in one else "")
 
 
 def _loss_lines(loss: Mapping[str, Any] | None) -> Iterator[str]:

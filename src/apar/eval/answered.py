@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 from apar.assemble import Assembler
 from apar.decoding.answer import Answer
+from apar.eval.ways import Way
+from apar.skeleton.answering import SkeletonAnswer
 from apar.tree import ROOT, ParagraphTree
-
-Way = Literal["forked", "one_thread", "twin", "base"]
-"""How a prompt is answered: by the taught model in threads; the same answer, one thread at a time; by the
-sequential twin; by the base."""
-WAYS: tuple[Way, ...] = get_args(Way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,30 @@ class Answered:
             unopened_details=answer.forks - len(forks) - empty,
             prompt_tokens=answer.prompt_tokens,
             cached_tokens=answer.cached_tokens,
+            seconds=answer.seconds,
+            first_token_seconds=answer.first_token_seconds,
+            kv_blocks_peak=answer.kv_blocks_peak,
+        )
+
+    @classmethod
+    def of_skeleton(cls, prompt: str, answer: SkeletonAnswer, *, timed: bool) -> Self:
+        """What is kept of an answer by Skeleton-of-Thought: its points are leads, what is behind them details."""
+        written = tuple((begin, end) for begin, end in answer.details if end > begin)
+        return cls(
+            prompt,
+            "skeleton",
+            timed,
+            answer.text,
+            written,
+            ended=answer.ended,
+            tokens=answer.tokens,
+            steps=answer.steps,
+            forward_passes=sum(request.forward_passes or 0 for request in answer.requests) or None,
+            threads=1 + len(answer.details),
+            empty_details=len(answer.details) - len(written),
+            unopened_details=0,
+            prompt_tokens=answer.prompt_tokens,
+            cached_tokens=answer.requests[0].cached_tokens,
             seconds=answer.seconds,
             first_token_seconds=answer.first_token_seconds,
             kv_blocks_peak=answer.kv_blocks_peak,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from apar.errors import UserError
-from apar.eval.answered import Answered, Way
+from apar.eval.answered import Answered
 from apar.eval.journal import Journal, Key
 from apar.eval.models import Models
 from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt
+from apar.eval.ways import Way, with_own_text
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how many of it are done, and of how many."""
@@ -32,13 +33,12 @@ class Answering:
         """
         fitting = [prompt for prompt in prompts if self._fits(name, prompt)]
         if not fitting:
-            raise UserError(f"no prompt of the set {name} fits into the context of {self._plan.model}")
+            raise UserError(f"no prompt of the set {name} fits into the context of {self._plan.subject}")
         timed = self._plan.sets[name].timed
         border = len(fitting) if timed is None else timed
         self._timed(name, fitting[:border])
-        for way in self._models.ways:
-            if way != "one_thread":
-                self._batches(name, way, fitting[border:])
+        for way in with_own_text(self._models.ways):
+            self._batches(name, way, fitting[border:])
 
     def answers(self, name: str, prompts: Sequence[EvalPrompt]) -> dict[Way, dict[str, Answered]]:
         """The answers of a set, by the way and the prompt's id."""
@@ -67,8 +67,7 @@ class Answering:
             for way in (*ways[turn:], *ways[:turn]):
                 if _key(name, prompt, way) not in self._journal:
                     self._warm_up(prompt)
-                    answer = self._models.answer_alone(way, prompt)
-                    self._keep(name, Answered.of(prompt.id, way, answer, timed=True))
+                    self._keep(name, self._models.answer_alone(way, prompt))
 
     def _warm_up(self, prompt: EvalPrompt) -> None:
         if not self._warm:
@@ -80,8 +79,8 @@ class Answering:
         done = len(prompts) - len(missing)
         for batch in _parts(missing, self._plan.batch):
             self._report(f"{name}, {way}", done, len(prompts))
-            for prompt, answer in zip(batch, self._models.answer(way, batch), strict=True):
-                self._keep(name, Answered.of(prompt.id, way, answer, timed=False))
+            for answer in self._models.answer(way, batch):
+                self._keep(name, answer)
             done += len(batch)
 
     def _keep(self, name: str, answered: Answered) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from apar.eval.plan import ModelSpec, Plan
 from apar.eval.prompts import EvalPrompt
 
-_NO_MATTER = {"output", "samples"}
+_NO_MATTER = {"output", "samples", "read"}
 _EDGE = 1 << 20
 """Bytes at both ends of a file that tell it from another; small files, as adapters', are read whole."""
 _WEIGHTS = ("*.safetensors", "*.gguf", "config.json", "adapter_config.json")
@@ -23,7 +23,7 @@ def fingerprint(plan: Plan, prompts: Mapping[str, Sequence[EvalPrompt]]) -> str:
     for name, each in prompts.items():
         for prompt in each:
             found.update(json.dumps([name, prompt.id, prompt.text]).encode())
-    for spec in (plan.model, plan.twin, plan.base, plan.read_by):
+    for spec in (plan.model, plan.rules, plan.skeleton, plan.twin, plan.base, plan.read_by):
         for file in _files(spec):
             found.update(_content(file))
     return found.hexdigest()

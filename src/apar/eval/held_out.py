@@ -31,7 +31,8 @@ class Sums(NamedTuple):
 
 
 def held_out_loss(plan: Plan, journal: Journal, report: Report) -> dict[str, Any] | None:
-    """The figures over all answers, over those that fork and those that do not; None where the plan wants none.
+    """The figures over all answers, over those that fork and those that do not; None where the plan wants none, or
+    has no taught model.
 
     Both models leave control tokens out of what they may predict, so that only text counts. Raises UserError if the
     twin's tokenizer splits an answer differently.
@@ -54,7 +55,7 @@ def held_out_loss(plan: Plan, journal: Journal, report: Report) -> dict[str, Any
 def _drawn(plan: Plan) -> list[Example]:
     """As many answers that fork and that do not as the plan wants, by its seed."""
     files = [path for chosen in plan.sets.values() for path in chosen.trees]
-    if not files or not plan.loss.answers:
+    if not files or not plan.loss.answers or plan.model is None:
         return []
     examples = read_examples(files)
     random.Random(plan.seed).shuffle(examples)
@@ -65,7 +66,7 @@ def _drawn(plan: Plan) -> list[Example]:
 
 def _measure(plan: Plan, examples: Sequence[Example], journal: Journal, report: Report) -> None:
     missing = [number for number in range(len(examples)) if _key(number) not in journal]
-    if not missing:
+    if not missing or plan.model is None:
         return
     scorer = load_scorer(plan.model, plan)
     twin = None if plan.twin is None else load_scorer(plan.twin, plan)

@@ -13,6 +13,7 @@ from apar.eval.answered import Answered
 from apar.eval.paired import mcnemar
 from apar.eval.prompts import EvalPrompt
 from apar.eval.speed import ByWay
+from apar.eval.ways import pairs, with_own_text
 from apar.extras import require
 
 Judge = Callable[[EvalPrompt, str], bool | None]
@@ -62,9 +63,9 @@ def _lacks_data(error: Exception) -> bool:
 
 def instruction_figures(prompts: Sequence[EvalPrompt], answers: ByWay, judge: Judge) -> dict[str, Any]:
     """The strict pass rate of each way over the prompts that all answers can be judged on, and McNemar's test of the
-    taught model (`first`) against the twin (`second`). `unjudged` prompts are left out for all.
+    subject (`first`) against every other way (`second`). `unjudged` prompts are left out for all.
     """
-    ways = [way for way in answers if way != "one_thread"]
+    ways = with_own_text(answers)
     rows: dict[str, list[bool]] = {}
     unjudged = 0
     for prompt in prompts:
@@ -82,7 +83,10 @@ def instruction_figures(prompts: Sequence[EvalPrompt], answers: ByWay, judge: Ju
         "prompts": len(rows),
         "unjudged": unjudged,
         "passed": {way: sum(column) / len(column) if column else None for way, column in columns.items()},
-        "paired": mcnemar(columns["forked"], columns["twin"]) if "twin" in columns else None,
+        "paired": {
+            first: {other: mcnemar(columns[first], columns[other]) for other in others}
+            for first, others in pairs(answers).items()
+        },
         "each": {key: dict(zip(ways, row, strict=True)) for key, row in rows.items()},
     }
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from apar.decoding.answer import Answer
 from apar.decoding.params import SamplingParams
 from apar.engine.llm import LLM
 from apar.errors import ModelError, RequestError
-from apar.eval.answered import WAYS, Way
+from apar.eval.answered import Answered
 from apar.eval.plan import ModelSpec, Plan
 from apar.eval.prompts import EvalPrompt
+from apar.eval.ways import WAYS, Way, subject
+from apar.skeleton.answering import skeleton_answers, takes
 from apar.tokens import encode_prompt
 
 
@@ -22,6 +24,8 @@ class Models:
         self._specs: dict[Way, ModelSpec | None] = {
             "forked": plan.model,
             "one_thread": plan.model,
+            "rules": plan.rules,
+            "skeleton": plan.skeleton,
             "twin": plan.twin,
             "base": plan.base,
         }
@@ -33,10 +37,12 @@ class Models:
         return tuple(way for way in WAYS if self._specs[way] is not None)
 
     def fits(self, prompt: EvalPrompt) -> bool:
-        """Whether the taught model's chat template takes a prompt and its context leaves room for an answer."""
-        llm = self._llm("forked")
+        """Whether the chat template takes a prompt and the context leaves room for an answer."""
+        llm = self._llm(subject(self.ways))
+        skeleton = None if self._specs["skeleton"] is None else self._llm("skeleton")
         try:
-            return len(encode_prompt(llm.tokenizer, prompt.messages)) < llm.context
+            fits = len(encode_prompt(llm.tokenizer, prompt.messages)) < llm.context
+            return fits and (skeleton is None or takes(skeleton, prompt.text, self._plan.max_tokens))
         except RequestError:
             return False
 
@@ -45,22 +51,32 @@ class Models:
         for way in self.ways:
             self.answer(way, [prompt], max_tokens=16)
 
-    def answer_alone(self, way: Way, prompt: EvalPrompt) -> Answer:
+    def answer_alone(self, way: Way, prompt: EvalPrompt) -> Answered:
         """Answer a prompt by itself, as one that comes for the first time: no cache of an earlier answer helps."""
         pool = self._llm(way).engine.pool
         pool.forget(range(pool.num_blocks))
         [answer] = self.answer(way, [prompt])
-        return answer
+        return replace(answer, timed=True)
 
-    def answer(self, way: Way, prompts: Sequence[EvalPrompt], max_tokens: int | None = None) -> list[Answer]:
-        """Answer prompts greedily, decoded together."""
-        params = SamplingParams(
-            max_tokens=max_tokens or self._plan.max_tokens,
+    def answer(self, way: Way, prompts: Sequence[EvalPrompt], max_tokens: int | None = None) -> list[Answered]:
+        """Answer prompts, decoded together."""
+        params = self._params(way, max_tokens or self._plan.max_tokens)
+        if way == "skeleton":
+            found = skeleton_answers(self._llm(way), [prompt.text for prompt in prompts], params)
+            return [Answered.of_skeleton(p.id, each, timed=False) for p, each in zip(prompts, found, strict=True)]
+        answers = self._llm(way).generate([prompt.messages for prompt in prompts], params)
+        return [Answered.of(p.id, way, each, timed=False) for p, each in zip(prompts, answers, strict=True)]
+
+    def _params(self, way: Way, max_tokens: int) -> SamplingParams:
+        return SamplingParams(
+            max_tokens=max_tokens,
+            temperature=self._plan.temperature,
+            top_p=self._plan.top_p,
             seed=self._plan.seed,
-            fork=way in ("forked", "one_thread"),
+            fork=way in ("forked", "one_thread", "rules"),
+            fork_by="rules" if way == "rules" else "model",
             max_parallel_threads=1 if way == "one_thread" else None,
         )
-        return self._llm(way).generate([prompt.messages for prompt in prompts], params)
 
     def _llm(self, way: Way) -> LLM:
         spec = self._specs[way]
@@ -69,7 +85,7 @@ class Models:
             # Drafts would help all of them, and heads are the taught model's alone.
             plan = self._plan
             llm = LLM(spec.model, dtype=plan.dtype, device=plan.device, adapter=spec.adapter, drafts="off")
-            if spec == self._plan.model and not llm.forks:
+            if way in ("forked", "one_thread") and not llm.forks:
                 raise ModelError(f"{spec} was not taught to fork: its tokenizer has no control tokens")
             self._loaded[spec] = llm
         return self._loaded[spec]

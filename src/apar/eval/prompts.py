@@ -46,9 +46,14 @@ def read_prompts(plan: Plan) -> dict[str, list[EvalPrompt]]:
 
 def _drawn(name: str, chosen: PromptSet, seed: int) -> list[EvalPrompt]:
     longest = chosen.max_prompt_chars
-    found = [prompt for prompt in _all(chosen) if longest is None or len(prompt.text) <= longest]
+    found = [
+        prompt
+        for prompt in _all(chosen)
+        if (longest is None or len(prompt.text) <= longest) and (not chosen.kinds or prompt.kind in chosen.kinds)
+    ]
     if not found:
         told = "" if longest is None else f" of at most max_prompt_chars = {longest} characters"
+        told += f" of the kinds {', '.join(chosen.kinds)}" if chosen.kinds else ""
         raise UserError(f"the set {name} has no question of one turn{told}; change the plan or its files")
     random.Random(seed).shuffle(found)
     return (found if chosen.per_kind is None else _first_of_each_kind(found, chosen.per_kind))[: chosen.prompts]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from apar.eval.answered import Answered, Way
+from apar.eval.answered import Answered
 from apar.eval.answering import Report
 from apar.eval.journal import Journal, Key
 from apar.eval.paired import difference
@@ -14,9 +14,12 @@ from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt
 from apar.eval.scoring import Text, load_scorer, read
 from apar.eval.speed import ByWay
+from apar.eval.ways import Way, pairs, with_own_text
 from apar.tree import ParagraphTree
 
 Work = tuple[Key, EvalPrompt, Answered]
+Rates = Mapping[str, tuple[float, float]]
+"""Nats a token and a character by the prompt's id."""
 
 
 def read_answers(
@@ -38,20 +41,22 @@ def read_answers(
 def _missing(name: str, prompts: Sequence[EvalPrompt], answers: ByWay, journal: Journal) -> list[Work]:
     return [
         (key, prompt, found[prompt.id])
-        for way, found in answers.items()
+        for way in with_own_text(answers)
+        for found in (answers[way],)
         for prompt in prompts
-        if way != "one_thread" and prompt.id in found and (key := _key(name, prompt.id, way)) not in journal
+        if prompt.id in found and (key := _key(name, prompt.id, way)) not in journal
     ]
 
 
 def reader_figures(name: str, prompts: Sequence[EvalPrompt], answers: ByWay, journal: Journal) -> dict[str, Any]:
-    """Mean nats a token and a character of each way's answers, and both paired against the twin's."""
-    rates = {way: _rates(name, prompts, found, way, journal) for way, found in answers.items() if way != "one_thread"}
+    """Mean nats a token and a character of each way's answers, and both paired with the others'."""
+    rates = {way: _rates(name, prompts, answers[way], way, journal) for way in with_own_text(answers)}
     return {
         "nats": {way: _means(list(each.values())) for way, each in rates.items()},
-        "paired": {unit: _paired(rates["forked"], rates["twin"], k) for k, unit in ((0, "a_token"), (1, "a_character"))}
-        if "twin" in rates
-        else None,
+        "paired": {
+            first: {other: _both_paired(rates[first], rates[other]) for other in others}
+            for first, others in pairs(answers).items()
+        },
     }
 
 
@@ -74,9 +79,11 @@ def _means(rates: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
     return {"answers": len(rates), "a_token": token, "a_character": character}
 
 
-def _paired(
-    first: Mapping[str, tuple[float, float]], second: Mapping[str, tuple[float, float]], unit: int
-) -> dict[str, Any] | None:
+def _both_paired(first: Rates, second: Rates) -> dict[str, Any]:
+    return {unit: _paired(first, second, k) for k, unit in enumerate(("a_token", "a_character"))}
+
+
+def _paired(first: Rates, second: Rates, unit: int) -> dict[str, Any] | None:
     both = [key for key in first if key in second]
     return difference([first[key][unit] for key in both], [second[key][unit] for key in both])
 

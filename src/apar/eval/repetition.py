@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from apar.eval.answered import Answered
 from apar.eval.paired import difference
 from apar.eval.prompts import EvalPrompt
 from apar.eval.speed import ByWay
+from apar.eval.ways import pairs, parallel, with_own_text
 from apar.structure.config import StructureConfig
 from apar.structure.markdown import Block, parse
 from apar.structure.outline import outline
@@ -28,6 +29,7 @@ WORDS = 4
 
 _LISTS = StructureConfig(rules=frozenset(("ordered_list", "bullet_list", "labels")), refused=frozenset())
 _DEEPEST = 8
+_PAIRED = ("ngrams", "leads", "without_detail")
 _WORD = re.compile(r"\w+")
 _MARKER = re.compile(r"^[\s>*_#\-–•]*(?:\(?\d{1,3}[.)]|\(?[A-Za-z][.)](?=\s)|[-*+•])?[\s*_]*")
 _LEAD_END = re.compile(r"[:：]|\s[-–—]\s|\n|[.!?](?=[\s*_]|$)")
@@ -60,26 +62,30 @@ def as_read(text: str) -> Repetition:
 
 
 def repetition_figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any]:
-    """As forked, as read of every way, and as read paired with the twin; docs/evaluation.md defines each figure."""
+    """As forked and as read of every way, and as read paired; docs/evaluation.md defines each figure."""
     read = {
-        way: {prompt.id: as_read(found[prompt.id].text) for prompt in prompts if prompt.id in found}
-        for way, found in answers.items()
-        if way != "one_thread"
+        way: {prompt.id: as_read(answers[way][prompt.id].text) for prompt in prompts if prompt.id in answers[way]}
+        for way in with_own_text(answers)
     }
-    forked = [as_forked(answer) for answer in answers["forked"].values() if answer.forks]
     return {
-        "as_forked": {**_means(forked), **_empty(answers["forked"].values())},
+        "as_forked": {way: _as_forked(answers[way].values()) for way in parallel(answers)},
         "as_read": {way: _means(each.values()) for way, each in read.items()},
-        "paired": {name: _paired(read["forked"], read["twin"], name) for name in ("ngrams", "leads") if "twin" in read},
+        "paired": {
+            first: {other: {name: _paired(read[first], read[other], name) for name in _PAIRED} for other in others}
+            for first, others in pairs(answers).items()
+        },
     }
 
 
-def _empty(answers: Iterable[Answered]) -> dict[str, int]:
-    each = list(answers)
+def _as_forked(answers: Collection[Answered]) -> dict[str, Any]:
+    return {**_means([as_forked(answer) for answer in answers if answer.forks]), **_empty(answers)}
+
+
+def _empty(answers: Collection[Answered]) -> dict[str, int]:
     return {
-        "details": sum(answer.threads - 1 for answer in each),
-        "empty_details": sum(answer.empty_details for answer in each),
-        "unopened_details": sum(answer.unopened_details for answer in each),
+        "details": sum(answer.threads - 1 for answer in answers),
+        "empty_details": sum(answer.empty_details for answer in answers),
+        "unopened_details": sum(answer.unopened_details for answer in answers),
     }
 
 

@@ -23,6 +23,7 @@ from apar.eval.reader import read_answers, reader_figures
 from apar.eval.repetition import repetition_figures
 from apar.eval.samples import write_samples
 from apar.eval.speed import ByWay, speed_figures
+from apar.eval.ways import subject
 
 
 def evaluate(
@@ -70,7 +71,7 @@ def _set_figures(
     instructed = [prompt for prompt in prompts if prompt.instructions]
     return {
         "prompts": len(prompts),
-        "answered": len(answers["forked"]),
+        "answered": len(answers[subject(answers)]),
         "kinds": dict(Counter(prompt.kind for prompt in prompts)),
         "speed": speed_figures(prompts, answers),
         "repetition": repetition_figures(prompts, answers),

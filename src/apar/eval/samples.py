@@ -1,9 +1,9 @@
-"""Answers of the taught model and the twin beside each other, so that a reader cannot see which is which."""
+"""Answers to the same prompts beside each other, so that a reader cannot see which is which."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,48 +13,78 @@ from apar.eval.answered import Answered
 from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt
 from apar.eval.speed import ByWay
+from apar.eval.ways import Way, subject
 
-_NAMES = ("A", "B")
+_NAMES = "ABC"
+_TOLD: Mapping[Way, str] = {
+    "forked": "by the model that was taught to fork",
+    "rules": "by a model that was not taught, forked by the form of its text",
+    "skeleton": "by Skeleton-of-Thought",
+    "twin": "by the sequential twin, trained on the same data",
+    "base": "by the model before any training, sequentially",
+}
 _INTRODUCTION = """\
 # Answers side by side
 
-The first {count} of the prompts that the evaluation's seed drew, none left out, each answered greedily by the model
-that was taught to fork and by its sequential twin, trained on the same data. Which of them is A and which is B is drawn
-for each prompt anew; the key is at the end. Answers that were cut at {max_tokens} tokens say so. Made by
-`apar evaluate PLAN.yaml --samples FILE.md`.
+The first {count} of the prompts that the evaluation's seed drew, none left out, each answered {how} {ways}. Which of
+them is A and which is B is drawn for each prompt anew; the key is at the end. Answers that were cut at {max_tokens}
+tokens say so. Made by `apar evaluate PLAN.yaml --samples FILE.md`.
 """
 
 
 def write_samples(
     path: Path, plan: Plan, sets: Mapping[str, Sequence[EvalPrompt]], answers: Mapping[str, ByWay]
 ) -> None:
-    """Write the plan's number of samples as Markdown; raises UserError where there is no twin to compare with."""
-    if plan.twin is None:
-        raise UserError("--samples puts the answers of the model and of its twin side by side; the plan has no twin")
+    """Write the plan's number of samples as Markdown; raises UserError where there is nothing to compare with."""
+    if plan.twin is None and plan.base is None:
+        raise UserError("--samples puts answers side by side; the plan has no twin and no base to compare with")
     with atomic_write(path) as file:
         file.write(samples(plan, list(islice(_answered(sets, answers), plan.samples))))
 
 
 def _answered(
     sets: Mapping[str, Sequence[EvalPrompt]], answers: Mapping[str, ByWay]
-) -> Iterator[tuple[EvalPrompt, Answered, Answered]]:
+) -> Iterator[tuple[EvalPrompt, list[Answered]]]:
     for name, prompts in sets.items():
-        forked, twin = answers[name]["forked"], answers[name]["twin"]
-        yield from ((p, forked[p.id], twin[p.id]) for p in prompts if p.id in forked and p.id in twin)
+        found = [answers[name][way] for way in shown_ways(answers[name])]
+        yield from ((p, [each[p.id] for each in found]) for p in prompts if all(p.id in each for each in found))
 
 
-def samples(plan: Plan, chosen: Sequence[tuple[EvalPrompt, Answered, Answered]]) -> str:
-    """The Markdown: every prompt with its two answers, forked and twin's, in an order drawn by the plan's seed."""
+def shown_ways(ways: Iterable[Way]) -> list[Way]:
+    """The subject, its sequential counterpart (the twin, else the base), and Skeleton-of-Thought, where they are."""
+    found = set(ways)
+    control: Way = "twin" if "twin" in found else "base"
+    return [way for way in (subject(found), control, "skeleton") if way in found]
+
+
+def samples(plan: Plan, chosen: Sequence[tuple[EvalPrompt, Sequence[Answered]]]) -> str:
+    """The Markdown: every prompt with its answers, in an order drawn by the plan's seed."""
     rng = random.Random(f"{plan.seed} sides")
-    parts = [_INTRODUCTION.format(count=len(chosen), max_tokens=plan.max_tokens)]
-    key = []
-    for number, (prompt, *pair) in enumerate(chosen, 1):
-        sides = rng.sample(pair, 2)
+    ways = [answer.way for answer in chosen[0][1]] if chosen else []
+    parts = [_introduction(plan, len(chosen), ways)]
+    keys: dict[Way, list[str]] = {way: [] for way in ways}
+    for number, (prompt, answers) in enumerate(chosen, 1):
+        sides = rng.sample(list(answers), len(answers))
         parts.append(f"## {number}\n\n{_quoted(prompt.text)}\n")
-        parts += [f"**{name}**\n\n{_shown(answer)}\n" for name, answer in zip(_NAMES, sides, strict=True)]
-        key.append(f"{number} {_NAMES[sides.index(pair[0])]}")
-    parts.append(f"## Key\n\nThe forked answers: {', '.join(key)}.\n")
+        for name, answer in zip(_NAMES, sides, strict=False):
+            parts.append(f"**{name}**\n\n{_shown(answer)}\n")
+            keys[answer.way].append(f"{number} {name}")
+    told = "\n\n".join(
+        f"{_capital(_TOLD[way])}: {', '.join(key)}." for way, key in list(keys.items())[: max(len(keys) - 1, 1)]
+    )
+    parts.append(f"## Key\n\n{told}\n")
     return "\n".join(parts)
+
+
+def _introduction(plan: Plan, count: int, ways: Sequence[Way]) -> str:
+    how = "greedily" if plan.temperature == 0 else f"at temperature {plan.temperature:g}"
+    told = [_TOLD[way] for way in ways]
+    both = ", ".join(told[:-1]) + f" and {told[-1]}" if len(told) > 1 else "".join(told)
+    return _INTRODUCTION.format(count=count, max_tokens=plan.max_tokens, how=how, ways=both)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _shown(answer: Answered) -> str:

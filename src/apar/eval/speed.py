@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from apar.eval.answered import Answered, Way
+from apar.eval.answered import Answered
 from apar.eval.kinds import KINDS
 from apar.eval.paired import ratios
 from apar.eval.prompts import EvalPrompt
+from apar.eval.ways import Way, parallel, subject, with_own_text
 
 ByWay = Mapping[Way, Mapping[str, Answered]]
 """Answers by the way and the prompt's id."""
@@ -17,7 +18,7 @@ ByWay = Mapping[Way, Mapping[str, Answered]]
 
 def speed_figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any]:
     """The figures over all prompts that were answered, over those of a kind, and over those of a category."""
-    forked = answers["forked"]
+    forked = answers[subject(answers)]
     answered = [prompt for prompt in prompts if prompt.id in forked]
     categories = sorted({prompt.category for prompt in answered if prompt.category is not None})
     return {
@@ -33,13 +34,13 @@ def _figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any] | 
     if not prompts:
         return None
     by_way = {way: [found[p.id] for p in prompts if p.id in found] for way, found in answers.items()}
-    forked = by_way["forked"]
+    several = {way: by_way[way] for way in parallel(by_way) if by_way[way]}
     return {
         "prompts": len(prompts),
-        "forking": _mean(forked, lambda answer: answer.threads > 1),
-        "tokens_per_step": sum(answer.tokens for answer in forked) / sum(answer.steps for answer in forked),
-        "threads": _mean(forked, lambda answer: answer.threads),
-        "tokens": {way: _lengths(each) for way, each in by_way.items() if each and way != "one_thread"},
+        "forking": {way: _mean(each, lambda answer: answer.threads > 1) for way, each in several.items()},
+        "tokens_per_step": {way: _tokens_per_step(each) for way, each in several.items()},
+        "threads": {way: _mean(each, lambda answer: answer.threads) for way, each in several.items()},
+        "tokens": {way: _lengths(by_way[way]) for way in with_own_text(by_way) if by_way[way]},
         "ended": {way: _mean(each, lambda answer: answer.ended) for way, each in by_way.items() if each},
         "timed": _timed(prompts, answers),
     }
@@ -53,19 +54,24 @@ def _timed(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any] | No
     if not timed:
         return None
     columns = dict(zip(answers, zip(*timed, strict=True), strict=True))
-    forked = columns["forked"]
     return {
         "prompts": len(timed),
         "seconds": {way: _mean(each, lambda answer: answer.seconds) for way, each in columns.items()},
         "tokens_per_second": {way: _rate(each) for way, each in columns.items()},
         "kv_blocks_peak": {way: _mean(each, lambda answer: answer.kv_blocks_peak) for way, each in columns.items()},
-        "seconds_over_forked": {
-            way: ratios([answer.seconds for answer in each], [answer.seconds for answer in forked])
-            for way, each in columns.items()
-            if way != "forked"
-        },
-        "same_text": _same_text(forked, columns.get("one_thread", ())),
+        "seconds_over": {way: _seconds_over(columns, way) for way in parallel(columns)},
+        "same_text": _same_text(columns.get("forked", ()), columns.get("one_thread", ())),
     }
+
+
+def _seconds_over(columns: Mapping[Way, Sequence[Answered]], below: Way) -> dict[Way, Any]:
+    """The seconds of every other way over those of one, prompt by prompt."""
+    seconds = {way: [answer.seconds for answer in each] for way, each in columns.items()}
+    return {way: ratios(each, seconds[below]) for way, each in seconds.items() if way != below}
+
+
+def _tokens_per_step(answers: Sequence[Answered]) -> float:
+    return sum(answer.tokens for answer in answers) / sum(answer.steps for answer in answers)
 
 
 def _same_text(forked: Sequence[Answered], one_thread: Sequence[Answered]) -> float | None:

@@ -1,0 +1,86 @@
+"""Answers by Skeleton-of-Thought over the engine, held against the requests made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from apar.decoding.answer import Answer
+from apar.decoding.params import RawPrompt, SamplingParams
+from apar.engine.llm import LLM
+from apar.skeleton.answering import skeleton_answers
+from apar.skeleton.prompts import outline_request, point_request
+from apar.tokens import encode_prompt, encode_text
+from tests.tiny import tiny_model
+
+PARAMS = SamplingParams(max_tokens=12, seed=0)
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory: pytest.TempPathFactory) -> LLM:
+    return LLM(tiny_model(tmp_path_factory.mktemp("model") / "model", control=False, context=1024))
+
+
+class Scripted:
+    """The engine, but that outlines are what the test says; requests are noted."""
+
+    def __init__(self, llm: LLM, outlines: Sequence[str]) -> None:
+        self.tokenizer = llm.tokenizer
+        self.requests: list[tuple[RawPrompt, SamplingParams]] = []
+        self._llm, self._outlines = llm, outlines
+
+    def generate(self, prompts: Sequence[Any], params: Any) -> list[Answer]:
+        answers = self._llm.generate(prompts, params)
+        if not isinstance(params, list):
+            from dataclasses import replace
+
+            return [replace(each, text=text) for each, text in zip(answers, self._outlines, strict=True)]
+        self.requests += zip(prompts, params, strict=True)
+        return answers
+
+
+def test_every_point_is_a_request_that_goes_on_from_it(llm: LLM) -> None:
+    scripted: Any = Scripted(llm, [" Sleep\n2. Eat\n3. Run", " Read"])
+    first, second = skeleton_answers(scripted, ["Why?", "How?"], PARAMS)
+    begun = [
+        *encode_prompt(llm.tokenizer, point_request("Why?", ["Sleep", "Eat", "Run"], 2)),
+        *encode_text(llm.tokenizer, "2. Eat"),
+    ]
+    assert scripted.requests[1][0].content == tuple(begun)
+    assert [params.max_tokens for _, params in scripted.requests] == [4, 4, 4, 12]
+    alone = llm.generate([RawPrompt(tuple(begun))], SamplingParams(max_tokens=4, seed=0, fork=False))[0].text.rstrip()
+    begin, end = first.details[1]
+    assert first.text[begin:end] == alone
+    assert first.text[:begin].endswith("\n2. Eat")
+    assert first.text.startswith("1. Sleep")
+    assert len(first.details) == 3
+    assert second.text.startswith("1. Read")
+
+
+def test_steps_and_seconds_are_those_of_the_outline_and_of_the_longest_request(llm: LLM) -> None:
+    scripted: Any = Scripted(llm, [" Sleep\n2. Eat"])
+    [answer] = skeleton_answers(scripted, ["Why?"], PARAMS)
+    outline, *points = answer.requests
+    assert answer.steps == outline.steps + max(point.steps for point in points)
+    assert answer.seconds == outline.seconds + max(point.seconds for point in points)
+    assert answer.outline_tokens == outline.tokens
+    assert answer.tokens == len(encode_text(llm.tokenizer, answer.text))
+    assert answer.first_token_seconds is not None
+    assert outline.seconds < answer.first_token_seconds <= answer.seconds
+
+
+def test_without_points_the_question_is_answered_sequentially(llm: LLM) -> None:
+    scripted: Any = Scripted(llm, [""])
+    [answer] = skeleton_answers(scripted, ["Why?"], PARAMS)
+    [plain] = llm.generate(["Why?"], SamplingParams(max_tokens=12, seed=0, fork=False))
+    assert (answer.text, answer.details) == (plain.text, ())
+    assert answer.steps == answer.requests[0].steps + plain.steps
+
+
+def test_the_outline_is_asked_for_by_the_chat_template_and_begun(llm: LLM) -> None:
+    [answer] = skeleton_answers(llm, ["Why?"], PARAMS)
+    begun = [*encode_prompt(llm.tokenizer, outline_request("Why?")), *encode_text(llm.tokenizer, "1.")]
+    [outline] = llm.generate([RawPrompt(tuple(begun))], SamplingParams(max_tokens=12, seed=0, fork=False))
+    assert answer.requests[0].text == outline.text
