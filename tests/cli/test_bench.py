@@ -12,6 +12,7 @@ import pytest
 from apar.data.records import TreeRecord
 from apar.tree import Node, ParagraphTree
 from tests.cli.conftest import Run
+from tests.tiny import tiny_model
 
 LIST = ParagraphTree(Node("1. Bed:", Node(" go early."), Node("\n2. Book:", Node(" read it."), Node("\nDone."))))
 
@@ -99,6 +100,43 @@ def test_a_model_answers_questions_in_four_ways(apar: Callable[..., Run], tiny: 
     together = result(apar(*asked, "--concurrency", 4))
     assert list(together["categories"]) == ["all"]
     assert together["categories"]["all"]["answers"] == 4
+
+
+def untaught(folder: Path) -> Path:
+    return tiny_model(folder / "untaught", control=False, context=1024)
+
+
+def test_policies_of_an_untaught_model_side_by_side(apar: Callable[..., Run], tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("".join(json.dumps({"text": f"What is {n}?", "category": "c"}) + "\n" for n in range(2)))
+    out = tmp_path / "out.json"
+    asked = ("bench", "policies", untaught(tmp_path), "--prompts", questions, "--max-tokens", 24, "--json", out)
+    run = apar(*asked)
+    ways = result(run)["categories"]["all"]["ways"]
+    assert list(ways) == ["sequential", "rules", "skeleton"]
+    assert (ways["sequential"]["forking"], ways["skeleton"]["forking"]) == (0, 1)
+    assert ways["rules"]["tokens"] > 0
+    assert len(json.loads(out.read_text())["runs"]) == 2
+    assert "tokens/pass" in run.out
+    together = result(apar(*asked, "--policies", "skeleton", "--concurrency", 2, "--temperature", 0.7))
+    assert list(together["categories"]["all"]["ways"]) == ["sequential", "skeleton"]
+    assert together["temperature"] == 0.7
+
+
+def test_policies_of_a_taught_model_give_the_same_text(apar: Callable[..., Run], tiny: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"text": "What is it?", "category": "c"}) + "\n")
+    asked = ("bench", "policies", tiny, "--prompts", questions, "--max-tokens", 24)
+    ways = result(apar(*asked))["categories"]["all"]["ways"]
+    assert list(ways) == ["sequential", "model"]
+    assert (ways["model"]["same_text"], ways["model"]["forking"]) == (1, 1)
+    assert ways["model"]["tokens_per_pass"] > ways["sequential"]["tokens_per_pass"]
+    for names, message in (("rules", "name its base"), ("skelton", "there is no policy 'skelton'")):
+        refused = apar(*asked, "--policies", names)
+        assert refused.code == 2
+        assert message in refused.err
+    refused = apar("bench", "policies", untaught(tmp_path), "--prompts", questions, "--policies", "model")
+    assert "was not taught to fork" in refused.err
 
 
 def test_steps_are_timed_by_number_of_threads(apar: Callable[..., Run], tiny: Path) -> None:

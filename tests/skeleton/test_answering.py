@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from apar.decoding.answer import Answer
+from apar.decoding.group import Group
 from apar.decoding.params import RawPrompt, SamplingParams
 from apar.engine.llm import LLM
-from apar.skeleton.answering import skeleton_answers
+from apar.errors import ContextError
+from apar.skeleton import answering
+from apar.skeleton.answering import skeleton_answers, takes
 from apar.skeleton.prompts import outline_request, point_request
 from apar.tokens import encode_prompt, encode_text
 from tests.tiny import tiny_model
@@ -23,33 +24,34 @@ def llm(tmp_path_factory: pytest.TempPathFactory) -> LLM:
     return LLM(tiny_model(tmp_path_factory.mktemp("model") / "model", control=False, context=1024))
 
 
-class Scripted:
-    """The engine, but that outlines are what the test says; requests are noted."""
+class Noted:
+    """The engine, whose requests are noted."""
 
-    def __init__(self, llm: LLM, outlines: Sequence[str]) -> None:
-        self.tokenizer = llm.tokenizer
-        self.requests: list[tuple[RawPrompt, SamplingParams]] = []
-        self._llm, self._outlines = llm, outlines
+    def __init__(self, llm: LLM) -> None:
+        self.tokenizer, self.engine, self.requests = llm.tokenizer, llm.engine, []  # type: ignore[var-annotated]
+        self._llm = llm
 
-    def generate(self, prompts: Sequence[Any], params: Any) -> list[Answer]:
-        answers = self._llm.generate(prompts, params)
-        if not isinstance(params, list):
-            from dataclasses import replace
-
-            return [replace(each, text=text) for each, text in zip(answers, self._outlines, strict=True)]
-        self.requests += zip(prompts, params, strict=True)
-        return answers
+    def start(self, prompt: Any, params: SamplingParams) -> Group:
+        self.requests.append((prompt, params))
+        return self._llm.start(prompt, params)
 
 
-def test_every_point_is_a_request_that_goes_on_from_it(llm: LLM) -> None:
-    scripted: Any = Scripted(llm, [" Sleep\n2. Eat\n3. Run", " Read"])
-    first, second = skeleton_answers(scripted, ["Why?", "How?"], PARAMS)
+def outlined(monkeypatch: pytest.MonkeyPatch, *points: list[str]) -> None:
+    """Let outlines have these points, in the order in which they end."""
+    script = iter(points)
+    monkeypatch.setattr(answering, "points_of", lambda outline: next(script))
+
+
+def test_every_point_is_a_request_that_goes_on_from_it(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    outlined(monkeypatch, ["Sleep", "Eat", "Run"], ["Read"])
+    noted: Any = Noted(llm)
+    first, second = skeleton_answers(noted, ["Why?", "How?"], PARAMS)
     begun = [
         *encode_prompt(llm.tokenizer, point_request("Why?", ["Sleep", "Eat", "Run"], 2)),
         *encode_text(llm.tokenizer, "2. Eat"),
     ]
-    assert scripted.requests[1][0].content == tuple(begun)
-    assert [params.max_tokens for _, params in scripted.requests] == [4, 4, 4, 12]
+    assert noted.requests[3][0].content == tuple(begun)
+    assert [params.max_tokens for _, params in noted.requests] == [12, 12, 4, 4, 4, 12]
     alone = llm.generate([RawPrompt(tuple(begun))], SamplingParams(max_tokens=4, seed=0, fork=False))[0].text.rstrip()
     begin, end = first.details[1]
     assert first.text[begin:end] == alone
@@ -57,11 +59,14 @@ def test_every_point_is_a_request_that_goes_on_from_it(llm: LLM) -> None:
     assert first.text.startswith("1. Sleep")
     assert len(first.details) == 3
     assert second.text.startswith("1. Read")
+    assert not llm.engine.groups
 
 
-def test_steps_and_seconds_are_those_of_the_outline_and_of_the_longest_request(llm: LLM) -> None:
-    scripted: Any = Scripted(llm, [" Sleep\n2. Eat"])
-    [answer] = skeleton_answers(scripted, ["Why?"], PARAMS)
+def test_steps_and_seconds_are_those_of_the_outline_and_of_the_longest_request(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outlined(monkeypatch, ["Sleep", "Eat"])
+    [answer] = skeleton_answers(llm, ["Why?"], PARAMS)
     outline, *points = answer.requests
     assert answer.steps == outline.steps + max(point.steps for point in points)
     assert answer.seconds == outline.seconds + max(point.seconds for point in points)
@@ -71,12 +76,20 @@ def test_steps_and_seconds_are_those_of_the_outline_and_of_the_longest_request(l
     assert outline.seconds < answer.first_token_seconds <= answer.seconds
 
 
-def test_without_points_the_question_is_answered_sequentially(llm: LLM) -> None:
-    scripted: Any = Scripted(llm, [""])
-    [answer] = skeleton_answers(scripted, ["Why?"], PARAMS)
+def test_without_points_the_question_is_answered_sequentially(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    outlined(monkeypatch, [])
+    [answer] = skeleton_answers(llm, ["Why?"], PARAMS)
     [plain] = llm.generate(["Why?"], SamplingParams(max_tokens=12, seed=0, fork=False))
     assert (answer.text, answer.details) == (plain.text, ())
     assert answer.steps == answer.requests[0].steps + plain.steps
+
+
+def test_a_question_that_is_too_long_leaves_nothing_behind(llm: LLM) -> None:
+    assert takes(llm, "Why?", 12)
+    assert not takes(llm, "Why? " * 400, 12)
+    with pytest.raises(ContextError, match="shorten the prompt"):
+        skeleton_answers(llm, ["Why?", "Why? " * 400], PARAMS)
+    assert not llm.engine.groups
 
 
 def test_the_outline_is_asked_for_by_the_chat_template_and_begun(llm: LLM) -> None:

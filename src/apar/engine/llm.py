@@ -162,6 +162,13 @@ class LLM:
         """
         return self._events(self._requests.build(prompt, params))
 
+    def start(self, prompt: Prompt, params: SamplingParams | None = None) -> Group:
+        """Begin an answer that `engine.step` decodes, whatever else is under way; `Answer.of` reads it when it is done.
+
+        Raises as `stream` does.
+        """
+        return self._add(self._requests.build(prompt, params))
+
     def _events(self, request: Request) -> Generator[Event, None, Answer]:
         group = self._add(request)
         num_sent = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from apar.cli.options.bench import (
     model_options,
     numbers,
     peer_options,
+    policies_options,
     replay_options,
     row_limits,
     tokenizer_option,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
     from apar.bench.model import BenchModel
     from apar.bench.replay import Mode
+    from apar.bench.side_by_side import CategoryFigures, SideBySide
 
 
 @click.group("bench")
@@ -207,16 +209,40 @@ def drafts(**options: Any) -> None:
     With --prompts MODEL answers questions greedily, and the four texts are compared. With --replay real answers are
     forced, with drafts that are right as often as --acceptance says; then --shape may take the place of MODEL.
     """
-    from apar.bench.drafts import compare_drafts, figures_by_category
     from apar.cli.bench.drafts import prepare, print_drafts
-    from apar.cli.bench.output import progress
 
     result, engine = prepare(options)
-    concurrency = options["concurrency"]
-    with progress(-(-len(engine.names) // concurrency)) as report:
-        batches = compare_drafts(engine, concurrency, report)
+    _side_by_side(result, engine, print_drafts, options)
+
+
+@command.command("policies")
+@click.argument("model")
+@policies_options
+@json_option
+def policies(**options: Any) -> None:
+    """Answers of MODEL by every fork policy that it has, beside sequential decoding, in one run.
+
+    A model that was taught to fork answers by its own tokens, and the same one thread at a time. Any other answers
+    sequentially, by rules, and by Skeleton-of-Thought over the same engine. Texts differ: read the seconds with their
+    tokens, and judge the answers by `apar evaluate`.
+    """
+    from apar.cli.bench.policies import prepare, print_policies
+
+    result, engine = prepare(options)
+    _side_by_side(result, engine, print_policies, options)
+
+
+def _side_by_side(
+    result: dict[str, Any], engine: SideBySide, show: Callable[[dict[str, CategoryFigures]], None], options: Any
+) -> None:
+    """Run all ways, print their table, and write the result."""
+    from apar.bench.side_by_side import compare_ways, figures_by_category
+    from apar.cli.bench.output import progress
+
+    with progress(-(-len(engine.names) // options["concurrency"])) as report:
+        batches = compare_ways(engine, options["concurrency"], report)
     figures = figures_by_category(engine, batches)
-    print_drafts(figures)
+    show(figures)
     _finish({**result, "categories": _plain(figures)}, [asdict(batch) for batch in batches], options["json_file"])
 
 

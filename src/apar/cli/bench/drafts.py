@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from apar.cli.bench.engine import read_trees
-from apar.cli.bench.output import percent_list, print_table, ratio_text
+from apar.cli.bench.output import percent_list, print_table, ratio_text, ways_of
 from apar.errors import UserError
 from apar.extras import require
 
 if TYPE_CHECKING:
-    from apar.bench.drafts import DraftedEngine, DraftFigures
+    from apar.bench.side_by_side import CategoryFigures, SideBySide
 
 
-def prepare(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
+def prepare(options: Mapping[str, Any]) -> tuple[dict[str, Any], SideBySide]:
     """The engine of the options with its answers, and what of it goes into the result; UserError where they do not fit
     together.
     """
@@ -36,7 +36,7 @@ def prepare(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
     return {**facts, "model": model, "concurrency": options["concurrency"]}, engine
 
 
-def _own(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
+def _own(options: Mapping[str, Any]) -> tuple[dict[str, Any], SideBySide]:
     if options["model"] is None or options["shape"] is not None:
         raise UserError("only a trained model answers questions: give a MODEL, and no --shape")
     from apar.bench.answers import even_sample, read_categories
@@ -53,7 +53,7 @@ def _own(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
     return {"name": options["model"], "drafts": llm.engine.speculator.names}, OwnAnswers(llm, questions, params)
 
 
-def _forced(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
+def _forced(options: Mapping[str, Any]) -> tuple[dict[str, Any], SideBySide]:
     for name in ("medusa", "drafts", "adapter"):
         if options[name] is not None:
             raise UserError(f"--{name} does not go with --replay: its drafts are those of --acceptance")
@@ -74,13 +74,11 @@ def _forced(options: Mapping[str, Any]) -> tuple[dict[str, Any], DraftedEngine]:
     return facts, ForcedAnswers(engine, fitting(forced, engine.context))
 
 
-def print_drafts(by_category: Mapping[str, DraftFigures]) -> None:
+def print_drafts(by_category: Mapping[str, CategoryFigures]) -> None:
     """Four rows per category."""
     rows = [
         [
-            name if number == 0 else "",
-            f"{one.answers:,}" if number == 0 else "",
-            way,
+            *beginning,
             f"{figures.tokens_per_pass:.2f}",
             f"{figures.seconds:.2f}",
             ratio_text(figures.speedup),
@@ -88,8 +86,7 @@ def print_drafts(by_category: Mapping[str, DraftFigures]) -> None:
             f"{figures.drafted_per_pass:.1f}",
             percent_list(figures.accepted),
         ]
-        for name, one in by_category.items()
-        for number, (way, figures) in enumerate(one.ways.items())
+        for beginning, figures in ways_of(by_category)
     ]
     print_table(
         "category", ["answers", "way", "tokens/pass", "seconds", "speed-up", "same text", "drafted/pass", "right"], rows

@@ -15,6 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from apar.bench.decode import DecodeReport
     from apar.bench.latency import LatencyFigures
+    from apar.bench.side_by_side import CategoryFigures, WayFigures
     from apar.bench.steps import StepFigures
     from apar.bench.structure import StructureFigures
     from apar.bench.throughput import CategoryLatency, ThroughputFigures
@@ -204,6 +205,15 @@ def ratio_text(interval: Interval | Spread) -> str:
 
 def _percent(interval: Interval) -> str:
     return f"{interval.value:.0%} [{interval.low:.0%}–{interval.high:.0%}]"
+
+
+def ways_of(by_category: Mapping[str, CategoryFigures]) -> Iterator[tuple[list[str], WayFigures]]:
+    """For each way of each category the first cells of its row: the category and its answers once, then the way."""
+    for name, one in by_category.items():
+        beginning = [name, f"{one.answers:,}"]
+        for way, figures in one.ways.items():
+            yield [*beginning, way], figures
+            beginning = ["", ""]
 
 
 def percent_list(shares: Iterable[float]) -> str:

@@ -50,6 +50,14 @@ replay_options = options(
     renamed_option("--kv-blocks", "--num-blocks"),
     count_option("--max-rows", help="Most threads in one forward pass.", default=64),
 )
+_loading_options = (
+    click.option("--adapter", metavar="FOLDER", help="Merge a LoRA adapter into the model."),
+    click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
+    click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:N."),
+    count_option("--cpu-threads", help="Number of CPU threads."),
+    count_option("--num-blocks", help="Size of the KV cache, in blocks of 16 tokens."),
+    count_option("--max-rows", help="Most threads in one forward pass.", default=64),
+)
 drafts_options = options(
     click.option("--prompts", metavar="FILE", type=PATH, help="Questions with categories, as JSON lines."),
     click.option("--replay", metavar="TREES", type=PATH, help="Real answers, written by `apar extract`."),
@@ -65,13 +73,25 @@ drafts_options = options(
     click.option("--shape", metavar="NAME", help="With --replay: random weights of this shape."),
     click.option("--medusa", metavar="HEADS", help="Medusa heads.  [default: the model's, if any]"),
     click.option("--drafts", metavar="KIND", help="medusa, ngram or all.  [default: all with heads]"),
-    click.option("--adapter", metavar="FOLDER", help="Merge a LoRA adapter into the model."),
-    click.option("--dtype", default="auto", show_default=True, metavar="TYPE", help="float32, bfloat16 or float16."),
-    click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:N."),
-    count_option("--cpu-threads", help="Number of CPU threads."),
-    count_option("--num-blocks", help="Size of the KV cache, in blocks of 16 tokens."),
-    count_option("--max-rows", help="Most threads in one forward pass.", default=64),
+    *_loading_options,
     tokenizer_option("that of demo"),
+)
+policies_options = options(
+    click.option(
+        "--prompts", metavar="FILE", type=PATH, required=True, help="Questions with categories, as JSON lines."
+    ),
+    count_option("--answers", "count", help="Use an even sample of N questions."),
+    click.option(
+        "--policies",
+        metavar="NAMES",
+        callback=lambda context, parameter, value: None if value is None else tuple(value.split(",")),
+        help="Of model, rules, skeleton.  [default: all that the model has]",
+    ),
+    count_option("--concurrency", help="Answers decoded at a time.", default=1),
+    count_option("--max-tokens", help="Most visible tokens of an answer.", default=600),
+    click.option("--temperature", default=0.0, show_default=True, metavar="T", help="0 is greedy."),
+    click.option("--top-p", default=1.0, show_default=True, metavar="P", help="Sample from the likeliest tokens only."),
+    *_loading_options,
 )
 peer_options = options(
     click.option("--peers", metavar="NAMES", help="Compare sequential decoding with hf, vllm, llama.cpp."),

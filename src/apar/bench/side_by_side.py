@@ -1,4 +1,4 @@
-"""Four ways to decode the same answers in one run: one thread at a time or forked, each without and with drafts."""
+"""Several ways to answer the same questions, side by side in one run; the first is what the others are held against."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from apar.bench.answers import ALL
 from apar.decoding.answer import summed
 from apar.intervals import Interval, ratio_interval
 
-WAYS = ("sequential", "sequential with drafts", "forked", "forked with drafts")
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Answers that were decoded together, in one way, in `seconds`; token and pass counts are sums over them.
+    """Answers that were decoded together, in one way, in `seconds`; counts are sums over them.
 
-    `drafted` and `accepted` draft tokens are counted by how far behind the path they were.
+    `forking` of the answers have several threads. `drafted` and `accepted` draft tokens are counted by how far behind
+    the path they were.
     """
 
     seconds: float
@@ -27,12 +26,18 @@ class Run:
     tokens: int
     passes: int
     texts: tuple[str, ...]
+    forking: int
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
 
 
-class DraftedEngine(Protocol):
-    """An engine whose answers can be decoded in all four ways, `concurrency` of them together."""
+class SideBySide(Protocol):
+    """An engine that decodes answers in several ways, some of them together."""
+
+    @property
+    def ways(self) -> Sequence[str]:
+        """The names of the ways."""
+        ...
 
     @property
     def names(self) -> Sequence[str]:
@@ -44,21 +49,23 @@ class DraftedEngine(Protocol):
         """Of the answers."""
         ...
 
-    def run(self, numbers: Sequence[int], forked: bool, drafts: bool) -> Run:
+    def run(self, numbers: Sequence[int], way: str) -> Run:
         """Decode the answers of these numbers together; nothing of them is in the cache before."""
 
 
 @dataclass(frozen=True, slots=True)
 class WayFigures:
-    """One way over some answers: tokens a pass, mean seconds an answer, and how many times as fast it is.
+    """One way over some answers: tokens a pass, mean seconds and tokens of an answer, and how many times as fast it is.
 
-    `drafted_per_pass` are draft tokens that were verified in a pass. `speedup` is the seconds of sequential decoding
-    over those of this way, of sums, with the 95 % interval over the batches of answers. `accepted` are shares of draft
-    tokens that were right, by how far behind the path they were.
+    `speedup` is the seconds of the first way over those of this one, of sums, with the 95 % interval over the batches
+    of answers; `same_text` and `forking` are shares of the answers. `drafted_per_pass` are draft tokens that were
+    verified in a pass, `accepted` shares of them that were right, by how far behind the path they were.
     """
 
     tokens_per_pass: float
     seconds: float
+    tokens: float
+    forking: float
     speedup: Interval
     same_text: float
     drafted_per_pass: float = 0.0
@@ -66,8 +73,8 @@ class WayFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class DraftFigures:
-    """All ways over the answers of a category."""
+class CategoryFigures:
+    """All ways over the answers of a category; `tokens` are all those of the first."""
 
     answers: int
     tokens: int
@@ -82,25 +89,22 @@ class Batch:
     runs: Mapping[str, Run]
 
 
-def compare_drafts(engine: DraftedEngine, concurrency: int, report: Callable[[], None]) -> list[Batch]:
-    """Decode all answers in the four ways, batch after batch; which way goes first alternates. One warms up."""
-    for way in range(len(WAYS)):
-        _run(engine, (0,), way)
+def compare_ways(engine: SideBySide, concurrency: int, report: Callable[[], None]) -> list[Batch]:
+    """Decode all answers in every way, batch after batch; which way goes first alternates. One warms up."""
+    ways = tuple(engine.ways)
+    for way in ways:
+        engine.run((0,), way)
     batches = []
     for turn, begin in enumerate(range(0, len(engine.names), concurrency)):
         numbers = tuple(range(begin, min(begin + concurrency, len(engine.names))))
-        order = [(turn + step) % len(WAYS) for step in range(len(WAYS))]
-        runs = {WAYS[way]: _run(engine, numbers, way) for way in order}
-        batches.append(Batch(numbers, {way: runs[way] for way in WAYS}))
+        first = turn % len(ways)
+        runs = {way: engine.run(numbers, way) for way in (*ways[first:], *ways[:first])}
+        batches.append(Batch(numbers, {way: runs[way] for way in ways}))
         report()
     return batches
 
 
-def _run(engine: DraftedEngine, numbers: Sequence[int], way: int) -> Run:
-    return engine.run(numbers, forked=way >= 2, drafts=way % 2 == 1)
-
-
-def figures_by_category(engine: DraftedEngine, batches: Sequence[Batch]) -> dict[str, DraftFigures]:
+def figures_by_category(engine: SideBySide, batches: Sequence[Batch]) -> dict[str, CategoryFigures]:
     """The figures of every category in alphabetical order, and of all answers last.
 
     Where several answers were decoded together only all of them have figures: a batch mixes categories.
@@ -112,10 +116,11 @@ def figures_by_category(engine: DraftedEngine, batches: Sequence[Batch]) -> dict
     return {**{name: _figures(by_category[name]) for name in sorted(by_category)}, ALL: _figures(batches)}
 
 
-def _figures(batches: Sequence[Batch]) -> DraftFigures:
-    first = [batch.runs[WAYS[0]] for batch in batches]
-    ways = {way: _way(first, [batch.runs[way] for batch in batches]) for way in WAYS}
-    return DraftFigures(sum(len(batch.numbers) for batch in batches), sum(run.tokens for run in first), ways)
+def _figures(batches: Sequence[Batch]) -> CategoryFigures:
+    names = list(batches[0].runs)
+    first = [batch.runs[names[0]] for batch in batches]
+    ways = {way: _way(first, [batch.runs[way] for batch in batches]) for way in names}
+    return CategoryFigures(sum(len(batch.numbers) for batch in batches), sum(run.tokens for run in first), ways)
 
 
 def _way(first: Sequence[Run], runs: Sequence[Run]) -> WayFigures:
@@ -126,6 +131,8 @@ def _way(first: Sequence[Run], runs: Sequence[Run]) -> WayFigures:
     return WayFigures(
         sum(run.tokens for run in runs) / passes,
         statistics.fmean(latencies),
+        sum(run.tokens for run in runs) / len(latencies),
+        sum(run.forking for run in runs) / len(latencies),
         ratio_interval([run.seconds for run in first], [run.seconds for run in runs]),
         statistics.fmean(a == b for a, b in pairs),
         sum(drafted) / passes,
