@@ -8,7 +8,7 @@ import torch
 
 from apar.decoding.params import SamplingParams
 from apar.engine.drafts.medusa import MedusaDrafts
-from apar.engine.drafts.ngram import LENGTHS, MOST, NgramDrafts, _Index
+from apar.engine.drafts.ngram import LENGTHS, MOST, READ_AT_ONCE, NgramDrafts, _Index
 from tests.engine.states import FORK, choose, forked, new_group
 
 VOCABULARY = 20
@@ -84,6 +84,25 @@ def test_a_fork_may_be_guessed() -> None:
     thread.tokens[:] = [3, 4, FORK, 3, 4]
     group.prompt_tokens, thread.starts = 5, (5,)
     assert [each.token for each in ngram.candidates(group, thread)] == [FORK, 3, 4]
+
+
+def test_a_long_prompt_is_read_in_parts_and_the_latest_place_counts() -> None:
+    numbers = random.Random(1)
+    group, ngram = new_group(), NgramDrafts()
+    [thread] = group.threads
+    prompt = [numbers.randrange(3, 12) for _ in range(3 * READ_AT_ONCE)]
+    thread.tokens[:] = prompt
+    group.prompt_tokens, thread.starts = len(prompt), (len(prompt),)
+    ngram.candidates(group, thread)
+    index = ngram._indices[group]
+    assert 0 < index.unread < len(prompt) - READ_AT_ONCE + 1
+    for _ in range(3):
+        ngram.candidates(group, thread)
+    whole = _Index()
+    whole.add(prompt, 0)
+    assert {found: place for found, (_, place) in index.places.items()} == {
+        found: place for found, (_, place) in whole.places.items()
+    }
 
 
 def test_every_ngram_of_a_text_is_found_however_the_text_came() -> None:

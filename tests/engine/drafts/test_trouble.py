@@ -92,3 +92,28 @@ def test_a_vocabulary_may_be_smaller_than_what_heads_say() -> None:
     group, medusa = new_group(), MedusaDrafts(1)
     medusa.take(group.threads, torch.zeros(1, 1, 4))
     assert sorted(each.token for each in medusa.candidates(group, group.threads[0])) == [0, 1, 2, 3]
+
+
+def test_heads_that_fail_between_passes_are_off_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = [[5, 9], [8, 4, 3]]
+    expected = texts(make_engine(), prompts)
+    engine = make_engine(heads=True)
+    speculator = engine.speculator
+    assert speculator is not None
+    taken = 0
+
+    def failing(self: MedusaDrafts, *given: Any) -> None:
+        nonlocal taken
+        taken += 1
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(MedusaDrafts, "take", failing)
+    speculator.heads_on = True
+    monkeypatch.setattr(type(speculator), "_pays", lambda self, *given: True)
+    assert texts(engine, prompts) == expected
+    assert taken == 1
+    assert speculator.names == ["ngram"]
+    assert "the heads failed and are off from now on: RuntimeError: out of memory" in caplog.text
+    assert texts(engine, prompts) == expected

@@ -17,6 +17,9 @@ LENGTHS = (4, 3, 2)
 MOST = 6
 """Tokens of a draft at most."""
 
+READ_AT_ONCE = 512
+"""Tokens of a prompt that are read between two passes: no pass waits for a long one to be read."""
+
 _PRIORS = {4: 0.5, 3: 0.35, 2: 0.15}
 
 
@@ -27,6 +30,9 @@ class _Index:
     places: dict[tuple[int, ...], tuple[list[int], int]] = field(default_factory=dict)
     # Each thread's own tokens, and a few before them.
     texts: dict[Thread, list[int]] = field(default_factory=dict)
+    prompt: list[int] = field(default_factory=list)
+    # The n-grams that end before this place of the prompt are not in yet.
+    unread: int = 0
 
     def add(self, text: list[int], begin: int) -> None:
         """The tokens of `text` from index `begin` on are new."""
@@ -34,6 +40,15 @@ class _Index:
             for length in LENGTHS:
                 if length <= end:
                     self.places[tuple(text[end - length : end])] = text, end
+
+    def read_prompt(self) -> None:
+        """Put in the next part of the prompt, from its end on; what stands further behind counts, as it is later."""
+        begin = max(self.unread - READ_AT_ONCE, min(LENGTHS))
+        for end in range(self.unread - 1, begin - 1, -1):
+            for length in LENGTHS:
+                if length <= end:
+                    self.places.setdefault(tuple(self.prompt[end - length : end]), (self.prompt, end))
+        self.unread = begin
 
     def follow(self, path: list[int]) -> tuple[int, list[int]]:
         """The length of the n-gram that was found, and what followed it; 0 and nothing where none was."""
@@ -57,8 +72,9 @@ class NgramDrafts:
         """A chain of the tokens that followed the same n-gram before."""
         index = self._indices.get(group)
         if index is None:
-            index = self._indices[group] = _Index()
-            index.add(list(group.decoding[0].tokens[: group.prompt_tokens]), 0)
+            prompt = list(group.decoding[0].tokens[: group.prompt_tokens])
+            index = self._indices[group] = _Index(prompt=prompt, unread=len(prompt))
+        index.read_prompt()
         self._update(index, thread)
         length, tokens = index.follow(thread.decoded)
         return [

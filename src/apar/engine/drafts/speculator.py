@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -17,6 +18,8 @@ from apar.engine.drafts.source import DraftSource
 from apar.engine.drafts.step_cost import StepCost
 from apar.engine.drafts.verify import Verified
 from apar.engine.scheduler import Pass
+
+_log = logging.getLogger(__name__)
 
 RUN_AHEAD = 16
 """Tokens that a thread may be ahead of the slowest one of its answer."""
@@ -128,16 +131,27 @@ class Speculator:
         """What came of a pass that took `seconds`, once its tokens are ahead of their threads.
 
         `logits_of_heads(tokens)` gives the heads' logits [heads, tokens, vocabulary] for tokens of the pass's output.
+        No answer is to fail by its drafts: where the heads do, they are off from then on, and the log says why.
         """
         self._cost.observe(work.tokens, sum(row.end for row in work.rows.values()), seconds)
         for found in verified:
             if found.row.draft is not None:
                 self._judge(found, self._proposed[found.row.thread])
         if self.heads_on and self.medusa is not None:
-            alive = [found for found in verified if found.sampled is not None]
-            threads = [found.row.thread for found in alive]
-            if threads:
-                self.medusa.take(threads, logits_of_heads([found.last for found in alive]))
+            try:
+                self._ask_heads(self.medusa, verified, logits_of_heads)
+            except Exception as error:
+                _log.warning("the heads failed and are off from now on: %s: %s", type(error).__name__, error)
+                self.sources.remove(self.medusa)
+                self.medusa, self.heads_on = None, False
+
+    def _ask_heads(
+        self, medusa: MedusaDrafts, verified: Sequence[Verified], logits_of_heads: Callable[[list[int]], Tensor]
+    ) -> None:
+        """Keep what the heads guess behind every thread that goes on."""
+        alive = [found for found in verified if found.sampled is not None]
+        if alive:
+            medusa.take([found.row.thread for found in alive], logits_of_heads([found.last for found in alive]))
 
     def _judge(self, found: Verified, proposal: Proposal) -> None:
         """Count the guesses that were verified behind a right path. A draft may have been cut."""
