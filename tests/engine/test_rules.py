@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.params import SamplingParams
 from apar.engine.blocks import BlockPool
 from apar.engine.llm import LLM
 from apar.engine.scheduler import Scheduler
 from apar.errors import RequestError
-from tests.engine.rules_lives import compare
+from apar.events import Delta, TokenLogprob
+from tests.engine.rules_lives import Case, SlowEngine, compare, run_engine
 from tests.engine.states import new_group
 from tests.tiny import tiny_model
 
@@ -66,9 +71,44 @@ def test_any_model_can_be_asked(tmp_path: Path) -> None:
     assert same.forks == 0
 
 
-def test_forced_tokens_have_no_log_probabilities() -> None:
-    with pytest.raises(RequestError, match="leave out logprobs"):
-        SamplingParams(fork_by="rules", logprobs=1)
+@pytest.mark.parametrize("number", range(12))
+def test_log_probabilities_are_those_of_the_slow_engine_and_change_no_answer(number: int) -> None:
+    case = Case(number)
+    plain = run_engine(case, case.engine())
+    case.params = [replace(params, logprobs=2) for params in case.params]
+    for index, group in enumerate(run_engine(case, case.engine())):
+        if group.assembler.text != plain[index].assembler.text:
+            continue  # a tie of two tokens
+        asked = case.prompts[index], case.params[index], case.questions[index]
+        slow = SlowLogprobs(case.model, group.context, *asked).run()
+        mine, theirs = told(group), told(slow)
+        assert [each.token_id for each in mine] == [each.token_id for each in theirs]
+        assert [each.logprob for each in mine] == pytest.approx([each.logprob for each in theirs], abs=1e-3)
+        assert all(len(each.top) == 2 or each == TokenLogprob(each.token_id, 0.0) for each in mine)
+        deltas = [event for event in group.events if isinstance(event, Delta)]
+        assert all([each.token_id for each in delta.logprobs] == list(delta.token_ids) for delta in deltas)
+        assert [(delta.thread, delta.text) for delta in deltas] == [
+            (event.thread, event.text) for event in plain[index].events if isinstance(event, Delta)
+        ]
+
+
+class SlowLogprobs(SlowEngine):
+    """With the log probability of each token among those that may come."""
+
+    def _sampled(self, thread: Thread, noise: random.Random | None) -> Sampled:
+        sampled = super()._sampled(thread, noise)
+        with torch.no_grad():
+            logits = self.model(input_ids=torch.tensor([thread.tokens]), use_cache=False).logits[0, -1]
+        logits[list((sampled.banned or frozenset()) | thread.refused)] = -torch.inf
+        logprob = torch.log_softmax(logits, -1)[sampled.token].item()
+        return replace(sampled, logprob=TokenLogprob(sampled.token, logprob))
+
+
+def told(group: Group) -> list[TokenLogprob]:
+    return [each for event in group.events if isinstance(event, Delta) for each in event.logprobs]
+
+
+def test_what_rules_are_asked_for_has_to_fit() -> None:
     with pytest.raises(RequestError, match="fork_by is 'form'"):
         SamplingParams(fork_by="form")  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="max_items"):

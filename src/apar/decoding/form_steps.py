@@ -6,11 +6,13 @@ thread forks, is forced to say a text, or ends. What may yet be taken back is to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from apar.decoding.by_form.thread_form import ForkPlan, Said, ThreadForm
 from apar.decoding.detokenize import Detokenizer
+from apar.decoding.forced_deltas import by_token, forced_logprobs
 from apar.decoding.group import Group, Thread
 from apar.events import Delta, Event, FinishReason, Forked
 
@@ -34,7 +36,7 @@ def begin(step: Step, thread: Thread) -> None:
     """A thread has started: tell what is there of its text already."""
     form = _form(thread)
     if form.tail_ids:
-        thread.held.append(Delta(thread.path, step.group.step, form.tail_ids, form.tail))
+        thread.held.append(_forced(step, thread, form.tail_ids, form.tail))
         _tell(step, thread, form.told + len(form.tail), cut=True)
 
 
@@ -68,6 +70,9 @@ def close(step: Step, thread: Thread) -> None:
     keep = form.finish()
     whole = keep == len(form.text)
     _tell(step, thread, keep, cut=True)
+    if whole:
+        for delta in thread.held:  # of a character that is not complete
+            step.emit(thread, delta)
     thread.held.clear()
     form.tell_parent(keep)
     if not whole:
@@ -79,9 +84,10 @@ def _fork(step: Step, thread: Thread, plan: ForkPlan, said: Said) -> None:
     group, form = step.group, _form(thread)
     _drop_held(thread, plan.kept)
     _tell(step, thread, plan.cut - len(plan.rest_text), cut=True)
+    surplus = _surplus(step, thread, plan)
     thread.held.clear()
     if plan.rest:
-        step.emit(thread, Delta(thread.path, group.step, tuple(plan.rest), plan.rest_text))
+        _emit(step, thread, _forced(step, thread, plan.rest, plan.rest_text), len(plan.rest_text))
     form.told = plan.cut
     group.budget -= len(plan.rest) + len(plan.tail_ids)
     child = _child(group, thread, plan)
@@ -90,7 +96,7 @@ def _fork(step: Step, thread: Thread, plan: ForkPlan, said: Said) -> None:
     thread.tokens += plan.rest
     step.rewritten.append((thread, plan.kept))
     step.emit(thread, Forked(thread.path, child.path, group.step))
-    _force(step, thread, said.text, plan.surplus)
+    _force(step, thread, said.text, surplus)
 
 
 def _child(group: Group, parent: Thread, plan: ForkPlan) -> Thread:
@@ -107,8 +113,15 @@ def _child(group: Group, parent: Thread, plan: ForkPlan) -> Thread:
     return child
 
 
-def _force(step: Step, thread: Thread, text: str, before: str = "") -> None:
-    """Have a thread say `text`, behind white space `before` that a token before has said. It ends for want of room."""
+def _surplus(step: Step, thread: Thread, plan: ForkPlan) -> list[Delta]:
+    """The white space that a thread has said behind a lead, and that is told behind the detail."""
+    behind = [replace(delta, step=step.group.step) for delta in thread.held]
+    own = plan.surplus[: len(plan.surplus) - sum(len(delta.text) for delta in behind)]
+    return [Delta(thread.path, step.group.step, (), own), *behind] if own else behind
+
+
+def _force(step: Step, thread: Thread, text: str, before: Sequence[Delta] = ()) -> None:
+    """Have a thread say `text`, and `before` it what it has said already. It ends for want of room."""
     group, form = step.group, _form(thread)
     ids = form.tokens.encode(text) if text else []
     thread.ahead.clear()
@@ -117,8 +130,9 @@ def _force(step: Step, thread: Thread, text: str, before: str = "") -> None:
         return
     thread.tokens += ids
     group.budget -= len(ids)
-    if ids or before:
-        thread.held.append(Delta(thread.path, group.step, tuple(ids), before + text))
+    thread.held += before
+    if ids:
+        thread.held.append(_forced(step, thread, ids, text))
     thread.detokenizer = Detokenizer(form.tokens.decode, ids or thread.tokens[-1:])
     _tell(step, thread, form.force(text, len(thread.tokens)))
 
@@ -142,16 +156,38 @@ def _is_room(step: Step, tokens: int) -> bool:
 
 
 def _tell(step: Step, thread: Thread, keep: int, cut: bool = False) -> None:
-    """Tell the deltas that are held, as far as `keep` characters of the text have them; with `cut` a part of one."""
+    """Tell the deltas that are held, as far as `keep` characters of the text have them; with `cut` a part of one.
+
+    A part of a character is told with the rest of it.
+    """
     form = _form(thread)
-    while thread.held and form.told + len(thread.held[0].text) <= keep:
-        delta = thread.held.pop(0)
-        form.told += len(delta.text)
-        step.emit(thread, delta)
-    if cut and thread.held and form.told < keep:
-        delta = thread.held.pop(0)
-        step.emit(thread, replace(delta, text=delta.text[: keep - form.told]))
+    while (count := _num_to_next_text(thread.held)) and form.told + len(thread.held[count - 1].text) <= keep:
+        for delta in thread.held[:count]:
+            _emit(step, thread, delta, len(delta.text))
+        form.told += len(thread.held[count - 1].text)
+        del thread.held[:count]
+    if cut and count and form.told < keep:
+        for delta in thread.held[:count]:
+            _emit(step, thread, delta, keep - form.told)
+        del thread.held[:count]
         form.told = keep
+
+
+def _num_to_next_text(held: Sequence[Delta]) -> int:
+    """How many deltas there are up to the first one with text; 0 if there is none."""
+    return next((number for number, delta in enumerate(held, 1) if delta.text), 0)
+
+
+def _forced(step: Step, thread: Thread, ids: Sequence[int], text: str) -> Delta:
+    """What a thread is made to say now."""
+    logprobs = () if step.group.params.logprobs is None else forced_logprobs(ids)
+    return Delta(thread.path, step.group.step, tuple(ids), text, logprobs)
+
+
+def _emit(step: Step, thread: Thread, delta: Delta, chars: int) -> None:
+    """Tell the first characters of a delta, token by token."""
+    for part in by_token(_form(thread).tokens, delta, chars):
+        step.emit(thread, part)
 
 
 def _drop_held(thread: Thread, kept: int) -> None:

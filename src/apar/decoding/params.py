@@ -73,7 +73,8 @@ class SamplingParams:
     answer reports.
 
     With `logprobs` (0 to 20) the answer tells the log probability of every token and of so many of the likeliest,
-    by the model itself: after tokens that may not come are banned, before everything above.
+    by the model itself: after tokens that may not come are banned, before everything above. Tokens that rules force
+    were not drawn: theirs is 0, without others beside it.
 
     Raises RequestError where a value is out of its range.
     """
@@ -133,8 +134,6 @@ class SamplingParams:
             raise RequestError(f"fork_by is {self.fork_by!r}; it must be 'model', 'rules' or 'auto'")
         if self.max_items is not None:
             _check_integer("max_items", self.max_items, 1)
-        if self.by_rules and self.logprobs is not None:
-            raise RequestError("forced tokens are not the model's choice: leave out logprobs, or fork_by 'rules'")
         _check_integer("priority", self.priority, -MAX_PRIORITY, MAX_PRIORITY)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
 
