@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO, get_args
@@ -77,7 +77,8 @@ class Finished:
 
     An end-of-sequence takes a step of its own, as does the `[Fork]` behind a repeated lead; `stop`, `length` and
     `cancelled` come with the last delta's step. For the thread so many draft tokens were verified (`drafted`), of
-    which some were right (`accepted`); they are no part of what the answer is.
+    which some were right (`accepted`); they are no part of what the answer is. Where rules fork, `not_forked` counts
+    by reason the leads behind which the thread did not.
     """
 
     thread: ThreadPath
@@ -85,6 +86,7 @@ class Finished:
     reason: FinishReason
     drafted: int = field(default=0, compare=False)
     accepted: int = field(default=0, compare=False)
+    not_forked: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 Event = Started | Delta | Forked | Finished
@@ -95,7 +97,7 @@ MAX_STEPS = 10_000_000
 """More than any answer has: a trace that names a later step is broken."""
 
 
-_OPTIONAL = ("logprobs", "drafted", "accepted")
+_OPTIONAL = ("logprobs", "drafted", "accepted", "not_forked")
 """Fields that are left out where there is nothing in them."""
 
 
@@ -170,6 +172,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "reason": lambda value: value in get_args(FinishReason),
     "drafted": _is_count,
     "accepted": _is_count,
+    "not_forked": lambda value: isinstance(value, dict) and all(map(_is_count, value.values())),
 }
 """Whether the value of a key of a trace's line is of its kind."""
 

@@ -71,7 +71,7 @@ def test_any_model_can_be_asked(tmp_path: Path) -> None:
     assert same.forks == 0
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", [0, 2, 5, 10, 11, 12, 24, 39])
 def test_log_probabilities_are_those_of_the_slow_engine_and_change_no_answer(number: int) -> None:
     case = Case(number)
     plain = run_engine(case, case.engine())

@@ -216,6 +216,11 @@ class Backend(ABC):
         return self._vocabulary.forks
 
     @property
+    def limits(self) -> Limits:
+        """What it can serve."""
+        return self._limits
+
+    @property
     def failure(self) -> str | None:
         """Why it answers no more; None while it does."""
         return None

@@ -23,6 +23,7 @@ from apar.models.model_source import model_source
 if TYPE_CHECKING:
     from apar.backends.backend import Backend
     from apar.backends.vllm.engine import ForkWay
+    from apar.server.forking import Forking
 
 _OWN_SERVER, _VLLM_SERVER = "apar", "vllm"
 
@@ -82,7 +83,7 @@ def command(
         raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
     _check(model, backend, server)
     name = serving.served_model_name or _name_of(model)
-    model, loading = to_load(model, loading, serving.fork)
+    model, loading = to_load(model, loading, serving.fork != "off")
     key = os.environ.get("VLLM_API_KEY") if url else None
     choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words())
     if server == _VLLM_SERVER:
@@ -110,7 +111,7 @@ def _serve(name: str, choice: BackendChoice, serving: Serving, make: Callable[[]
     settings = serving.settings(name, "remote" if choice.url else choice.backend)
     app = guarded_app(
         settings,
-        _with_threads(make, serving.cpu_threads),
+        _forking(_with_threads(make, serving.cpu_threads), serving.forking),
         health,
         serving.limits,
         serving.api_key,
@@ -137,6 +138,23 @@ def _with_threads(make: Callable[[], Backend], threads: int | None) -> Callable[
 
         torch.set_num_threads(threads)
         return make()
+
+    return made
+
+
+def _forking(make: Callable[[], Backend], forking: Forking) -> Callable[[], Backend]:
+    """What makes the backend and sees to it that it can fork so; a line says where it does not fork."""
+
+    def made() -> Backend:
+        backend = make()
+        try:
+            forking.check(backend)
+        except BaseException:
+            backend.close()
+            raise
+        if note := forking.note(backend):
+            click.echo(f"apar: {note}", err=True)
+        return backend
 
     return made
 

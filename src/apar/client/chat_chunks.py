@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -16,7 +16,8 @@ from apar.events import Delta, Event, Finished, FinishReason, Started, from_json
 from apar.tree import ROOT
 
 _DONE = b"[DONE]"
-_KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "reason", "drafted", "accepted"}
+_KNOWN = {"event", "thread", "step", "token_ids", "text", "logprobs", "child", "reason"}
+_KNOWN |= {"drafted", "accepted", "not_forked"}
 """The keys of a trace's line; a thread that starts has its `parent` besides."""
 
 
@@ -25,7 +26,7 @@ class AnswerStats:
     """What a server reported of its answer, None what it did not; an `apar.Answer` has the same fields.
 
     `tokens` are the visible ones, `seconds` those waited for the answer; `drafted` and `accepted` are empty where no
-    drafts were reported.
+    drafts were reported, `not_forked` where rules kept no lead from forking.
     """
 
     finish_reason: str
@@ -36,6 +37,8 @@ class AnswerStats:
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
     mode: str | None = None
+    not_forked: Mapping[str, int] = field(default_factory=dict)
+    by_rules: bool = False
     seconds: float = 0.0
 
 
@@ -84,6 +87,8 @@ class ChunkReader:
             drafted=_counts(self._parallel, "drafted"),
             accepted=_counts(self._parallel, "accepted"),
             mode=mode if isinstance(mode, str) else None,
+            not_forked=_counts_by_name(self._parallel, "not_forked"),
+            by_rules=self._parallel.get("fork") == "rules",
         )
 
     def _events(self, data: bytes) -> list[Event]:
@@ -136,6 +141,11 @@ def _count(figures: dict[str, Any], key: str) -> int | None:
 def _counts(figures: dict[str, Any], key: str) -> tuple[int, ...]:
     values = figures.get(key)
     return tuple(values) if isinstance(values, list) and all(map(_is_count, values)) else ()
+
+
+def _counts_by_name(figures: dict[str, Any], key: str) -> dict[str, int]:
+    values = figures.get(key)
+    return values if isinstance(values, dict) and all(map(_is_count, values.values())) else {}
 
 
 def _is_count(value: Any) -> bool:

@@ -15,6 +15,9 @@ from apar.events import Event, Forked, Started, TokenLogprob
 Mode = Literal["forked", "sequential", "unforked"]
 """How an answer was decoded: in threads at the same time, in the same threads one at a time, or with forks off."""
 
+Forker = Literal["model", "rules", "off"]
+"""What forks: the model by its own tokens, rules by the form of its text, or nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -103,13 +106,20 @@ class Answer:
         )
 
     @property
+    def forker(self) -> Forker:
+        """What forked it, if it forked."""
+        if self.mode == "unforked":
+            return "off"
+        return "rules" if self.by_rules else "model"
+
+    @property
     def control_tokens(self) -> int:
         """`[Fork]`, which the model sampled, and `[Child]`, which the engine appended: two for each of its forks."""
         return 0 if self.by_rules else 2 * self.forks
 
     @property
     def discarded_tokens(self) -> int:
-        """Visible tokens that were decoded and left out: behind a stop string, or of a repeated lead."""
+        """Visible tokens that were decoded and left out: behind a stop string, of a repeated lead, or by rules."""
         return self.decoded - self.tokens
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from apar.decoding.by_form.thread_form import ForkPlan, Said, ThreadForm
+from apar.decoding.by_form.thread_form import ForkPlan, Said, ThreadForm, WhyNotForked
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.forced_deltas import by_token, forced_logprobs
 from apar.decoding.group import Group, Thread
@@ -42,12 +42,12 @@ def begin(step: Step, thread: Thread) -> None:
 
 def say(step: Step, thread: Thread, text: str) -> None:
     """A thread's last token has said `text`, and its delta is held."""
-    form, refused = _form(thread), step.group.not_forked
+    form = _form(thread)
     said = form.say(
         text,
         len(thread.tokens),
         lambda plan: _allowed(step, thread, plan),
-        lambda reason: refused.update([reason]),
+        lambda reason: _count_not_forked(step.group, thread, reason),
     )
     if (plan := said.plan) is not None:
         said = form.fork(plan)
@@ -77,6 +77,11 @@ def close(step: Step, thread: Thread) -> None:
     form.tell_parent(keep)
     if not whole:
         thread.detokenizer.flush()
+
+
+def _count_not_forked(group: Group, thread: Thread, reason: WhyNotForked) -> None:
+    group.not_forked[reason] += 1
+    thread.not_forked[reason] += 1
 
 
 def _fork(step: Step, thread: Thread, plan: ForkPlan, said: Said) -> None:

@@ -67,8 +67,10 @@ class Thread:
     leads: Leads | None = None
     held: list[Delta] = field(default_factory=list)
 
-    # What its text is read by, where the answer forks by the form of the text.
+    # What its text is read by, where the answer forks by the form of the text, and how many leads did not fork, by
+    # reason.
     form: ThreadForm | None = None
+    not_forked: Counter[WhyNotForked] = field(default_factory=Counter)
 
     @property
     def repeats_lead(self) -> bool:
@@ -131,7 +133,7 @@ class Group:
     error: AparError | None = None
     early: list[Thread] = field(default_factory=list)
 
-    # Why leads did not fork, by the form of the text: how many by each reason.
+    # The same of all its threads.
     not_forked: Counter[WhyNotForked] = field(default_factory=Counter)
 
     # By time.perf_counter: when the request came, when the first pass with a row of ours began, when the first

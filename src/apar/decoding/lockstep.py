@@ -195,7 +195,8 @@ class _Step:
         self._flush(thread)
         thread.finished = True
         drafted, accepted = self.group.drafts_of(thread.path)
-        self.emit(thread, Finished(thread.path, self.group.step, reason, drafted, accepted))
+        refused = {str(why): count for why, count in sorted(thread.not_forked.items())}
+        self.emit(thread, Finished(thread.path, self.group.step, reason, drafted, accepted, refused))
 
     def _drop_repeated(self, thread: Thread) -> None:
         """The thread ends before the node that repeats a lead: nothing of it was told."""

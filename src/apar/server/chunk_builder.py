@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from apar.assemble import Assembler
 from apar.events import Delta, Event, Finished, Forked, Started
@@ -68,7 +69,8 @@ def thread_event(event: Event) -> ThreadEvent:
             return ForkedEvent(event="forked", thread=thread, parent=parent, step=step, child=list(event.child))
         case Finished():
             drafts = {"drafted": event.drafted, "accepted": event.accepted}
-            told = {name: count for name, count in drafts.items() if count}
+            told: dict[str, Any] = {name: count for name, count in drafts.items() if count}
+            told |= {"not_forked": dict(event.not_forked)} if event.not_forked else {}
             return FinishedEvent(event="finished", thread=thread, parent=parent, step=step, reason=event.reason, **told)
 
 

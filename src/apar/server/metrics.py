@@ -6,12 +6,13 @@ The table of all names is docs/metrics.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from apar.decoding.answer import Answer, Mode
+from apar.decoding.answer import Answer, Forker, Mode
+from apar.decoding.by_form.thread_form import WhyNotForked
 from apar.decoding.statistics import EngineStatistics
 from apar.server.engine_metrics import EngineCollector
 
@@ -58,6 +59,10 @@ class Metrics:
         self._refused = self._counter("apar_requests_refused", "Requests to the API refused, by reason.", "reason")
         self._open = self._gauge("apar_answers_open", "Answers under way.")
         self._answers = self._counter("apar_answers", "Answers given whole.", "mode", "reason")
+        self._by_forker = self._counter("apar_answers_by_fork", "Answers given whole, by what forks them.", "fork")
+        self._not_forked = self._counter(
+            "apar_leads_not_forked", "Leads behind which answers did not fork by rules, by reason.", "reason"
+        )
         self._cancelled = self._counter("apar_answers_cancelled", "Answers cancelled because the client was gone.")
         self._failed = self._counter("apar_answers_failed", "Answers that ended by an error while they ran.")
         self._counts = {name: self._counter(name, text, "mode") for name, text, _ in _COUNTS}
@@ -98,6 +103,9 @@ class Metrics:
     def answered(self, answer: Answer) -> None:
         """An answer came to its end. The prompt of several answers to one request counts once."""
         self._answers.labels(answer.mode, answer.finish_reason).inc()
+        self._by_forker.labels(answer.forker).inc()
+        for why, leads in answer.not_forked.items():
+            self._not_forked.labels(why).inc(leads)
         for name, _, count in _COUNTS:
             self._counts[name].labels(answer.mode).inc(count(answer))
         for name, _, _, value in _HISTOGRAMS:
@@ -123,6 +131,10 @@ class Metrics:
         """Make all series whose labels are known, so that their first count is seen as a rise."""
         for reason in get_args(Reason):
             self._refused.labels(reason)
+        for forker in get_args(Forker):
+            self._by_forker.labels(forker)
+        for why in _values(WhyNotForked):
+            self._not_forked.labels(why)
         for mode in get_args(Mode):
             for finish_reason in ("stop", "length"):
                 self._answers.labels(mode, finish_reason)
@@ -151,6 +163,11 @@ class RequestOutcome:
         """The client was gone before the others were complete."""
         self._metrics.cancelled(self._num_open)
         self._num_open = 0
+
+
+def _values(kind: Any) -> list[str]:
+    """The values of a literal, or of a union of some."""
+    return [value for part in get_args(kind) for value in ([part] if isinstance(part, str) else _values(part))]
 
 
 def _endpoint(path: str) -> str:
@@ -182,10 +199,14 @@ _COUNTS: tuple[tuple[str, str, Callable[[Answer], int]], ...] = (
         _of_first_choice(lambda answer: answer.cached_tokens),
     ),
     ("apar_visible_tokens", "Visible tokens of answers.", lambda answer: answer.tokens),
-    ("apar_control_tokens", "Control tokens of answers: two for each fork.", lambda answer: answer.control_tokens),
+    (
+        "apar_control_tokens",
+        "Control tokens of answers: two for each fork; none by rules.",
+        lambda answer: answer.control_tokens,
+    ),
     (
         "apar_discarded_tokens",
-        "Tokens that were decoded and left out: behind a stop string, or of a repeated lead.",
+        "Tokens that were decoded and left out: behind a stop string, of a repeated lead, or by rules.",
         lambda answer: answer.discarded_tokens,
     ),
     ("apar_forks", "Forks of answers.", lambda answer: answer.forks),

@@ -10,11 +10,13 @@ from typing import Any
 from apar.backends.backend import Backend
 from apar.decoding.params import Prompt, RawPrompt, SamplingParams
 from apar.errors import ContextError
+from apar.server.forking import Forking, requested
 from apar.server.protocol.chat import ChatRequest
 from apar.server.protocol.completion import CompletionRequest
 from apar.server.response_format import ChatFormat, CompletionFormat, ResponseFormat
 from apar.server.token_text import TokenTexts
 
+_DEFAULT = Forking()
 CHARACTERS_PER_TOKEN = 32
 """Far more than text has, in any language; only runs of blanks have as many."""
 
@@ -39,14 +41,16 @@ class ParsedRequest:
         request: ChatRequest | CompletionRequest,
         backend: Backend,
         texts: TokenTexts,
-        fork: bool = True,
+        forking: Forking = _DEFAULT,
         max_parallel_threads: int | None = None,
     ) -> ParsedRequest:
-        """`fork` and `max_parallel_threads` hold for a request that does not say so itself.
+        """`forking` and `max_parallel_threads` hold for a request that does not say so itself.
 
-        Raises RequestError where the parameters do not fit, ContextError for a prompt that is far too long.
+        Raises RequestError where the parameters do not fit, ContextError for a prompt that is far too long, and
+        ApiError where the backend cannot fork so.
         """
-        params = request.params(backend.context, backend.forks and fork, max_parallel_threads)
+        wanted = requested(request.apar, forking, backend)
+        params = wanted.applied(request.params(backend.context, False, max_parallel_threads), backend)
         threads = request.apar.stream == "threads"
         prompts: tuple[Prompt, ...]
         response_format: ResponseFormat

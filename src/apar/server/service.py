@@ -53,7 +53,7 @@ class CompletionService:
             try:
                 settings = self._settings
                 request = ParsedRequest.of(
-                    body, backend, self.served.texts, settings.fork, settings.max_parallel_threads
+                    body, backend, self.served.texts, settings.forking, settings.max_parallel_threads
                 )
             except RequestError as error:
                 raise of_apar(error) from None

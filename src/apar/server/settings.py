@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from apar.errors import UserError
+from apar.server.forking import Forking
 
 REMOTE = "remote"
 """The kind of a backend that is a server elsewhere."""
@@ -16,8 +17,8 @@ class ServerSettings:
     """`model` is the name that clients use and `backend` the kind of engine, which /version reports.
 
     At most `max_open` answers are under way or wait to be. An answer may take `request_seconds`; a stream is
-    silent for `ping_seconds` at most. Requests that do not say so fork if the model can and `fork` is set, with at
-    most `max_parallel_threads` threads decoded at the same time. Raises UserError for values that mean nothing.
+    silent for `ping_seconds` at most. Requests that do not say so fork by `forking`, with at most
+    `max_parallel_threads` threads decoded at the same time. Raises UserError for values that mean nothing.
     """
 
     model: str
@@ -25,7 +26,7 @@ class ServerSettings:
     max_open: int = 256
     request_seconds: float = 600.0
     ping_seconds: float = 15.0
-    fork: bool = True
+    forking: Forking = field(default_factory=Forking)
     max_parallel_threads: int | None = None
 
     @property

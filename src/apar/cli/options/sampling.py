@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from apar.cli.options import Decorator, gather
+from apar.cli.options import Decorator, count_option, gather
 from apar.decoding.params import DraftAcceptance, ForkBy, RepeatedLeads, SamplingParams
 from apar.errors import RequestError, UserError
 
@@ -45,12 +45,8 @@ def _number(name: str, metavar: str, text: str) -> Decorator:
     return click.option("--" + name.replace("_", "-"), default=default, show_default=True, metavar=metavar, help=text)
 
 
-def _on_or_off(context: click.Context, parameter: click.Parameter, value: str) -> bool:
-    if value in ("core", "requests"):
-        raise UserError(f"--fork {value} is now --fork-way {value}")
-    if value not in ("on", "off"):
-        raise click.BadParameter(f"{value!r} is not one of 'on', 'off'.")
-    return value == "on"
+def _served_fork(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return "auto" if value == "on" else _fork_by(context, parameter, value)
 
 
 def _fork_by(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -74,13 +70,14 @@ def tell_unforked(params: SamplingParams, forks: bool) -> None:
 sequential_option = click.option(
     "--sequential", is_flag=True, help="Decode the same answer with one thread at a time, to compare."
 )
-fork_option = click.option(
+served_fork_option = click.option(
     "--fork",
-    default="on",
+    default="auto",
     show_default=True,
-    metavar="[on|off]",
-    callback=_on_or_off,
-    help="off: decode without forks; a model with an adapter is then loaded without it.",
+    metavar="[model|rules|off|auto]",
+    callback=_served_fork,
+    help="What forks the answers to requests that do not say. model: its own tokens; rules: the form of the text, with "
+    "any model; auto: model where it was trained to fork, else off. off: a model with an adapter is loaded without it.",
 )
 
 fork_by_option = click.option(
@@ -92,6 +89,8 @@ fork_by_option = click.option(
     help="What forks. model: its own tokens; rules: the form of the text, with any model; auto: model where it was "
     "trained to fork, else off. off: decode without forks; a model with an adapter is then loaded without it.",
 )
+
+max_items_option = count_option("--max-items", help="Most items of a list that is forked by rules.")
 
 repeated_leads_option = click.option(
     "--repeated-leads",
@@ -106,7 +105,7 @@ sampling_options = gather(
     _params,
     sequential_option,
     fork_by_option,
-    click.option("--max-items", type=int, metavar="N", help="Most items of a list that is forked by rules."),
+    max_items_option,
     *(_number(name, *texts) for name, texts in NUMBERS.items()),
     repeated_leads_option,
     click.option(

@@ -10,11 +10,13 @@ import click
 
 from apar.cli.options import count_option, gather
 from apar.cli.options.origins import check_origin
-from apar.cli.options.sampling import fork_option, sequential_option
+from apar.cli.options.sampling import max_items_option, sequential_option, served_fork_option
 from apar.errors import UserError
 from apar.sizes import parse_bytes
 
 if TYPE_CHECKING:
+    from apar.server.forking import Forking
+    from apar.server.protocol.fields import ForkPolicy
     from apar.server.settings import ServerLimits, ServerSettings
 
 _KEY = "APAR_API_KEY"
@@ -29,6 +31,7 @@ OWN = (
     "cpu_threads",
     "sequential",
     "fork",
+    "max_items",
 )
 """Options of our own server, which vLLM's does not have."""
 
@@ -50,7 +53,15 @@ class Serving:
     log_requests: bool
     cpu_threads: int | None
     sequential: bool
-    fork: bool
+    fork: ForkPolicy
+    max_items: int | None
+
+    @property
+    def forking(self) -> Forking:
+        """What forks the answers to requests that do not say."""
+        from apar.server.forking import Forking
+
+        return Forking(self.fork, self.max_items)
 
     @property
     def limits(self) -> ServerLimits:
@@ -81,7 +92,7 @@ class Serving:
             backend,
             max_open=self.max_open,
             request_seconds=self.request_timeout,
-            fork=self.fork,
+            forking=self.forking,
             max_parallel_threads=1 if self.sequential else None,
         )
 
@@ -167,6 +178,7 @@ serve_options = gather(
     click.option("--log-requests", is_flag=True, help="Log every request on standard error."),
     count_option("--cpu-threads", help="Number of CPU threads."),
     sequential_option,
-    fork_option,
+    served_fork_option,
+    max_items_option,
 )
 """The command is called with their `Serving` as `serving`."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from apar.decoding.answer import Mode
+from apar.decoding.answer import Forker, Mode
 
 MIN_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON does not have."""
@@ -50,13 +50,18 @@ class PromptDetails(ResponseModel):
 
 
 class CompletionDetails(ResponseModel):
-    control_tokens: int = Field(ge=0, description="[Fork] and [Child]: two for each fork.")
-    discarded_tokens: int = Field(ge=0, description="Decoded behind a stop text or as a repeated lead.")
+    control_tokens: int = Field(ge=0, description="[Fork] and [Child]: two for each fork; none by rules.")
+    discarded_tokens: int = Field(
+        ge=0, description="Decoded behind a stop text, as a repeated lead, or dropped by rules."
+    )
     accepted_prediction_tokens: int | None = Field(
         default=None, ge=0, description="Draft tokens that were right, if there were drafts."
     )
     rejected_prediction_tokens: int | None = Field(
         default=None, ge=0, description="Draft tokens that were wrong, if there were drafts; no completion tokens."
+    )
+    not_forked: dict[str, int] | None = Field(
+        default=None, description="With rules: leads behind which nothing forked, by reason, if there were any."
     )
 
 
@@ -74,6 +79,8 @@ class ParallelMetrics(ResponseModel):
     """How the answer was decoded; of several answers steps and times are the longest, the rest is summed."""
 
     mode: Mode
+    fork: Forker = Field(description="What forks: the model's own tokens, rules by the form of the text, or nothing.")
+    not_forked: dict[str, int] = Field(description="With rules: leads behind which nothing forked, by reason.")
     threads: int = Field(ge=1)
     forks: int = Field(ge=0)
     steps: int = Field(ge=0, description="Logical steps: in each, every live thread gives one token.")

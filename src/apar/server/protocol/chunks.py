@@ -75,6 +75,9 @@ class FinishedEvent(ThreadEventBase):
     reason: FinishReason
     drafted: int = Field(default=0, ge=0, description="Draft tokens that were verified for the thread, if any.")
     accepted: int = Field(default=0, ge=0, description="Of these, those that were right, if any.")
+    not_forked: dict[str, int] = Field(
+        default={}, description="With rules: leads behind which the thread did not fork, by reason, if any."
+    )
     parent: ThreadPath | None
 
 

@@ -64,6 +64,7 @@ StopText = Annotated[str, StringConstraints(min_length=1, max_length=1000), Afte
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
 Penalty = Annotated[float, Field(ge=-MAX_PENALTY, le=MAX_PENALTY)]
 Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
+ForkPolicy = Literal["model", "rules", "off", "auto"]
 Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 
 
@@ -126,8 +127,13 @@ class Parallel(Part):
         default="text",
         description="`threads`: chunks have threads, parents, steps and texts in a key `apar`.",
     )
-    fork: bool | None = Field(
-        default=None, description="false: the answer never forks. By default a model forks if it can"
+    fork: bool | ForkPolicy | None = Field(
+        default=None,
+        description="What forks: `model`, its own tokens; `rules`, the form of the text; `off`, nothing; `auto`, the "
+        "model if it was trained to fork. true is `model`, false `off`. By default as the server was started.",
+    )
+    max_items: int | None = Field(
+        default=None, ge=1, le=MAX_THREADS, description="Most items of a list that is forked by rules."
     )
     max_threads: int = Field(default=32, ge=1, le=MAX_THREADS, description="Threads in all, the first included.")
     max_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="Length of the longest thread path.")
@@ -148,6 +154,13 @@ class Parallel(Part):
         default="exact", description="`typical`: drafts count where they are likely enough, faster and inexact."
     )
     metrics: bool = Field(default=False, description="The answer has `metrics.parallel`.")
+
+    @property
+    def fork_policy(self) -> ForkPolicy | None:
+        """What is to fork; None if nothing was said."""
+        if isinstance(self.fork, bool):
+            return "model" if self.fork else "off"
+        return self.fork
 
 
 class Request(Part):
@@ -199,7 +212,10 @@ class Request(Part):
     def sampling(
         self, max_tokens: int, logprobs: int | None, forks: bool, max_parallel_threads: int | None = None
     ) -> SamplingParams:
-        """The parameters of the answers; `forks` and `max_parallel_threads` are what holds if nothing is said."""
+        """The parameters of the answers, but for what rules fork.
+
+        `forks` and `max_parallel_threads` are what holds if nothing is said.
+        """
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return SamplingParams(
             max_tokens=max_tokens,
@@ -215,7 +231,7 @@ class Request(Part):
             seed=None if self.seed is None else self.seed % 2**64,
             stop=tuple(stops),
             n=self.n,
-            fork=forks if self.apar.fork is None else self.apar.fork,
+            fork=forks if self.apar.fork is None else self.apar.fork_policy != "off",
             max_threads=self.apar.max_threads,
             max_depth=self.apar.max_depth,
             max_parallel_threads=self.apar.max_parallel_threads or max_parallel_threads,

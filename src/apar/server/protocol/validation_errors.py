@@ -9,7 +9,7 @@ from typing import Any
 from apar.server.errors import ApiError
 
 _LONGEST = 300
-_FORM = re.compile(r"str|constrained-str|function-.*|list\[.*|<.*>|\[key\]")
+_FORM = re.compile(r"str|bool|literal\[.*\]|constrained-str|function-.*|list\[.*|<.*>|\[key\]")
 """What pydantic puts into a place to say which of several forms it tried."""
 
 
