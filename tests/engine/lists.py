@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
