@@ -37,3 +37,11 @@ def test_what_a_server_tells_of_drafts_is_told_and_nothing_else() -> None:
         "8 tokens in 8 steps (1.0 per step), 100 % of 1 draft token right, 1 thread, 1.00 s, 8 tokens/s"
     )
     assert numbers(AnswerStats("stop", seconds=1.0)) == "1.00 s"
+
+
+def test_why_an_answer_that_rules_may_fork_stayed_sequential_is_told() -> None:
+    ruled = replace(PLAIN, by_rules=True, threads=1, forks=0)
+    assert ", no item of a list to fork at, 0.50 s" in numbers(ruled)
+    told = numbers(replace(ruled, not_forked={"table": 1, "limits": 2}))
+    assert ", 1 thread, 3 leads did not fork (limits 2, table), 0.50 s" in told
+    assert "1 lead did not fork (prose)" in numbers(AnswerStats("stop", not_forked={"prose": 1}, by_rules=True))

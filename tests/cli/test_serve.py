@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
+from apar.cli.serve import _forking
+from apar.decoding.requests import Limits
+from apar.errors import ModelError, UserError
 from tests.cli.conftest import Run
+from tests.engine.tiny import tiny_tokenizer
 from tests.server.calls import call
 
 pytest.importorskip("fastapi")
+
+from apar.server.forking import Forking
 
 
 class Started:
@@ -148,3 +154,66 @@ def test_the_engine_in_process_is_made_with_the_drafts_that_were_asked_for(monke
     choice = BackendChoice("local", None, None, None, None, None, None, ())
     backend_maker("demo", choice, {"medusa": "heads", "drafts": "medusa"})()
     assert asked == {"medusa": "heads", "drafts": "medusa"}
+
+
+class Backend:
+    """A backend that was loaded: whether its model was trained to fork, and whether it can by rules."""
+
+    def __init__(self, forks: bool, by_rules: bool) -> None:
+        self.forks, self.closed = forks, False
+        self.limits = Limits("this engine", 100, by_rules=by_rules)
+        self.tokenizer = tiny_tokenizer(control=False)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("by_rules", [True, False])
+def test_a_model_that_does_not_fork_is_told_of_at_the_start(capsys: pytest.CaptureFixture[str], by_rules: bool) -> None:
+    def started(forks: bool, policy: Any) -> str:
+        backend: Any = Backend(forks, by_rules)
+        assert _forking(lambda: backend, Forking(policy))() is backend
+        return capsys.readouterr().err
+
+    told = started(False, "auto")
+    assert told.startswith("apar: --fork auto: the model was not trained to fork, and answers have one thread")
+    assert told.count("\n") == 1
+    assert ("--fork rules would fork" in told) == by_rules
+    assert started(True, "auto") == started(False, "off") == started(True, "model") == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "told"),
+    [("rules", UserError, "this engine cannot fork by the form of the text"), ("model", ModelError, "was not trained")],
+)
+def test_what_a_backend_cannot_is_refused_at_the_start(policy: Any, error: type[Exception], told: str) -> None:
+    backend: Any = Backend(False, False)
+    with pytest.raises(error, match=told):
+        _forking(lambda: backend, Forking(policy))()
+    assert backend.closed
+
+
+@pytest.mark.parametrize(
+    ("words", "forking"),
+    [
+        ((), Forking("auto")),
+        (("--fork", "on"), Forking("auto")),
+        (("--fork", "rules", "--max-items", "5"), Forking("rules", 5)),
+        (("--fork", "model"), Forking("model")),
+    ],
+)
+def test_what_forks_is_an_option_of_the_server(
+    serve: Started, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], forking: Forking
+) -> None:
+    given: list[Forking] = []
+    monkeypatch.setattr("apar.server.app.guarded_app", lambda settings, *rest: given.append(settings.forking))
+    assert serve(*words).code == 0
+    assert given == [forking]
+
+
+def test_what_is_no_policy_is_refused(serve: Started) -> None:
+    assert "'model', 'rules', 'off', 'auto'" in serve.refuses("--fork", "form")
+    assert "--max-items" in serve.refuses("--max-items", "0")
+    assert "--max-items is of our own server" in serve.refuses(
+        "--backend", "vllm", "--server", "vllm", "--max-items", "2"
+    )

@@ -240,3 +240,18 @@ def test_asking_a_server_needs_none_of_what_decodes_here() -> None:
     exit_code, output = json.loads(done.stdout)
     assert exit_code == 0
     assert LIST.text in output
+
+
+def test_rules_are_asked_of_a_server_that_has_them() -> None:
+    fake = FakeChat()
+    with fake.running() as url, connect(url) as server:
+        told(server, SamplingParams(fork_by="rules", max_items=3))
+        told(server, SamplingParams(fork_by="auto"))
+    assert [asked["apar"]["fork"] for asked in fake.asked] == ["rules", "auto"]
+    assert fake.asked[0]["apar"]["max_items"] == 3
+    other, refusal = (
+        FakeChat(version={"version": "0.32.0"}),
+        pytest.raises(RequestError, match="leave --fork rules out"),
+    )
+    with other.running() as url, connect(url) as server, refusal:
+        told(server, SamplingParams(fork_by="rules"))

@@ -19,7 +19,7 @@ from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
 from apar.sizes import counted
-from apar.view.labels import drafts_label, printable
+from apar.view.labels import drafts_label, not_forked_label, printable
 
 if TYPE_CHECKING:
     from apar.chat.session import Stats
@@ -107,6 +107,10 @@ def numbers(answer: Stats) -> str:
         parts.append(drafts_label(drafted, sum(answer.accepted)))
     if answer.threads:
         parts.append(counted(answer.threads, "thread"))
+    if answer.not_forked:
+        parts.append(not_forked_label(answer.not_forked))
+    elif answer.by_rules and answer.threads == 1:
+        parts.append("no item of a list to fork at")
     parts.append(f"{seconds:.2f} s")
     if tokens is not None and seconds:
         parts.append(f"{tokens / seconds:.0f} tokens/s")

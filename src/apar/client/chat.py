@@ -115,6 +115,8 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
         raise RequestError("a chat has one answer a turn; leave -n out")
     if params.logprobs is not None:
         raise RequestError("the log probabilities of a server are not shown; leave --logprobs out")
+    if params.by_rules and not threads:
+        raise RequestError("only a server of `apar serve` forks by rules; leave --fork rules out")
     if params.draft_acceptance != "exact":
         raise RequestError(f"a server accepts drafts exactly; leave draft_acceptance {params.draft_acceptance!r} out")
     body: dict[str, Any] = {
@@ -133,14 +135,19 @@ def _body(model: str, messages: Sequence[Message], params: SamplingParams, threa
     if threads:
         body["apar"] = {
             "stream": "threads",
-            "fork": params.fork,
+            "fork": _fork(params),
             "max_threads": params.max_threads,
             "max_depth": params.max_depth,
             "metrics": True,
         }
         if params.max_parallel_threads is not None:
             body["apar"]["max_parallel_threads"] = params.max_parallel_threads
-        for name in ("repeated_leads", "drafts", "draft_acceptance"):
+        for name in ("max_items", "repeated_leads", "drafts", "draft_acceptance"):
             if getattr(params, name) != getattr(_DEFAULTS, name):
                 body["apar"][name] = getattr(params, name)
     return body
+
+
+def _fork(params: SamplingParams) -> bool | str:
+    """What forks, as a server is asked for it."""
+    return params.fork_by if params.fork and params.fork_by != "model" else params.fork

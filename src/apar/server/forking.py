@@ -56,7 +56,8 @@ def requested(asked: Parallel, default: Forking, backend: Backend) -> Forking:
 
     Raises ApiError where the backend cannot fork so, and where items are limited of lists that nothing forks by rules.
     """
-    forking = Forking(asked.fork_policy or default.policy, asked.max_items or default.max_items)
+    policy = "rules" if asked.fork is True and default.policy == "rules" else asked.fork_policy
+    forking = Forking(policy or default.policy, asked.max_items or default.max_items)
     forker = forking.forker(backend)
     if forker == "rules" and not backend.limits.by_rules:
         message = f"{backend.limits.engine} cannot fork by the form of the text; leave fork 'rules' out"

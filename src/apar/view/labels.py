@@ -30,6 +30,12 @@ def drafts_label(drafted: int, accepted: int) -> str:
     return f"{100 * accepted / drafted:.0f} % of {counted(drafted, 'draft token')} right"
 
 
+def not_forked_label(reasons: Mapping[str, int]) -> str:
+    """Why leads did not fork: `3 leads did not fork (limits 2, table)`. There must be some."""
+    told = ", ".join(f"{reason} {count}" if count > 1 else reason for reason, count in sorted(reasons.items()))
+    return f"{counted(sum(reasons.values()), 'lead')} did not fork ({told})"
+
+
 def lead_label(threads: Mapping[ThreadPath, ThreadRecord], path: ThreadPath, width: int) -> str:
     """The first words of the lead whose detail the thread is, in at most `width` terminal cells.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def talk() -> Talk:
 
 def test_help_names_every_command_and_each_is_one(talk: Talk, tmp_path: Path) -> None:
     names = [line.split()[0] for line in talk.run("/help").splitlines() if line.startswith("/")]
-    assert len(names) == 12
+    assert len(names) == 13
     with pytest.raises(QuitError):
         talk.run("/quit")
     for name in set(names) - {"/quit"}:
@@ -176,3 +177,20 @@ def test_a_trace_has_the_events_of_the_last_answer(talk: Talk, tmp_path: Path) -
 def test_a_command_about_a_file_needs_its_name(talk: Talk, name: str) -> None:
     with pytest.raises(UserError, match=f"/{name} needs the name of a file"):
         talk.run(f"/{name} ")
+
+
+def test_what_forks_is_chosen_and_told(talk: Talk) -> None:
+    assert "the form of their text" in talk.run("/fork rules")
+    talk.run("/set max_items 3")
+    params = talk.session.params
+    assert (params.by_rules, params.max_items) == (True, 3)
+    assert re.search(r"^fork +rules$", talk.run("/params"), re.MULTILINE)
+    talk.run("/set max_items none")
+    assert talk.session.params.max_items is None
+    talk.run("/fork off")
+    assert not talk.session.params.fork
+    assert re.search(r"^fork +off$", talk.run("/params"), re.MULTILINE)
+    talk.run("/fork model")
+    assert talk.session.params == SamplingParams()
+    for line in ("/fork", "/fork on", "/fork form"):
+        assert complaint(talk, line) == "/fork is one of model, rules, off, auto"

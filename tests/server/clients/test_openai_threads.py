@@ -86,7 +86,8 @@ def test_metrics_are_told_where_they_are_asked_for_only(client: openai.OpenAI) -
     asked = {"extra_body": {"apar": {"metrics": True}}}
     figures = client.chat.completions.create(**GREEDY, **asked).model_extra["metrics"]["parallel"]
     assert set(figures) == {
-        "mode", "threads", "forks", "steps", "critical_path", "forward_passes", "tokens_per_step", "tokens_per_pass",
+        "mode", "fork", "not_forked",
+        "threads", "forks", "steps", "critical_path", "forward_passes", "tokens_per_step", "tokens_per_pass",
         "drafted", "accepted", "kv_blocks_peak", "preemptions", "seconds", "queue_seconds", "first_token_seconds",
     }  # fmt: skip
     assert figures["tokens_per_step"] == pytest.approx(60 / figures["steps"])

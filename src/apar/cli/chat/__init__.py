@@ -102,8 +102,6 @@ def _session(
         if loading:
             name = next(iter(loading)).replace("_", "-")
             raise UserError(f"--{name} is of a model that is loaded here; the server at --url has loaded its own")
-        if params.by_rules:
-            raise UserError("--fork rules is of a model that is loaded here; leave --url out")
         with answerer.open() as server:
             yield Session(server, params, conversation, at_once=True)
         return

@@ -16,7 +16,8 @@ from apar.errors import UserError
 from apar.events import write_trace
 from apar.view.labels import shorten
 
-_SETTINGS = (*NUMBERS, "seed", "stop")
+_SETTINGS = (*NUMBERS, "max_items", "seed", "stop")
+_FORKS = ("model", "rules", "off", "auto")
 _NONE = "none"
 _QUESTION_CELLS = 60
 
@@ -28,14 +29,23 @@ _HELP = {
     "/system TEXT": "what the model is told before the chat; without TEXT nothing",
     "/save FILE": "write the chat as OpenAI's messages in JSON, which `apar extract` reads",
     "/load FILE": "go on with such a chat instead",
-    "/set NAME VALUE": "change how answers are decoded; `none` for no seed or stop text",
+    "/set NAME VALUE": "change how answers are decoded; `none` for no seed, stop text or most items",
     "/params": "how answers are decoded",
+    "/fork model|rules|off|auto": "what forks: the model, the form of the text, nothing, or the model if it can",
     "/sequential on|off": "decode the same answers with one thread at a time",
     "/trace FILE": "write the events of the last answer, for `apar plot`",
     "/quit": "leave, as Ctrl-D does",
 }
 _WAYS = """A backslash at the end of a line, or \"\"\" before and after, makes a question of several lines; one that
 begins with a blank is never a command. Ctrl-C ends an answer and keeps what was said, or clears the line."""
+
+
+_FORK_TOLD = {
+    "model": "answers fork where the model says so",
+    "rules": "answers fork where the form of their text tells items of a list",
+    "off": "answers do not fork",
+    "auto": "answers fork where the model says so, if it was trained to",
+}
 
 
 class QuitError(Exception):
@@ -102,9 +112,17 @@ class Commands:
     def _params(self, rest: str) -> None:
         params, conversation = self._session.params, self._session.conversation
         told = {name: getattr(params, name) for name in _SETTINGS}
+        told |= {"fork": params.fork_by if params.fork else "off"}
         told |= {"sequential": "on" if params.sequential else "off", "questions": conversation.questions}
         told |= {"system": conversation.system}
         self._tell("\n".join(f"{name:20}{_NONE if value in (None, ()) else value}" for name, value in told.items()))
+
+    def _fork(self, rest: str) -> None:
+        if rest not in _FORKS:
+            raise UserError(f"/fork is one of {', '.join(_FORKS)}")
+        by: Any = "model" if rest == "off" else rest
+        self._session.params = replace(self._session.params, fork=rest != "off", fork_by=by)
+        self._tell(_FORK_TOLD[rest])
 
     def _sequential(self, rest: str) -> None:
         if rest not in ("on", "off"):
@@ -132,7 +150,7 @@ def _value(name: str, text: str) -> Any:
     """The value of a setting; that it fits is checked where it is set."""
     if name == "stop":
         return () if text == _NONE else _texts(text)
-    if name == "seed" and text == _NONE:
+    if name in ("seed", "max_items") and text == _NONE:
         return None
     for kind in (int, float):
         try:

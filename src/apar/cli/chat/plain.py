@@ -92,4 +92,5 @@ def _answer_json(session: Session, question: str) -> dict[str, object]:
         pass
     turn.keep()
     told = stream.answer
-    return {"text": turn.text, **{name: getattr(told, name) for name in _FIGURES}}
+    refused = {"not_forked": dict(told.not_forked)} if told.not_forked else {}
+    return {"text": turn.text, **{name: getattr(told, name) for name in _FIGURES}, **refused}

@@ -130,7 +130,8 @@ class Parallel(Part):
     fork: bool | ForkPolicy | None = Field(
         default=None,
         description="What forks: `model`, its own tokens; `rules`, the form of the text; `off`, nothing; `auto`, the "
-        "model if it was trained to fork. true is `model`, false `off`. By default as the server was started.",
+        "model if it was trained to fork. true is `model`, or `rules` if the server was started so, false `off`. "
+        "By default as the server was started.",
     )
     max_items: int | None = Field(
         default=None, ge=1, le=MAX_THREADS, description="Most items of a list that is forked by rules."
