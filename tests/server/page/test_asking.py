@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from apar.assemble import Assembler
 from apar.events import Delta, Event, Finished, Forked
-from tests.server.page.answers import LIST, events_of, with_drafts
+from tests.server.page.answers import LIST, events_of, flat, with_drafts
 from tests.server.page.fake import FakeServer, Reply, chunks
 from tests.server.page.view import View
 
@@ -238,3 +240,58 @@ def test_five_thousand_tokens_are_drawn_in_far_fewer_frames(view: View, server: 
     view.has_ended()
     assert view.text() == tree.text
     assert page.evaluate("window.writes") < 2500
+
+
+def test_what_forks_is_a_setting(view: View, server: FakeServer) -> None:
+    server.will(Reply(chunks(EVENTS)), Reply(chunks(EVENTS)))
+    view.set(max_items=3)
+    view.page.get_by_label("Forks by").select_option("rules")
+    view.ask("How?")
+    view.has_ended()
+    assert server.requests[0]["apar"] == {"stream": "threads", "metrics": True, "fork": "rules", "max_items": 3}
+    view.button("Compare with sequential").click()
+    view.has_ended("Sequential")
+    assert server.requests[1]["apar"] == {**server.requests[0]["apar"], "max_parallel_threads": 1}
+
+
+def refused(events: list[Event], reasons: dict[str, int]) -> list[Event]:
+    """The events, with the leads behind which the first thread that ends did not fork."""
+    first = next(event for event in events if isinstance(event, Finished))
+    return [replace(event, not_forked=reasons) if event is first else event for event in events]  # type: ignore[type-var]
+
+
+def test_why_a_lead_did_not_fork_is_told_at_the_end(view: View, server: FakeServer) -> None:
+    events = refused(EVENTS, {"short_lines": 1, "limits": 12})
+    reply = server.will(Reply(chunks(events, metrics={"fork": "rules"}), held=True))
+    view.ask("How?")
+    reply.upto(-3)
+    why = view.panel().locator(".why")
+    expect(view.figure("threads")).to_have_text("0 / 5")
+    expect(why).to_be_hidden()
+    reply.finish()
+    view.has_ended()
+    expect(why).to_have_text("13 leads did not fork: limits 12, short lines.")
+
+
+@pytest.mark.parametrize(
+    ("fork", "told"),
+    [
+        ("rules", "There was no item of a list to fork at."),
+        ("off", "Nothing forks here. By rules any model can: see the settings."),
+        ("model", ""),
+    ],
+)
+def test_why_an_answer_stayed_sequential_is_told(view: View, server: FakeServer, fork: str, told: str) -> None:
+    server.will(Reply(chunks(flat(LIST), metrics={"fork": fork})))
+    view.ask("How?")
+    view.has_ended()
+    why = view.panel().locator(".why")
+    expect(why).to_have_text(told)
+    expect(why).to_be_visible(visible=bool(told))
+
+
+def test_where_every_lead_forked_nothing_is_told(view: View, server: FakeServer) -> None:
+    server.will(Reply(chunks(EVENTS, metrics={"fork": "rules"})))
+    view.ask("How?")
+    view.has_ended()
+    expect(view.panel().locator(".why")).to_be_hidden()

@@ -179,6 +179,10 @@ def twice(lines: list[str]) -> None:
         (broken(lambda event: event.update(thread=[1]), 3), 'line 4: "thread" of a delta event is missing or wrong'),
         (lambda lines: lines.__setitem__(0, "null"), "line 1: it is no event"),
         (broken(lambda event: event.update(drafted=-1), -1), f'line {len(EVENTS)}: "drafted" of a finished event is'),
+        (
+            broken(lambda event: event.update(not_forked={"limits": -1}), -1),
+            f'line {len(EVENTS)}: "not_forked" of a finished event is',
+        ),
         (lambda lines: lines.pop(0), "line 1: thread 0 never started"),
         (lambda lines: lines.clear(), "is empty"),
     ],

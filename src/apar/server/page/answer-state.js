@@ -15,6 +15,7 @@ export class AnswerState {
   steps = 0;
   drafted = 0; // draft tokens that were verified for the threads that have ended
   accepted = 0; // those of them that were right
+  notForked = new Map(); // leads behind which those threads did not fork, though rules looked: how many by each reason
   encoded = false; // whether the events carry token ids
   #ids = 0;
   #deltas = 0;
@@ -91,6 +92,9 @@ export class AnswerState {
     thread.accepted = event.accepted ?? 0;
     this.drafted += thread.drafted;
     this.accepted += thread.accepted;
+    for (const [reason, leads] of Object.entries(event.not_forked ?? {})) {
+      this.notForked.set(reason, (this.notForked.get(reason) ?? 0) + leads);
+    }
   }
 
   #running(event) {

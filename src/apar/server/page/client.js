@@ -26,8 +26,8 @@ export function keepKey(key) {
 
 /** The body of a request. Settings that are not given are left to the server; `sequential`: one thread at a time. */
 export function bodyOf(question, settings, model, sequential) {
-  const { max_threads, max_depth, ...sampling } = settings;
-  const limits = { max_threads, max_depth, ...(sequential ? { max_parallel_threads: 1 } : {}) };
+  const { fork, max_items, max_threads, max_depth, ...sampling } = settings;
+  const limits = { fork, max_items, max_threads, max_depth, ...(sequential ? { max_parallel_threads: 1 } : {}) };
   return {
     model,
     messages: [{ role: "user", content: question }],

@@ -30,6 +30,19 @@ export function counters(run, open) {
   ];
 }
 
+/** Why an answer, or a part of it, was decoded by one thread; "" where there is nothing to say. */
+export function whyNot({ answer, metrics }) {
+  const reasons = [...answer.notForked].filter(([, leads]) => leads > 0).sort();
+  if (reasons.length) {
+    const leads = reasons.reduce((sum, [, number]) => sum + number, 0);
+    const told = reasons.map(([reason, number]) => reason.replaceAll("_", " ") + (number > 1 ? ` ${number}` : ""));
+    return `${count(leads, "lead")} did not fork: ${told.join(", ")}.`;
+  }
+  if (answer.forks) return "";
+  if (metrics?.fork === "rules") return "There was no item of a list to fork at.";
+  return metrics?.fork === "off" ? "Nothing forks here. By rules any model can: see the settings." : "";
+}
+
 /** One answer in a sentence. */
 export function summary(run) {
   const { tokens, steps, threads } = run.answer;
@@ -78,7 +91,10 @@ function cuts(parallel, sequential) {
 
 /** What has to be known to judge the clock: whether the model forked, and whether the answers are as long. */
 function lengths(parallel, sequential) {
-  if (!parallel.answer.forks) return ["The model did not fork here, so both did the same work."];
+  if (!parallel.answer.forks) {
+    const who = parallel.metrics?.fork === "rules" ? "Rules" : "The model";
+    return [`${who} did not fork here, so both did the same work.`];
+  }
   const [ours, theirs] = [parallel.answer.tokens, sequential.answer.tokens];
   if (Math.abs(ours - theirs) < 0.05 * Math.max(ours, theirs) || !ours || !theirs) return [];
   const [one, other] = [parallel.seconds / ours, sequential.seconds / theirs];

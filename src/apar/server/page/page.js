@@ -8,7 +8,7 @@ import { Requests } from "./request.js";
 import { modelName, watchServer } from "./status.js";
 import { View } from "./view.js";
 
-const SETTINGS = ["max_tokens", "temperature", "seed", "max_threads", "max_depth"];
+const SETTINGS = ["max_tokens", "temperature", "seed", "max_items", "max_threads", "max_depth"];
 
 const speak = (text) => (byId("spoken").textContent = text);
 
@@ -74,7 +74,8 @@ function readQuestion() {
 /** The settings that are given. */
 function readSettings() {
   const given = SETTINGS.map((name) => [name, byId(name).valueAsNumber]).filter(([, value]) => !Number.isNaN(value));
-  return Object.fromEntries(given);
+  const fork = byId("fork").value;
+  return { ...Object.fromEntries(given), ...(fork ? { fork } : {}) };
 }
 
 /** Whether all settings are legal; if not, the browser shows which one is not and why. */

@@ -3,7 +3,7 @@
 import { AnswerState } from "./answer-state.js";
 import { AnswerDocument } from "./document.js";
 import { make } from "./dom.js";
-import { counters } from "./figures.js";
+import { counters, whyNot } from "./figures.js";
 import { linkSelection } from "./selection.js";
 import { extent, Timeline } from "./timeline.js";
 import { inStepOrder, writeTrace } from "./trace.js";
@@ -36,7 +36,8 @@ export class Panel {
     this.figures = make("dl", { class: "figures" });
     const save = make("button", { type: "button", class: "quiet", onclick: () => this.#save() }, "Save trace");
     const head = make("header", {}, make("h3", {}, run.title), this.state, save);
-    const parts = [head, this.figures, this.timeline.element, this.document.element];
+    this.why = make("p", { class: "faint why", hidden: true });
+    const parts = [head, this.figures, this.why, this.timeline.element, this.document.element];
     this.element = make("section", { class: "panel", "aria-label": run.title }, ...parts);
     this.showAll();
   }
@@ -86,6 +87,7 @@ export class Panel {
     const open = isOpen(this.#run) || !whole;
     this.timeline.draw(this.#shown, steps, open);
     this.#count(whole ? this.#run : { ...makeRun(""), answer: this.#shown }, open);
+    this.#explain(open);
     const none = this.#run.state === "failed" && this.#run.answer.events.length === 0;
     this.element.dataset.none = none;
     this.state.textContent = none ? "no answer" : STATES[this.#run.state];
@@ -108,6 +110,12 @@ export class Panel {
       const cell = this.#cells.get(name);
       if (cell.textContent !== value) cell.textContent = value;
     }
+  }
+
+  #explain(open) {
+    const told = open ? "" : whyNot(this.#run);
+    this.why.hidden = !told;
+    if (this.why.textContent !== told) this.why.textContent = told;
   }
 
   #save() {

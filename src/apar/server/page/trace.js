@@ -10,6 +10,8 @@ const isPath = (value) => areCounts(value) && value[0] === 0;
 const isStep = (value) => isCount(value) && value < MOST_STEPS;
 const isText = (value) => typeof value === "string";
 const isReason = (value) => ["eos", "stop", "length", "cancelled", "repeated"].includes(value);
+const areReasons = (value) =>
+  value !== null && typeof value === "object" && !Array.isArray(value) && Object.values(value).every(isCount);
 const isParent = (value) => value === null || isPath(value);
 
 const KINDS = {
@@ -20,7 +22,7 @@ const KINDS = {
 };
 
 // Keys that are left out where there is nothing in them.
-const OPTIONAL = { finished: { drafted: isCount, accepted: isCount } };
+const OPTIONAL = { finished: { drafted: isCount, accepted: isCount, not_forked: areReasons } };
 
 /** The event with the known keys of its kind only; throws an Error that says what is wrong. */
 export function checked(event) {
