@@ -37,6 +37,27 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "forced tokens that were drawn",
+        "decoding/forced_deltas.py",
+        "TokenLogprob(token, 0.0)",
+        "TokenLogprob(token, -0.5)",
+        ("tests/decoding/by_form/test_form_logprobs.py",),
+    ),
+    Mutation(
+        "a token that is told though all of it was dropped",
+        "decoding/forced_deltas.py",
+        "if begin >= chars and",
+        "if False and",
+        ("tests/decoding/by_form/test_form_logprobs.py",),
+    ),
+    Mutation(
+        "a server whose policy goes before that of the request",
+        "server/forking.py",
+        "policy or default.policy",
+        "default.policy or policy",
+        ("tests/server/routes/test_forking.py",),
+    ),
+    Mutation(
         "items in a code fence",
         "decoding/by_form/reader.py",
         "if self._opaque.inside:\n            self._mode",

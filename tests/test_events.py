@@ -44,6 +44,18 @@ def test_an_event_survives_its_line_of_json(event: Event) -> None:
     assert from_json(line) == event
 
 
+def test_why_a_thread_did_not_fork_is_part_of_a_line_where_there_is_a_reason() -> None:
+    line = to_json(Finished((0,), 9, "eos", not_forked={"limits": 2}))
+    assert line == '{"event": "finished", "thread": [0], "step": 9, "reason": "eos", "not_forked": {"limits": 2}}'
+    read = from_json(line)
+    assert isinstance(read, Finished)
+    assert read.not_forked == {"limits": 2}
+    assert "not_forked" not in to_json(Finished((0,), 9, "eos"))
+    for wrong in ('{"limits": -1}', '{"limits": "2"}', "[2]", "2"):
+        with pytest.raises(ValueError, match="not_forked"):
+            from_json(line.replace('{"limits": 2}', wrong))
+
+
 def test_a_line_of_a_trace_reads_as_documented() -> None:
     line = to_json(Delta((0, 1), 7, (5,), "hé"))
     assert line == '{"event": "delta", "thread": [0, 1], "step": 7, "token_ids": [5], "text": "hé"}'

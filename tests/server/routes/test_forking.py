@@ -11,9 +11,10 @@ import pytest
 
 from apar.assemble import Assembler, Recording
 from apar.backends.backend import Backend
+from apar.client.chat import ChatClient
 from apar.decoding.params import RawPrompt, SamplingParams
 from apar.engine.llm import LLM
-from apar.events import Delta
+from apar.events import Delta, Event, Finished
 from apar.server.forking import Forking
 from apar.server.protocol.answers import ChatCompletion, Completion
 from tests.engine.crowd import Crowd
@@ -102,6 +103,37 @@ def test_the_events_of_threads_that_were_rewritten_make_the_answer(site: Site, l
     assert told.text() == sent + assembler.end()
     tokens = [token for event in events if isinstance(event, Delta) for token in event.token_ids]
     assert all(0 <= token < llm.engine.limits.vocabulary_size for token in tokens)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_thread_tells_why_it_did_not_fork_whole_or_to_a_chat(site: Site, seed: int) -> None:
+    fields = {**SAMPLED, "seed": seed}
+    told = site.told("Rest Walk", **fields, apar={**RULES, "stream": "threads"})
+    streamed = events_of(told)
+    ended = [event for event in streamed if isinstance(event, Finished)]
+    counts = sum((Counter(event.not_forked) for event in ended), Counter[str]())
+    assert counts == parallel(told.chunks[-1])["not_forked"]
+    params = replace(BY_RULES, temperature=1.0, seed=seed)
+    with ChatClient(str(site.client.base_url), None, None, 30.0, lambda line: None) as client:
+        stream = client.stream([{"role": "user", "content": "Rest Walk"}], params)
+        events: list[Event] = []
+        try:
+            while True:
+                events.append(next(stream))
+        except StopIteration as end:
+            figures = end.value
+    assert events == streamed
+    assert [event.not_forked for event in events if isinstance(event, Finished)] == [e.not_forked for e in ended]
+    assert (figures.not_forked, figures.by_rules) == (counts, True)
+
+
+def test_a_chat_with_a_server_of_rules_forks_by_rules_without_a_word(llm: LLM) -> None:
+    with serving(list_backend, forking=Forking("rules")) as site:
+        ready(site)
+        [expected] = llm.generate(["Rest Walk"], BY_RULES)
+        body = site.chat("Rest Walk", **GREEDY, apar={"fork": True, "metrics": True}).json()
+        assert parallel(body)["fork"] == "rules"
+        assert body["choices"][0]["message"]["content"] == expected.text
 
 
 @pytest.mark.parametrize("budget", [1, 5, 9, 17, 33])
