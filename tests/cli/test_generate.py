@@ -246,6 +246,8 @@ def test_a_model_that_was_not_trained_to_fork_decodes_one_thread_where_that_is_l
     ruled = apar("generate", model, "Q", "--fork", "rules", "--max-items", 3, "--max-tokens", 5, "--json")
     assert ruled.code == 0
     assert json.loads(ruled.out)["not_forked"] == {}
+    told = apar("generate", model, "Q", "--fork", "rules", "--max-tokens", 5, "--logprobs", 2, "--json")
+    assert [len(each["top"]) for each in json.loads(told.out)["logprobs"]] == [2] * 5
 
 
 @pytest.mark.parametrize(
