@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from apar.structure.cjk import count_cjk
 from apar.structure.content import has_formula
 from apar.structure.labels import Reason
 from apar.structure.markdown import Block
@@ -99,9 +100,9 @@ def _derives(body: str) -> bool:
 
 
 def _counts(detail: str) -> bool:
-    """Whether most words are numbers: rows of a table, times, a count."""
+    """Whether most words are numbers: rows of a table, times, a count. Chinese has no spaces: each character counts."""
     numbers = len(_NUMBER_WORD.findall(detail))
-    return numbers > 2 and 2 * numbers > len(detail.split())
+    return numbers > 2 and 2 * numbers > len(detail.split()) + count_cjk(detail)
 
 
 def _goes_on(text: str, group: Group, bodies: Sequence[str]) -> bool:

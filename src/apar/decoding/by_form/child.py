@@ -11,7 +11,10 @@ from typing import Literal, NamedTuple
 
 from apar.decoding.by_form.markers import Marker, may_become_marker, read_marker, renumbered, width_of
 from apar.decoding.by_form.opaque import Opaque
+from apar.decoding.by_form.plain_labels import MARKER as PLAIN_LABEL
+from apar.decoding.by_form.plain_labels import may_become_label, plain_label_end
 from apar.decoding.by_form.reader import LeadEnd
+from apar.structure.phrases import CLOSING
 
 _RULE = re.compile(r"[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})")
 _MAY_BE_RULE = re.compile(r"[ \t]*(?:[-*_][ \t]*)+")
@@ -19,6 +22,8 @@ _NESTED = 2
 _LINE_BREAKS = ("\n", "\r")
 # White space that a detail may open with.
 _MOST_SPACE = 8
+# So many characters of a paragraph tell whether it closes the answer.
+_OPENING_CHARS = 24
 
 State = Literal["go", "hold", "ended"]
 
@@ -65,7 +70,7 @@ class DetailReader:
     before that was known to have ended, if that was left to the child.
     """
 
-    __slots__ = ("_blank", "_ended", "_lead", "_line", "_mode", "_opaque", "_safe", "_said", "_start")
+    __slots__ = ("_blank", "_ended", "_lead", "_line", "_mode", "_opaque", "_outside", "_safe", "_said", "_start")
 
     def __init__(self, lead: LeadEnd) -> None:
         self._lead = lead
@@ -75,6 +80,7 @@ class DetailReader:
         self._mode: Literal["start", "rest"] = "rest"
         self._blank = False
         self._said = False  # whether the detail has a visible character
+        self._outside = False  # whether its paragraphs stand as far out as its lead, a plain title
         self._safe = 0
         self._ended = False
 
@@ -101,9 +107,11 @@ class DetailReader:
             self._safe = self._start + len(self._line)
 
     def _end_line(self) -> None:
-        if self._mode == "start" and self._line.strip() and self._is_border(self._line.rstrip(), complete=True):
-            self._ended = True
-            return
+        if self._mode == "start" and self._line.strip():
+            if self._is_border(self._line.rstrip(), complete=True):
+                self._ended = True
+                return
+            self._begin_rest()
         if self._line.strip():
             self._said = True
             self._safe = self._start + len(self._line.rstrip())
@@ -127,13 +135,32 @@ class DetailReader:
             if line[-1] in " \t" and self._is_border(line + "x", complete=False):
                 self._ended = True
             return False
-        if _MAY_BE_RULE.fullmatch(line):
+        if _MAY_BE_RULE.fullmatch(line) or self._may_be_label(line) or self._may_close(line):
             return False
         if self._is_border(line, complete=False):
             self._ended = True
             return False
-        self._mode = "rest"
+        self._begin_rest()
         return True
+
+    def _begin_rest(self) -> None:
+        """The line goes on with the detail."""
+        self._mode = "rest"
+        if not self._said and self._blank and self._lead.form == "line" and not self._lead.is_bold:
+            self._outside = self._is_outside(self._line)
+
+    def _is_outside(self, line: str) -> bool:
+        """Whether a line stands as far out as the item."""
+        own = self._lead.marker
+        is_item = own.column >= 0 or own is PLAIN_LABEL
+        return is_item and width_of(line[: len(line) - len(line.lstrip())]) <= width_of(own.indent)
+
+    def _may_be_label(self, line: str) -> bool:
+        return self._lead.marker is PLAIN_LABEL and may_become_label(line)
+
+    def _may_close(self, line: str) -> bool:
+        """Whether a paragraph that may belong to the detail may yet turn out to close the answer."""
+        return self._outside and self._blank and self._is_outside(line) and len(line) < _OPENING_CHARS
 
     def _is_border(self, line: str, complete: bool) -> bool:
         """Whether a line does not belong to the detail."""
@@ -144,9 +171,11 @@ class DetailReader:
         marker = read_marker(line if not complete else line + " x")
         if marker is not None:
             return self._is_marker_border(marker)
-        indent = width_of(line[: len(line) - len(line.lstrip())])
-        own = self._lead.marker
-        return self._blank and self._said and own.column >= 0 and indent <= width_of(own.indent)
+        if self._lead.marker is PLAIN_LABEL and plain_label_end(f"{line} " if complete else line):
+            return True
+        if not (self._blank and self._said and self._is_outside(line)):
+            return False
+        return CLOSING.match(line.strip()) is not None if self._outside else True
 
     def _is_marker_border(self, marker: Marker) -> bool:
         own = self._lead.marker

@@ -48,7 +48,9 @@ class Marker(NamedTuple):
         """How deep the item stands: of two items the one with the smaller column can hold the other."""
         if self.kind == "heading":
             return 3 * int(self.family[1]) - 40
-        return -4 if self.kind == "label" else width_of(self.indent)
+        if self.kind == "label":
+            return -4 if self.text else -2
+        return width_of(self.indent)
 
 
 def width_of(indent: str) -> int:

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 from apar.decoding.by_form.line import Form, Line
 from apar.decoding.by_form.markers import Kind, Marker, follows, may_become_marker, read_marker
 from apar.decoding.by_form.opaque import Opaque
+from apar.decoding.by_form.plain_labels import LONGEST_LABEL, LabelRun, opens_label, plain_label_end
+from apar.decoding.by_form.plain_labels import MARKER as PLAIN_LABEL
 from apar.structure.config import DEFAULT, StructureConfig
 
 Separator = Literal["\n", "\n\n"]
@@ -99,6 +101,7 @@ class ItemReader:
         "_config",
         "_found",
         "_item",
+        "_labels",
         "_last",
         "_levels",
         "_line",
@@ -122,10 +125,11 @@ class ItemReader:
         self._start = 0  # of the line
         self._blank = 0  # empty lines before it
         self._text_before = False
-        self._mode: Literal["start", "item", "rest"] = "start"
+        self._mode: Literal["start", "item", "label", "rest"] = "start"
         self._item: _Item | None = None  # whose line this is
         self._waiting: _Item | None = None  # whose line may have been its lead
         self._last: _List | None = None  # that of the lead that was found last
+        self._labels: tuple[_List, LabelRun] | None = None  # plain ones that follow one another
 
     @property
     def text(self) -> str:
@@ -144,6 +148,8 @@ class ItemReader:
         """Where a lead may have ended, if what comes next says so; the end of all that was read where none may have."""
         if self._waiting is not None:
             return self._waiting.start + len(self._waiting.line_lead)
+        if self._mode == "label" and self._line.text.endswith((":", "：")):
+            return self.read
         return self._start + self._line.unsure if self._mode == "item" else self.read
 
     def rewind(self, lead: LeadEnd) -> None:
@@ -153,7 +159,9 @@ class ItemReader:
         text = self.text[: lead.at]
         self._pieces = [text]
         self._lists = [one for one in self._lists if one.opening < lead.at]
-        if all(one is not of for one in self._lists):
+        if self._labels is not None and self._labels[0] is of:
+            self._labels[1].detail_from = None
+        elif all(one is not of for one in self._lists):
             self._lists.append(of)
         self._line = Line(self._config)
         self._line.text, self._start = text[lead.start :], lead.start
@@ -183,7 +191,9 @@ class ItemReader:
             return
         for k, character in enumerate(part):
             line.text += character
-            if self._mode == "start":
+            if self._mode == "label":
+                self._read_label()
+            elif self._mode == "start":
                 self._begin_line(character)
             elif end := line.lead_end(character):
                 self._emit(self._item, line.form, end)
@@ -204,14 +214,45 @@ class ItemReader:
         marker = read_marker(line)
         self._settle_waiting(line, marker)
         if marker is None:
-            self._mode = "rest"
+            self._mode = "label" if opens_label(line) else "rest"
             if self._blank and line[0] not in " \t":
                 self._lists = [one for one in self._lists if one.last.kind != "bullet"]
         else:
             self._mode = "item"
             self._item = self._open_item(marker)
             self._line.begin(marker)
+            if marker.kind != "bullet" and not marker.indent:
+                self._labels = None
         self._text_before = True
+
+    def _read_label(self) -> None:
+        """Read on in a line without marker that may open with a plain label: the character behind a colon decides."""
+        line = self._line.text
+        if line[-2] not in ":：" and len(line) < LONGEST_LABEL:
+            return
+        self._mode = "rest"
+        end = plain_label_end(line)
+        if end is None:
+            self._end_labels()
+        else:
+            self._open_label(line[:end])
+
+    def _end_labels(self) -> None:
+        """A line that opens without a label ends their row, if it is a paragraph of its own."""
+        if self._blank:
+            self._labels = None
+
+    def _open_label(self, label: str) -> None:
+        if self._labels is None or not self._labels[1].goes_on(label, self.text, self._start):
+            self._labels = _List(PLAIN_LABEL, self._start, 0, "\n"), LabelRun()
+        of, run = self._labels
+        run.add(label, self._start + len(label))
+        of.separator, of.learned = ("\n\n" if self._blank else "\n"), of.items > 0
+        of.items += 1
+        if run.may_fork:
+            self._emit(_Item(PLAIN_LABEL, self._start, of, self._level("label")), "colon", len(label))
+        else:
+            of.with_lead += 1
 
     def _open_item(self, marker: Marker) -> _Item:
         is_title = not self._text_before and marker.kind in ("heading", "label") and not marker.number
@@ -251,6 +292,8 @@ class ItemReader:
             elif line.may_lead_below():
                 self._waiting = self._item
                 self._waiting.line_lead = line.text.rstrip()
+        elif self._mode == "label":
+            self._end_labels()
         elif self._mode == "start" and line.text.strip():
             # A marker without content, or what looks like the beginning of one: neither is an item.
             self._waiting = None
@@ -269,13 +312,13 @@ class ItemReader:
             self._emit(item, "line", len(item.line_lead))
 
     def _is_under(self, item: _Item, line: str, marker: Marker | None) -> bool:
+        """Whether the line, of which only the beginning is there, is of the detail of an item above it."""
         own = item.marker
         if own.kind == "label":
             return marker is None or marker.kind in ("bullet", "ordered")
         if marker is None:
             deeper = len(line) - len(line.lstrip()) >= len(own.indent) + _NESTED
-            is_bold = item.line_lead[own.content :].startswith(("**", "__"))
-            return deeper or (not item.of.bare and (is_bold or not self._blank))
+            return deeper or not item.of.bare
         if marker.kind == "bullet" and own.kind == "ordered":
             return not self._blank or marker.column >= own.column + _NESTED
         return marker.column >= own.column + _NESTED
@@ -286,7 +329,7 @@ class ItemReader:
         of, start = item.of, item.start
         if item.is_title or item.level >= self._levels:
             return
-        lead = item.line_lead[:end] if item is not self._item or item.line_lead else self._line.text[:end]
+        lead = (item.line_lead or self._line.text)[:end]
         bare = of.bare
         of.with_lead += 1
         self._last = of

@@ -36,6 +36,12 @@ _HAS_WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff]")
 _OPERATOR = re.compile(r"[\w)] ?[+×÷^=] ?[\w(]")
 # "### NEW ###", "HELP", "next question", markup
 _IS_NO_TITLE = re.compile(r"#$|^[a-z]|^[^a-z]*[A-Z][^a-z]*$|<")
+# "**Example:**", "### Solution": no topic beside others, but a part of what stands above.
+_IS_PART_OF_ONE = re.compile(
+    r"[#*_ ]*(?:Examples?|Notes?|Solution|Answer|Result|Usage|Hint|Warning|Disclaimer|Code|Syntax|Sources?|References?"
+    r"|示例|例子|例如|注意|答案|解答|结果)\b",
+    re.I,
+)
 _INTRODUCES = re.compile(r"[:：][*_]*\s*$")
 # What stands in an opening and tells that the list explains it.
 _OPENING_CONTENT: tuple[WhyNot, ...] = ("code", "table", "formula")
@@ -70,7 +76,7 @@ class ForkJudge:
         if judged is None:
             judged = self._lists[lead.opening] = _Judged(self._of_opening(text[: lead.opening]))
         judged.reason = judged.reason or self._of_lead(lead) or self._of_leads(lead, judged)
-        if judged.reason is None and _stands_alone(lead, text):
+        if judged.reason is None and (_stands_alone(lead, text) or _is_part_of_one(lead)):
             return "too_few_parts"
         return judged.reason
 
@@ -136,3 +142,7 @@ class ForkJudge:
 def _stands_alone(lead: LeadEnd, text: str) -> bool:
     """Whether this is the first label, and nothing introduces it: "**Note:**" opens no list, but a second one may."""
     return lead.kind == "label" and not lead.place and not _INTRODUCES.search(text[: lead.opening])
+
+
+def _is_part_of_one(lead: LeadEnd) -> bool:
+    return lead.kind in ("heading", "label") and _IS_PART_OF_ONE.match(lead.content) is not None
