@@ -46,17 +46,19 @@ def say(step: Step, thread: Thread, text: str) -> None:
     said = form.say(
         text,
         len(thread.tokens),
-        lambda plan: _allowed(step, thread, plan),
+        lambda plan, threads: _allowed(step, thread, plan, threads),
         lambda reason: _count_not_forked(step.group, thread, reason),
     )
     if (plan := said.plan) is not None:
-        said = form.fork(plan)
-        if said.action != "end":
+        said = form.fork(plan, is_last=step.group.created + 1 >= step.group.params.max_threads)
+        if said.action == "force" or said.action == "go":
             _fork(step, thread, plan, said)
             return
     if said.action == "end":
         form.end_at(said.keep)
-        step.finish(thread, "repeated" if said.repeats else "eos")
+        step.finish(thread, "repeated" if said.repeats else "length" if said.lacks_room else "eos")
+    elif said.action == "again":
+        _take_back(step, thread, said.kept)
     elif said.action == "force":
         step.rewritten.append((thread, len(thread.tokens)))
         _force(step, thread, said.text)
@@ -104,6 +106,17 @@ def _fork(step: Step, thread: Thread, plan: ForkPlan, said: Said) -> None:
     _force(step, thread, said.text, surplus)
 
 
+def _take_back(step: Step, thread: Thread, kept: int) -> None:
+    """Drop a path behind its first `kept` tokens: another token is to come there than the next one that is dropped."""
+    form = _form(thread)
+    form.say_not_again(kept, thread.tokens[kept])
+    _drop_held(thread, kept)
+    del thread.tokens[kept:]
+    thread.ahead.clear()
+    thread.detokenizer = Detokenizer(form.tokens.decode, thread.tokens[-1:])
+    step.rewritten.append((thread, kept))
+
+
 def _child(group: Group, parent: Thread, plan: ForkPlan) -> Thread:
     """The child of a fork: what it shares of the parent's path, its own lead, and the tail that it takes over."""
     form = _form(parent)
@@ -142,12 +155,15 @@ def _force(step: Step, thread: Thread, text: str, before: Sequence[Delta] = ()) 
     _tell(step, thread, form.force(text, len(thread.tokens)))
 
 
-def _allowed(step: Step, thread: Thread, plan: ForkPlan) -> bool:
-    """Whether the limits of the answer allow a fork, with a token for the child in the next step."""
+def _allowed(step: Step, thread: Thread, plan: ForkPlan, threads: int) -> bool:
+    """Whether the limits of the answer allow a fork, with a token for the child in the next step.
+
+    The list must have so many `threads`: its parent, which then sees bare leads, leaves other details empty.
+    """
     group, params = step.group, step.group.params
     own = len(plan.rest) + _MOST_FORCED
     return (
-        group.created < params.max_threads
+        group.created + threads <= params.max_threads
         and len(thread.path) < params.max_depth
         and _is_room(step, own + len(plan.tail_ids) + 1)
         and plan.kept + own < group.context

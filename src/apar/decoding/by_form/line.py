@@ -15,11 +15,13 @@ from apar.structure.cjk import count_cjk
 from apar.structure.config import StructureConfig
 from apar.structure.leads import emphasis_end, inline_lead, is_title, line_lead
 
-Form = Literal["colon", "dash", "bold", "line"]
-"""What ended a lead: a colon, a dash, a phrase in bold or italics alone, the line."""
+Form = Literal["colon", "dash", "bold", "line", "bare"]
+"""What ended a lead: a colon, a dash, a phrase in bold or italics alone, the line; `bare` is a line whose detail goes on
+behind it, in a list of which the thread sees bare leads."""
 
 _DASHES = "-–—"
 _MARKS = "*_"
+_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", ";", "；")
 # After a phrase in bold these go on with a title: "**Red Rising** by Pierce Brown - a series".
 _JOINS = frozenset(
     ("a", "an", "and", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "vs", "with")
@@ -90,7 +92,16 @@ class Line:
             return 0
         if marker.kind == "heading":
             return self._ends("line", len(self.text.rstrip()))
-        return self._ends("colon", self._colon) if self._colon else 0
+        if self._colon:
+            return self._ends("colon", self._colon)
+        end = len(self.text.rstrip())
+        return self._at_dash(end) if self.text[end - 1 : end] in _DASHES and self.text[end - 2 : end - 1] == " " else 0
+
+    def bare_lead(self) -> int:
+        """How many characters of the complete line are a lead, where all items are bare leads: no sentence is one."""
+        content = self._content.rstrip()
+        is_lead = content[-1:] not in _SENTENCE_ENDS and line_lead(content, 1, self._config) is not None
+        return self._ends("bare", len(self.text.rstrip())) if content and is_lead else 0
 
     def may_lead_below(self) -> bool:
         """Whether the complete line is a lead if something stands under it."""
@@ -158,7 +169,8 @@ class Line:
         name = _IN_PARENTHESES.sub("", before)
         if self._needs_bold or not is_title(name) or name.rstrip()[-1].isdigit() or not _is_settled(content):
             return 0
-        return self._ends("dash", end) if inline_lead(self._content, self._config) == len(content) else 0
+        behind = self.text[end : end + 1] or "\n"
+        return self._ends("dash", end) if inline_lead(content + behind, self._config) == len(content) else 0
 
 
 def _is_settled(content: str) -> bool:

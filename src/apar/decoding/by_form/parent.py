@@ -18,7 +18,7 @@ from apar.decoding.by_form.reader import LeadEnd
 from apar.decoding.leads import normalized
 from apar.structure.phrases import CLOSING
 
-Action = Literal["go", "force", "end"]
+Action = Literal["go", "force", "end", "again"]
 EndReason = Literal["count", "repeated", "restarted", "detail"]
 """Why a list ends: it is as long as it may be, says a lead again, is begun anew, or goes on with its last item."""
 
@@ -26,10 +26,12 @@ EndReason = Literal["count", "repeated", "restarted", "detail"]
 _OF_LAST_ITEM = re.compile(r"[*_]*(?:(?:This|It|He|She|They|That|Its|His|Her|Their)\b|这(?![些样])|它|他|她)")
 # So many characters of what is no item are looked at before they count as a closing paragraph.
 _OPENING_CHARS = 24
+# How often a lead that repeats another one is written again, where the list must go on.
+_MOST_TRIES = 3
 
 
 class Step(NamedTuple):
-    """What the thread does next: it goes on, it is forced to say `text`, or it ends.
+    """What the thread does next: it goes on, it is forced to say `text`, it writes its last lead again, or it ends.
 
     `keep` is how many characters of the thread's text are sure to stay. What is behind them is not to be shown yet, and
     is dropped where the thread ends; `reason` says why it does.
@@ -50,6 +52,7 @@ class _Listed:
     items: int = 0
     all_bold: bool = True
     is_full: bool = False
+    tries: int = 0  # at the lead that is being written
 
 
 class ParentRules:
@@ -71,22 +74,27 @@ class ParentRules:
         self._marker = ""  # the one that is expected
         self._written = ""  # since the separator
 
-    def fork(self, lead: LeadEnd, tail: str = "") -> Step:
+    def fork(self, lead: LeadEnd, tail: str = "", told: int | None = None, is_last: bool = False) -> Step:
         """A lead ended and may fork. Call before the fork is carried out: where the thread is to end, it does not fork.
 
-        `tail` is what the thread wrote behind the lead and keeps. Returns what is forced behind it.
+        `tail` is what the thread wrote behind the lead and keeps, of which `told` characters are told (None: all);
+        `is_last` says that there is no thread for another fork. Returns what is forced behind it.
         """
         listed = self._listed.setdefault(lead.opening, _Listed(lead.marker))
         begin = lead.start if self._state == "free" else self._from
         words = normalized(lead.lead)
-        if listed.is_full or words in listed.said:
-            return self._end(begin, "count" if listed.is_full else "repeated")
+        if listed.is_full:
+            return self._end(begin, "count")
+        if words in listed.said:
+            return self._say_again(lead, listed, begin)
         listed.said.add(words)
+        listed.tries = 0
         listed.last = lead.marker
         listed.items = lead.place + 1
         listed.all_bold = listed.all_bold and lead.is_bold
-        self._from = self._length = lead.at + len(tail)
-        listed.is_full = listed.items >= self._limit(lead)
+        self._length = lead.at + len(tail)
+        self._from = self._length if told is None else lead.at + told
+        listed.is_full = is_last or listed.items >= self._limit(lead)
         breaks: str = "\n\n" if listed.is_full else lead.separator
         breaks = breaks[_line_breaks_at_end(tail) :]
         if listed.is_full:
@@ -96,6 +104,20 @@ class ParentRules:
         if listed.items < max(self._sure, self._least(lead)):
             return self._force("lead", breaks + marker, marker)
         return self._force("choosing", breaks, marker)
+
+    def has_forked(self, lead: LeadEnd) -> bool:
+        """Whether an item before this one has its detail from a child. Then the thread sees a list of bare leads."""
+        return lead.opening in self._listed
+
+    def threads_for(self, lead: LeadEnd) -> int:
+        """How many threads there must be for the rest of the list, if the item is to fork."""
+        return 1 if self.has_forked(lead) else max(self._sure, self._least(lead))
+
+    def again(self, at: int) -> int:
+        """The lead is written again, from the character `at` on; how many characters of the text are sure to stay."""
+        self._written = self._written[: at - (self._length - len(self._written))]
+        self._length = at
+        return self._from
 
     def feed(self, piece: str) -> Step:
         """The thread sampled `piece` behind what was forced."""
@@ -172,9 +194,18 @@ class ParentRules:
         limits = [one for one in (self._max_items, self._least(lead) or None) if one is not None]
         return min(limits, default=lead.place + 2)
 
+    def _say_again(self, lead: LeadEnd, listed: _Listed, begin: int) -> Step:
+        """A lead repeats another one: it is written again where the list must go on, else the list ends before it."""
+        listed.tries += 1
+        is_short = listed.items < max(self._sure, self._least(lead))
+        if self._state == "lead" and is_short and listed.tries <= _MOST_TRIES:
+            return Step("again", begin)
+        return self._end(begin, "repeated")
+
     def _least(self, lead: LeadEnd) -> int:
         """How many items the list is to have; 0 where nobody asked."""
-        is_asked_for = self._asked is not None and not lead.level and lead.opening == next(iter(self._listed))
+        is_first = lead.opening == next(iter(self._listed), lead.opening)
+        is_asked_for = self._asked is not None and not lead.level and is_first
         return self._asked or 0 if is_asked_for else 0
 
     def _force(self, state: Literal["choosing", "lead"], text: str, marker: str) -> Step:

@@ -74,6 +74,8 @@ class _List:
     learned: bool = False
     items: int = 0
     with_lead: int = 0
+    has_forked: bool = False
+    before: Marker | None = None  # the last but one
 
     @property
     def bare(self) -> int:
@@ -158,6 +160,7 @@ class ItemReader:
         assert of is not None
         text = self.text[: lead.at]
         self._pieces = [text]
+        of.has_forked = True
         self._lists = [one for one in self._lists if one.opening < lead.at]
         if self._labels is not None and self._labels[0] is of:
             self._labels[1].detail_from = None
@@ -166,6 +169,20 @@ class ItemReader:
         self._line = Line(self._config)
         self._line.text, self._start = text[lead.start :], lead.start
         self._mode, self._blank, self._item, self._waiting = "rest", 0, None, None
+
+    def rewind_within(self, lead: LeadEnd, at: int) -> None:
+        """Take back the item of `lead`, the last that was found, from the character `at` behind its marker on."""
+        of = self._last
+        assert of is not None
+        text = self.text[:at]
+        self._pieces = [text]
+        of.last = of.before or of.last
+        of.items -= 1
+        of.with_lead -= 1
+        self._line = Line(self._config)
+        self._line.text, self._start = text[lead.start :], lead.start
+        self._blank = int(text[: lead.start].endswith("\n\n"))
+        self._mode, self._item, self._waiting = "start", None, None
 
     def feed(self, piece: str) -> Sequence[LeadEnd]:
         """Read on; the leads of which `piece` has shown that they ended, mostly none."""
@@ -266,7 +283,7 @@ class ItemReader:
                 self._lists.append(of)
         else:
             of.separator, of.learned = ("\n\n" if self._blank else "\n"), True
-        of.last = marker
+        of.before, of.last = of.last, marker
         of.items += 1
         return _Item(marker, self._start, of, self._level(marker.kind), is_title)
 
@@ -287,7 +304,8 @@ class ItemReader:
     def _end_line(self) -> None:
         line = self._line
         if self._mode == "item" and self._item is not None:
-            if end := line.end_of_line():
+            end = line.end_of_line() or (line.bare_lead() if self._item.of.has_forked else 0)
+            if end:
                 self._emit(self._item, line.form, end)
             elif line.may_lead_below():
                 self._waiting = self._item

@@ -48,18 +48,21 @@ class Said(NamedTuple):
     """What a piece of text comes to: the thread goes on, is forced to say a text, ends, or forks by a plan.
 
     Of the text `keep` characters may be told; where it ends, they are all of it. `repeats` says that it ends before a
-    lead that was said.
+    lead that was said, `lacks_room` that its list cannot go on. Where a lead is to be said `again`, of the path `kept`
+    tokens stay.
     """
 
-    action: Literal["go", "force", "end", "fork"]
+    action: Literal["go", "force", "end", "fork", "again"]
     keep: int
     text: str = ""
     repeats: bool = False
     plan: ForkPlan | None = None
+    lacks_room: bool = False
+    kept: int = 0
 
 
-MayFork = Callable[[ForkPlan], bool]
-"""Whether the limits of the answer allow a fork by this plan."""
+MayFork = Callable[[ForkPlan, int], bool]
+"""Whether the limits of the answer allow a fork by this plan, in a list that needs so many threads."""
 Refused = Callable[[WhyNotForked], object]
 """Told why a lead does not fork."""
 
@@ -90,6 +93,7 @@ class ThreadForm:
         self._offsets, self._lengths = [self._begin], [length - len(self.tail_ids)]
         self._rules_keep = 0
         self._ends_at: int | None = None
+        self._not_again: dict[int, frozenset[int]] = {}  # tokens that may not come behind so many tokens
         self._seen = plan is None or bool(plan.tail.strip())
         if plan:
             self._reader.feed(plan.base)
@@ -109,6 +113,8 @@ class ThreadForm:
         if not self._seen and is_next:
             assert self._lead is not None
             return self.tokens.union(banned, self.tokens.not_first(self._lead, self.text[self._begin :]))
+        if is_next and (not_again := self._not_again.get(self._lengths[-1])):
+            banned |= not_again
         return banned if self._rules.may_end else self.tokens.union(banned, self.tokens.eos)
 
     def say(self, piece: str, length: int, may_fork: MayFork, refused: Refused) -> Said:
@@ -125,8 +131,12 @@ class ThreadForm:
             for lead in self._reader.feed(character):
                 if step.action == "go" and lead.start >= self._begin:
                     rest = piece[number:]
-                    if plan := self._planned(lead, rest, length, may_fork, refused):
+                    plan = self._planned(lead, rest, length, may_fork, refused)
+                    if plan is not None:
                         return Said("fork", plan.cut, plan=plan)
+                    if self._rules.has_forked(lead):
+                        # It would write bare leads, as those are that it sees.
+                        return Said("end", max(step.keep, self.told), lacks_room=True)
         self._mark(length)
         self._rules_keep = step.keep
         return Said(step.action, self.keep, step.text) if step.action == "force" else Said("go", self.keep)
@@ -139,19 +149,24 @@ class ThreadForm:
             keep = min(keep, self._begin + self._detail.feed("").chars)
         return max(keep, self.told)
 
-    def fork(self, plan: ForkPlan) -> Said:
-        """Carry out what concerns the parent: what it is forced to say, or that it ends and does not fork."""
-        step = self._rules.fork(plan.lead, plan.spaces + plan.surplus)
+    def fork(self, plan: ForkPlan, is_last: bool = False) -> Said:
+        """Carry out what concerns the parent: what it is forced to say, or that it does not fork: it ends, or says its
+        lead again. `is_last` says that there is no thread for another fork."""
+        step = self._rules.fork(plan.lead, plan.spaces + plan.surplus, len(plan.spaces), is_last)
+        if step.action == "again":
+            return self._again(plan.lead, step)
         if step.action == "end":
             return self._end(step)
         self._reader.rewind(plan.lead)
         self._reader.feed(plan.spaces + plan.surplus)
         self._rules_keep = step.keep
-        if self._detail is not None and self._lead is not None:
-            self._detail = DetailReader(self._lead)
-            self._detail.feed(self.text[self._begin :])
+        self._read_detail_again()
         self._cut_borders(plan)
         return Said("force", self.keep, step.text)
+
+    def say_not_again(self, kept: int, token: int) -> None:
+        """The path is cut to `kept` tokens, behind which `token` shall not come again."""
+        self._not_again[kept] = self._not_again.get(kept, frozenset()) | {token}
 
     def force(self, text: str, length: int) -> int:
         """The thread says a text that was forced, and its path then has so many tokens; how much may be told then."""
@@ -179,6 +194,25 @@ class ThreadForm:
         if self._parent is not None and self._lead is not None:
             self._parent._judge.tell_detail(self._lead.opening, self.text[self._begin : keep])
 
+    def _again(self, lead: LeadEnd, step: Step) -> Said:
+        """Take back a lead from its first word on; the thread ends where no token ends before that."""
+        begin = lead.start + lead.marker.content
+        word = next(k for k in range(begin, lead.at) if self.text[k].isalnum())
+        border = bisect_right(self._offsets, word) - 1
+        at, kept = self._offsets[border], self._lengths[border]
+        if at < lead.start + len(lead.marker.indent + lead.marker.text.rstrip()) or at < self.told:
+            return Said("end", max(step.keep, self.told), repeats=True)
+        del self._offsets[border + 1 :], self._lengths[border + 1 :]
+        self._reader.rewind_within(lead, at)
+        self._rules_keep = self._rules.again(at)
+        self._read_detail_again()
+        return Said("again", self.keep, kept=kept)
+
+    def _read_detail_again(self) -> None:
+        if self._detail is not None and self._lead is not None:
+            self._detail = DetailReader(self._lead)
+            self._detail.feed(self.text[self._begin :])
+
     def _end(self, step: Step) -> Said:
         return Said("end", max(step.keep, self.told), repeats=step.reason == "repeated")
 
@@ -198,13 +232,15 @@ class ThreadForm:
 
     def _planned(self, lead: LeadEnd, rest: str, length: int, may_fork: MayFork, refused: Refused) -> ForkPlan | None:
         why: WhyNotForked | None = self._judge.why_not(lead, self.text)
+        if self._rules.has_forked(lead):
+            why = None
         if why is None and lead.opening < self._begin:
             why = "continued"
         if why is not None:
             refused(why)
             return None
         plan = self._plan(lead, self.text + rest, length)
-        if plan is None or not may_fork(plan):
+        if plan is None or not may_fork(plan, self._rules.threads_for(lead)):
             refused("limits" if plan else "tokens")
             return None
         return plan
