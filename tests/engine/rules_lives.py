@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import math
 import random
 import sys
 import time
@@ -20,6 +19,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from apar.decoding.by_form.form_tokens import FormTokens
 from apar.decoding.by_form.thread_form import ThreadForm
@@ -33,39 +33,41 @@ from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.engine.sampler import uniform
 from apar.events import Event, Finished, Forked
-from tests.decoding.by_form.test_random_forms import LIKELY
+from apar.tokens import ControlTokens
+from apar.tree import ROOT
 from tests.engine.drafts.known import KnownAnswers, draft_with, spoken
 from tests.engine.tiny import FAMILIES, VOCABULARY, tiny_model
-from tests.oracle import ROUNDING, _sample
+from tests.oracle import ROUNDING, Oracle, _sample
 
 PIECES = (
-    *(
-        "<eos>",
-        "\n",
-        "\n\n",
-        "1",
-        "2",
-        "3",
-        "4",
-        ".",
-        ". ",
-        "- ",
-        "-",
-        " ",
-        "**",
-        ":**",
-        ":",
-        ": ",
-        ":\n",
-        "Rest",
-        "Walk",
-    ),
-    *(" Sleep", "Eat", "early", " a walk", "Tips", " x", "   - ", "\n2. ", "### ", "These"),
-    *(":\n\n2", "** is", "#", "s:x"),
+    *("<eos>", "\n", "\n\n", "1", "2", "3", "4", ".", ". ", "- ", "-", " ", "**", ":**", ":", ": ", ":\n"),
+    *("Rest", "Walk", "Eat", "Read", " Swim", " Cook", " Sleep", "early", " a walk", "Tips", " x", "   - "),
+    *("\n2. ", "### ", "These", ":\n\n2", "** is", "#", "s:x", " - ", "Cost: "),
 )
 """Pieces of lists, single characters of all that is forced among them; some merge a separator with what follows."""
 
-QUESTIONS = ("Any tips?", "Give me 3 tips", "Name five things", "Write a poem")
+LEADS = ("Rest", "Walk", "Eat", "Read", " Swim", " Cook")
+SAID = (" Sleep", " a walk", "early", " x")
+FOLLOWS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("1", "2", "3", "4"), (".", ". ")),
+    **dict.fromkeys((".", ". ", "\n2. ", "- ", "   - ", "**", "### ", "-"), (*LEADS, "**")),
+    **dict.fromkeys(("Rest", "Walk"), (":", ":**", ": ", ":\n", "s:x", ":\n\n2", " - ")),
+    **dict.fromkeys(("Eat", "Read", " Swim", " Cook"), (":", ": ", ":**", "** is", " Cook", "\n")),
+    **dict.fromkeys((":", ": ", ":**", "** is", " - ", "s:x", "Cost: "), SAID),
+    **dict.fromkeys(SAID, ("\n", "\n\n", "\n2. ", *SAID, "<eos>")),
+    "\n": ("1", "- ", "   - ", "2", "3", "Cost: "),
+    "\n\n": ("1", "- ", "### ", "2", "3", "**", "Cost: "),
+    ":\n": ("   - ", "- "),
+    ":\n\n2": (".", ". "),
+    "Tips": ("\n", "\n\n", ":\n"),
+    "#": ("### ", "#"),
+    "These": (" x",),
+    " ": ("Rest", "Walk", "**"),
+}
+"""What is likely behind a piece: lists come of it, some within others."""
+
+QUESTIONS = (*["Any tips?"] * 4, *["Give me 3 tips"] * 2, "Name five things", "Write a poem")
+_HIDDEN = 48  # more than there are pieces: each has a direction of its own
 _MOST_STEPS = 20_000
 _TRIES = 16
 
@@ -94,12 +96,10 @@ class Case:
 
     def __init__(self, number: int) -> None:
         rng = random.Random(number)
-        self.context = rng.choice([48, 96, 96, 128])
-        self.model = tiny_model(number, rng.choice(["llama", "llama", *FAMILIES]), self.context)
+        self.context = rng.choice([48, 96, 128, 160])
+        self.model = tiny_model(number, rng.choice(["llama", "llama", *FAMILIES]), self.context, hidden_size=_HIDDEN)
         self._favour(rng)
-        self.prompts = [
-            [rng.randrange(1, len(PIECES)) for _ in range(rng.randint(1, 12))] for _ in range(rng.randint(1, 3))
-        ]
+        self.prompts = [self._prompt(rng) for _ in range(rng.randint(1, 3))]
         self.questions = [rng.choice(QUESTIONS) for _ in self.prompts]
         self.params = [self._params(rng) for _ in self.prompts]
         self.block_size = rng.randint(1, 16)
@@ -108,31 +108,49 @@ class Case:
         self.max_rows = rng.choice([1, 2, 3, 64])
         self.max_tokens = rng.choice([8, 1000])
         self.drafts = rng.choice([None, 0.0, 0.7, 1.0])
-        self.rng = rng
+        # After how many passes which answer is cancelled.
+        self.cancels = {rng.randint(1, 60): rng.randrange(len(self.prompts))} if rng.random() < 0.2 else {}
+
+    def _prompt(self, rng: random.Random) -> list[int]:
+        """Any tokens, and mostly a line break at the end: an answer then begins with an item."""
+        tokens = [rng.randrange(1, len(PIECES)) for _ in range(rng.randint(1, 12))]
+        return [*tokens, PIECES.index(rng.choice(("\n", "\n\n", "Tips")))] if rng.random() < 0.9 else tokens
 
     def _favour(self, rng: random.Random) -> None:
         """Make what often comes behind a token in lists likely behind it, and ends not too likely."""
-        head, embedding = self.model.lm_head, self.model.get_input_embeddings().weight
-        embedding *= 3.0
-        unit = embedding / embedding.norm(dim=-1, keepdim=True)
-        strength = rng.uniform(0.5, 1.5)
-        for token, piece in enumerate(PIECES):
-            likely = next((pieces for end, pieces in LIKELY if piece.endswith(end)), ())
+        embedding = self.model.get_input_embeddings().weight
+        nn.init.orthogonal_(embedding)
+        head = nn.Linear(_HIDDEN, VOCABULARY).requires_grad_(False)
+        nn.init.normal_(head.weight, std=0.25)
+        nn.init.zeros_(head.bias)
+        strength = rng.uniform(1.2, 2.2)
+        for piece, likely in FOLLOWS.items():
             for each in likely:
-                if each in PIECES:
-                    head.weight[PIECES.index(each)] += strength * unit[token]
-        head.bias[0] = rng.uniform(-4, 1)
+                head.weight[PIECES.index(each)] += strength * rng.uniform(0.7, 1.1) * embedding[PIECES.index(piece)]
+        head.bias[0] = rng.uniform(-4, 0)
+        # What the layers add, which hangs on the path, is beside this neither nothing nor all.
+        embedding *= rng.uniform(30, 150)
+        self.model.lm_head = head
 
     def _params(self, rng: random.Random) -> SamplingParams:
+        adjusted = rng.random() < 0.3
         return SamplingParams(
-            max_tokens=rng.choice([12, 40, 90, 150]),
-            temperature=rng.choice([0.0, 0.7, 1.5, 1.5]),
+            max_tokens=rng.choice([rng.randint(8, 60), 90, 150, 150, 220]),
+            temperature=rng.choice([0.0, 0.5, 0.8, 1.2]),
+            top_p=rng.choice([1.0, 0.9]),
+            top_k=rng.choice([0, 0, 6]),
+            min_p=rng.choice([0.0, 0.0, 0.05]),
+            repetition_penalty=rng.choice([1.1, 1.3, 0.9]) if adjusted else 1.0,
+            presence_penalty=rng.choice([0.0, 0.5, -0.3]) if adjusted else 0.0,
+            frequency_penalty=rng.choice([0.0, 0.4, -0.2]) if adjusted else 0.0,
+            logit_bias={PIECES.index("**"): 2.0, PIECES.index(" x"): -50.0} if rng.random() < 0.1 else {},
             seed=rng.randrange(1000),
-            stop=rng.choice([(), (), (), ("st:",), ("2. W",)]),
-            max_threads=rng.choice([1, 2, 3, 12, 32]),
-            max_depth=rng.choice([2, 3, 4]),
+            stop=rng.choice([(), (), (), (), (), (), (), (), ("st:",), ("2. W",), ("alk:",)]),
+            max_threads=rng.choice([1, 3, 4, 8, 16, 32]),
+            max_depth=rng.choice([2, 3, 4, 4]),
             max_parallel_threads=rng.choice([None, None, None, 1, 2]),
-            max_items=rng.choice([None, None, 2, 3]),
+            max_items=rng.choice([None, None, None, 2, 3]),
+            priority=rng.choice([0, 0, 1]),
             fork_by="rules",
         )
 
@@ -144,15 +162,18 @@ class Case:
         return engine
 
 
-def run_engine(case: Case, engine: Engine) -> list[Group]:
-    """Answer all prompts; the blocks are checked after every pass."""
+def run_engine(case: Case, engine: Engine, cancels: dict[int, int] | None = None) -> list[Group]:
+    """Answer all prompts, but for those that are cancelled on the way; the blocks are checked after every pass."""
     each = zip(case.prompts, case.params, case.questions, strict=True)
     groups = [engine.add(prompt, params, question=question) for prompt, params, question in each]
-    for _ in range(_MOST_STEPS):
+    for number in range(_MOST_STEPS):
         if not engine.groups:
             return groups
         engine.step()
         engine.check()
+        if cancels and number in cancels:
+            engine.cancel(groups[cancels[number]])
+            engine.check()
     raise AssertionError("the engine makes no progress")
 
 
@@ -163,16 +184,22 @@ class SlowEngine:
         request = Request(list(prompt), params, 0, question)
         vocabulary = Vocabulary(None, None, frozenset([0]))
         self.model, self.params = model, params
+        # Of the oracle only what is done with logits is taken.
+        self._choice = Oracle(model, PIECES, ControlTokens(-1, -1, frozenset([0])), context, prompt, params)
         self.group = Group.start(0, request, vocabulary, context, Detokenizer(decode))
         tokens = FormTokens(encode, decode, frozenset([0]), VOCABULARY)
         self.group.threads[0].form = ThreadForm(tokens, question, len(prompt), params.max_items)
+        self.taken_back = 0  # leads that repeated another one and were written again
 
     def run(self, noise: random.Random | None = None) -> Group:
         while not self.group.done:
             for thread in self.group.threads:
                 if not thread.ahead:
                     thread.ahead.append(self._sampled(thread, noise))
-            complete_step(self.group)
+            lengths = {thread.path: len(thread.tokens) for thread in self.group.threads}
+            children = {thread.path: thread.children for thread in self.group.threads}
+            for thread, kept in complete_step(self.group).rewritten:
+                self.taken_back += thread.children == children[thread.path] and kept < lengths[thread.path]
         return self.group
 
     def _sampled(self, thread: Thread, noise: random.Random | None) -> Sampled:
@@ -183,12 +210,11 @@ class SlowEngine:
             logits = [value + noise.uniform(-ROUNDING, ROUNDING) for value in logits]
         banned = self.group.banned(thread, thread.state)
         allowed = {k: value for k, value in enumerate(logits) if k not in banned | thread.refused}
+        allowed = self._choice._adjusted(allowed, thread.tokens)
         if not self.params.temperature:
             return Sampled(max(allowed, key=lambda k: allowed[k]), None, banned)
-        top = max(allowed.values())
-        weights = {k: math.exp((value - top) / self.params.temperature) for k, value in allowed.items()}
         number = uniform(self.group.seed, 0, thread.path, thread.sampled, bool(thread.refused))
-        return Sampled(_sample(weights, number), None, banned)
+        return Sampled(_sample(self._choice._filtered(allowed), number), None, banned)
 
 
 def compare(number: int, counts: Counter[str]) -> str | None:
@@ -202,14 +228,16 @@ def compare(number: int, counts: Counter[str]) -> str | None:
         ]
         known = [spoken(events, 0, 0) for events in plain]
         draft_with(engine, KnownAnswers(known, case.drafts, random.Random(number)), 0.01)
-    groups = run_engine(case, engine)
+    groups = run_engine(case, engine, case.cancels)
     counts["cases"] += 1
     counts["preemptions"] += engine.scheduler.preemptions
     counts["accepted"] += engine.statistics().accepted
     counts["blocks lost"] += case.num_blocks - engine.pool.num_free
     for group, prompt, params, question in zip(groups, case.prompts, case.params, case.questions, strict=True):
         slow = partial(SlowEngine, case.model, engine.context, prompt, params, question)
-        expected = slow().run()
+        exact = slow()
+        expected = exact.run()
+        counts["leads written again"] += exact.taken_back
         _count(expected, counts)
         if difference := _difference(group, expected):
             if any(_difference(group, slow().run(random.Random(seed))) is None for seed in range(_TRIES)):
@@ -226,6 +254,8 @@ def _difference(group: Group, expected: Group) -> str | None:
     for mine, theirs in zip(group.events, expected.events, strict=False):
         if mine != theirs:
             return f"the engine tells {mine} in place of {theirs}"
+    if not _is_complete(group):
+        return None if len(group.events) <= len(expected.events) else "a cancelled answer has events behind its end"
     if len(group.events) != len(expected.events):
         return f"the engine tells {len(group.events)} events in place of {len(expected.events)}"
     if group.assembler.text != expected.assembler.text:
@@ -233,10 +263,17 @@ def _difference(group: Group, expected: Group) -> str | None:
     return None
 
 
+def _is_complete(group: Group) -> bool:
+    """Whether every thread that started has ended: an answer that was cancelled tells nothing more."""
+    started = {ROOT} | {event.child for event in group.events if isinstance(event, Forked)}
+    return started == {event.thread for event in group.events if isinstance(event, Finished)}
+
+
 def _count(group: Group, counts: Counter[str]) -> None:
     events: list[Event] = group.events
     counts["answers"] += 1
     counts["forks"] += sum(isinstance(event, Forked) for event in events)
+    counts["answers that fork"] += any(isinstance(event, Forked) for event in events)
     counts["nested forks"] += sum(isinstance(event, Forked) and len(event.thread) > 1 for event in events)
     counts["empty details"] += sum(
         isinstance(event, Finished)

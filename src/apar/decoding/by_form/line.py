@@ -16,8 +16,8 @@ from apar.structure.config import StructureConfig
 from apar.structure.leads import emphasis_end, inline_lead, is_title, line_lead
 
 Form = Literal["colon", "dash", "bold", "line", "bare"]
-"""What ended a lead: a colon, a dash, a phrase in bold or italics alone, the line; `bare` is a line whose detail goes on
-behind it, in a list of which the thread sees bare leads."""
+"""What ended a lead: a colon, a dash, a phrase in bold or italics alone, the line; `bare` is a line whose detail goes
+on behind it, in a list of which the thread sees bare leads."""
 
 _DASHES = "-–—"
 _MARKS = "*_"
