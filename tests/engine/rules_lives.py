@@ -42,7 +42,7 @@ from tests.oracle import ROUNDING, Oracle, _sample
 PIECES = (
     *("<eos>", "\n", "\n\n", "1", "2", "3", "4", ".", ". ", "- ", "-", " ", "**", ":**", ":", ": ", ":\n"),
     *("Rest", "Walk", "Eat", "Read", " Swim", " Cook", " Sleep", "early", " a walk", "Tips", " x", "   - "),
-    *("\n2. ", "### ", "These", ":\n\n2", "** is", "#", "s:x", " - ", "Cost: "),
+    *("\n2. ", "### ", "These", ":\n\n2", "** is", "#", "s:x", " - ", "Cost: ", "s:", "\n   - "),
 )
 """Pieces of lists, single characters of all that is forced among them; some merge a separator with what follows."""
 
@@ -50,11 +50,11 @@ LEADS = ("Rest", "Walk", "Eat", "Read", " Swim", " Cook")
 SAID = (" Sleep", " a walk", "early", " x")
 FOLLOWS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("1", "2", "3", "4"), (".", ". ")),
-    **dict.fromkeys((".", ". ", "\n2. ", "- ", "   - ", "**", "### ", "-"), (*LEADS, "**")),
+    **dict.fromkeys((".", ". ", "\n2. ", "- ", "   - ", "\n   - ", "**", "### ", "-"), (*LEADS, "**")),
     **dict.fromkeys(("Rest", "Walk"), (":", ":**", ": ", ":\n", "s:x", ":\n\n2", " - ")),
     **dict.fromkeys(("Eat", "Read", " Swim", " Cook"), (":", ": ", ":**", "** is", " Cook", "\n")),
     **dict.fromkeys((":", ": ", ":**", "** is", " - ", "s:x", "Cost: "), SAID),
-    **dict.fromkeys(SAID, ("\n", "\n\n", "\n2. ", *SAID, "<eos>")),
+    **dict.fromkeys(SAID, ("\n", "\n\n", "\n2. ", "\n   - ", *SAID, "<eos>")),
     "\n": ("1", "- ", "   - ", "2", "3", "Cost: "),
     "\n\n": ("1", "- ", "### ", "2", "3", "**", "Cost: "),
     ":\n": ("   - ", "- "),

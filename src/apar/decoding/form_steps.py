@@ -66,10 +66,10 @@ def say(step: Step, thread: Thread, text: str) -> None:
         _tell(step, thread, said.keep)
 
 
-def close(step: Step, thread: Thread) -> None:
+def close(step: Step, thread: Thread, reason: FinishReason) -> None:
     """A thread ends: tell what stays of its text, and what of that is not told yet."""
     form = _form(thread)
-    keep = form.finish()
+    keep = form.finish(is_cut=reason == "length")
     whole = keep == len(form.text)
     _tell(step, thread, keep, cut=True)
     if whole:

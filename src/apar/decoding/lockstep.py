@@ -191,7 +191,7 @@ class _Step:
     def finish(self, thread: Thread, reason: FinishReason) -> None:
         """End a thread here."""
         if thread.form is not None:
-            form_steps.close(self, thread)
+            form_steps.close(self, thread, reason)
         self._flush(thread)
         thread.finished = True
         drafted, accepted = self.group.drafts_of(thread.path)

@@ -249,3 +249,103 @@ def test_a_repeated_lead_ends_the_thread_before_it() -> None:
 def test_a_closing_paragraph_stays() -> None:
     says = {**TWO, ROOT: [*TWO[ROOT], *chars("In conclusion, do all of it.")]}
     assert Script(says).run().text.endswith("2. Walk: go out.\n\nIn conclusion, do all of it.")
+
+
+def test_a_repeated_lead_is_written_again_where_the_list_must_go_on() -> None:
+    says = {**TWO, ROOT: [*chars("Tips, \n\n1. Rest:"), *chars(" Rest:"), *chars("Walk:")]}
+    script = Script(says).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+    assert script.reasons()[ROOT] == "eos"
+    kept = len(PROMPT) + len("Tips, \n\n1. Rest:\n\n2. ")
+    assert (ROOT, kept) in script.rewritten
+
+
+def test_a_word_that_began_a_repeated_lead_may_not_come_there_again() -> None:
+    script = Script({**TWO, ROOT: [*chars("1. Rest:"), *chars(" Rest:"), *chars("Walk:")]})
+    while len(script.rewritten) < 2:
+        script.step()
+    root = script.group.threads[0]
+    assert script.group.banned(root, root.state) == {PIECES.index("R")}
+    script.step()
+    assert PIECES.index("R") not in script.group.banned(root, root.state)
+
+
+def test_a_list_ends_where_nothing_but_repeated_leads_comes() -> None:
+    says = {**TWO, ROOT: [*chars("1. Rest:"), *chars(" Rest:"), *chars("rest:") * 4]}
+    script = Script(says).run()
+    assert script.text == "1. Rest: sleep early."
+    assert script.reasons()[ROOT] == "repeated"
+
+
+def test_white_space_behind_the_last_item_is_dropped() -> None:
+    says = {ROOT: [*chars("1. Rest:"), *chars(" Walk"), ":\n\n"], (0, 0): chars(" early"), (0, 1): chars(" far")}
+    assert Script(says, max_items=2).run().text == "1. Rest: early\n\n2. Walk: far"
+
+
+def test_a_list_that_has_forked_goes_on_forking() -> None:
+    """Its thread sees bare leads: it would leave the detail of another item empty."""
+    says = {
+        ROOT: [*chars("1. Rest:"), *chars(" Walk:"), *chars("3 Then eat:")],
+        (0, 0): chars(" early"),
+        (0, 1): chars(" far"),
+        (0, 2): chars(" well"),
+    }
+    script = Script(says).run()
+    assert script.text == "1. Rest: early\n\n2. Walk: far\n\n3. Then eat: well"
+    assert not script.group.not_forked
+
+
+@pytest.mark.parametrize(("ends", "detail"), [("Eat\n", ": well"), ("Eat -\n", " well"), ("**Eat**\n", ": well")])
+def test_a_line_that_is_nothing_but_a_lead_forks_in_a_list_that_has_forked(ends: str, detail: str) -> None:
+    says = {
+        ROOT: [*chars("1. Rest:"), *chars(" Walk:"), *chars("3 "), *chars(ends)],
+        (0, 0): chars(" early"),
+        (0, 1): chars(" far"),
+        (0, 2): chars(detail),
+    }
+    script = Script(says).run()
+    assert script.text == f"1. Rest: early\n\n2. Walk: far\n\n3. {ends.rstrip()}{detail}"
+
+
+def test_a_list_ends_with_its_last_thread() -> None:
+    says = {**TWO, ROOT: [*TWO[ROOT], *chars("3. Eat: a, b")]}
+    script = Script(says, max_threads=3).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+    assert Answer.of(script.group).forks == 2
+
+
+def test_a_list_that_there_are_no_threads_for_stays_sequential() -> None:
+    text = "1. Rest: a, b\n\n2. Walk: c, d\n\n3. Eat: e"
+    script = Script({ROOT: chars(text)}, question="Give me three tips", max_threads=3).run()
+    assert script.text == text
+    assert Answer.of(script.group).not_forked == {"limits": 3}
+
+
+@pytest.mark.parametrize("budget", range(10, 60))
+def test_no_item_is_told_without_a_detail_where_the_budget_ends(budget: int) -> None:
+    script = Script(TWO, max_tokens=budget).run()
+    if not Answer.of(script.group).forks:
+        return
+    assert not script.text.endswith(("Walk", "Walk:", "2.", "2. "))
+
+
+def test_titles_have_their_details_below_them() -> None:
+    says = {
+        ROOT: [*chars("1. Rest\n\nY"), *chars(" Walk\n")],
+        (0, 0): chars("es, early."),
+        (0, 1): chars("Far."),
+    }
+    script = Script(says).run()
+    assert script.text == "1. Rest\n\nYes, early.\n\n2. Walk\nFar."
+
+
+def test_plain_labels_fork_from_the_second_on() -> None:
+    first = "Monthly cost: it is low, and there is nothing to pay before you begin."
+    says = {
+        ROOT: [*chars(f"{first}\n\nTime spent: "), *chars("Help given:")],
+        (0, 0): chars(" little."),
+        (0, 1): chars(" much."),
+    }
+    script = Script(says).run()
+    assert script.text == f"{first}\n\nTime spent: little.\n\nHelp given: much."
+    assert script.paths[0, 1] == "Help given:"

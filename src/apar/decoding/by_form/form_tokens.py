@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from apar.decoding.by_form.reader import LeadEnd
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int]], str]
 
+_MAY_BEGIN_ITEM = re.compile(r"\s*[-\d#*+•_(（一二三四五六七八九十①-⑳]")
 _MOST_SPACE = 8
 """White space that a detail may open with."""
 
@@ -44,6 +46,8 @@ class FormTokens:
         """
         if lead.marker.kind == "heading":
             return self._not_below_heading if len(said) < _MOST_SPACE else self._not_below_heading | self._blank
+        if lead.form == "line":
+            return self._not_below_title | self._blank
         return self._not_on_line | self._blank if said else self._not_on_line
 
     def union(self, one: frozenset[int], other: frozenset[int]) -> frozenset[int]:
@@ -74,6 +78,11 @@ class FormTokens:
     def _not_below_heading(self) -> frozenset[int]:
         titles = (token for token, text in enumerate(self._texts) if not text or text.lstrip().startswith("#"))
         return self.eos | frozenset(titles)
+
+    @cached_property
+    def _not_below_title(self) -> frozenset[int]:
+        markers = (token for token, text in enumerate(self._texts) if _MAY_BEGIN_ITEM.match(text))
+        return self._not_on_line | frozenset(markers)
 
     def _is_space(self, token: int) -> bool:
         return bool(self._texts[token]) and not self._texts[token].strip(" \t")

@@ -16,6 +16,7 @@ from apar.decoding.by_form.counts import asked_items
 from apar.decoding.by_form.markers import Marker, follows, may_become_marker, read_marker, renumbered
 from apar.decoding.by_form.reader import LeadEnd
 from apar.decoding.leads import normalized
+from apar.structure.config import DEFAULT
 from apar.structure.phrases import CLOSING
 
 Action = Literal["go", "force", "end", "again"]
@@ -28,6 +29,8 @@ _OF_LAST_ITEM = re.compile(r"[*_]*(?:(?:This|It|He|She|They|That|Its|His|Her|The
 _OPENING_CHARS = 24
 # How often a lead that repeats another one is written again, where the list must go on.
 _MOST_TRIES = 3
+# A longer line of an item has no lead any more.
+_LONGEST_LEAD = DEFAULT.max_lead_chars + 16
 
 
 class Step(NamedTuple):
@@ -61,7 +64,18 @@ class ParentRules:
     `max_items` bounds every list of the thread. The items up to `sure_items` are not the model's choice.
     """
 
-    __slots__ = ("_asked", "_from", "_length", "_listed", "_marker", "_max_items", "_state", "_sure", "_written")
+    __slots__ = (
+        "_asked",
+        "_from",
+        "_is_open",
+        "_length",
+        "_listed",
+        "_marker",
+        "_max_items",
+        "_state",
+        "_sure",
+        "_written",
+    )
 
     def __init__(self, prompt: str, max_items: int | None = None, sure_items: int = 2) -> None:
         self._asked = asked_items(prompt) if prompt else None
@@ -69,6 +83,7 @@ class ParentRules:
         self._sure = sure_items
         self._listed: dict[int, _Listed] = {}  # by where a list begins
         self._state: Literal["free", "choosing", "opening", "lead"] = "free"
+        self._is_open = False  # an item behind a fork, which has no lead yet
         self._from = 0  # where what may be dropped begins: at the separator before the item
         self._length = 0
         self._marker = ""  # the one that is expected
@@ -129,13 +144,19 @@ class ParentRules:
             return self._open_paragraph()
         if self._state == "lead" and not self._may_repeat():
             self._state = "free"
+        self._is_open = self._is_open and not self._is_no_lead()
         return self._go()
 
-    def finish(self) -> int:
-        """The model ends the thread: how many characters of its text stay. An item without text goes."""
+    def finish(self, is_cut: bool = False) -> int:
+        """The thread ends: how many characters of its text stay. An item without text goes, and one that `is_cut`."""
         begun = self._written.strip()
         is_empty = self._state == "lead" and begun == self._marker.strip()
-        return self._from if self._state == "choosing" or is_empty else self._length
+        return self._from if self._state == "choosing" or is_empty or (is_cut and self._is_open) else self._length
+
+    @property
+    def open_item(self) -> int | None:
+        """Where an item begins that has no lead yet, but may get one; None where there is none."""
+        return self._from if self._is_open else None
 
     @property
     def may_end(self) -> bool:
@@ -154,8 +175,7 @@ class ParentRules:
         if self._marker and self._marker.startswith(written):
             return self._force("lead", self._marker[len(written) :], self._marker)
         if self._marker and written.startswith(self._marker):
-            self._state = "lead"
-            return self._go()
+            return self._begin_lead()
         if may_become_marker(written):
             return self._go()
         marker = read_marker(written)
@@ -165,9 +185,12 @@ class ParentRules:
         if listed.is_full:
             return self._end(self._from, "count")
         if follows(marker, listed.last):
-            self._state = "lead"
-            return self._go()
+            return self._begin_lead()
         return self._end(self._from, "restarted" if marker.family == listed.last.family else "detail")
+
+    def _begin_lead(self) -> Step:
+        self._state, self._is_open = "lead", True
+        return self._go()
 
     def _open_paragraph(self) -> Step:
         """A paragraph begins. It closes the list, unless it goes on with its last item or says a lead again."""
@@ -190,6 +213,11 @@ class ParentRules:
         words = normalized(self._written)
         return not words or any(lead.startswith(words) for lead in listed.said)
 
+    def _is_no_lead(self) -> bool:
+        """Whether the item that is being written has turned out to have no lead: nothing would come behind it."""
+        written = self._written.lstrip("\n")
+        return len(written) > _LONGEST_LEAD or "\n" in written
+
     def _limit(self, lead: LeadEnd) -> int:
         limits = [one for one in (self._max_items, self._least(lead) or None) if one is not None]
         return min(limits, default=lead.place + 2)
@@ -209,7 +237,7 @@ class ParentRules:
         return self._asked or 0 if is_asked_for else 0
 
     def _force(self, state: Literal["choosing", "lead"], text: str, marker: str) -> Step:
-        self._state, self._marker = state, marker
+        self._state, self._marker, self._is_open = state, marker, state == "lead"
         self._written = marker if state == "lead" else ""
         self._length += len(text)
         return Step("force" if text else "go", self._from, text)

@@ -39,7 +39,8 @@ def may_become_label(line: str) -> bool:
 
 def plain_label_end(line: str) -> int | None:
     """Where a label ends that opens the line, which has a character behind it; None where there is none."""
-    return label_end(line)
+    # Behind a Chinese label there is no space.
+    return label_end(line) or label_end(f"{line.rstrip()}x")
 
 
 @dataclass(slots=True)
@@ -59,6 +60,11 @@ class LabelRun:
         """The row goes on with a label."""
         self.said.add(label)
         self.detail_from = detail_from
+
+    @property
+    def has_forked(self) -> bool:
+        """Whether the text behind the last label is written by a child."""
+        return bool(self.said) and self.detail_from is None
 
     @property
     def may_fork(self) -> bool:

@@ -56,6 +56,7 @@ _IS_CODE = re.compile(
     re.M,
 )
 _CALCULATION = (
+    r"how (?:would|do|does|can|should|to) ?(?:you|i|we|one)? (?:calculate|compute|derive|solve for)",
     r"(?:solve|calculate|compute|evaluate|simplify|integrate|differentiate|factori[sz]e|prove|derive|derivative|integral"
     r"|equation|theorem|inequality|remainder|polynomial|matrix)\b.{0,200}?(?:\d|[a-z]\(|equation|that|theorem)",
     r"what is -?\d[\d.]* ?[-+*/×÷^].*",
@@ -155,6 +156,14 @@ WORDS: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
         ),
     ),
     ("code", _phrases("implement", "debug", "refactor")),
+    (
+        "code",
+        _phrases(
+            rf"(?:{'|'.join(_LANGUAGES)}) (?:code|script|program|function|snippet|quer(?:y|ies)|class|method)s?",
+            r"(?:linux|console|terminal|shell|unix) (?:\w+ )?commands?",
+            "(?:given|following|above) (?:code|function|script|program|snippet)",
+        ),
+    ),
     ("code", _IN_A_LANGUAGE),
     ("formula", _phrases(*_CALCULATION)),
     ("short_lines", _asked_for(*_POEMS, "riddles?")),
@@ -196,6 +205,7 @@ WORDS: Sequence[tuple[WhyNot, re.Pattern[str]]] = (
     ),
     ("short_lines", _chinese_asked_for("诗", "歌词", "对联", "俳句", "词曲", "谜语")),
     ("dialogue", _chinese_asked_for("对话", "剧本", "采访", "台词", "相声")),
+    ("dialogue", _chinese("继续.{0,6}(?:剧本|对话|故事)")),
     ("letter", _chinese_asked_for("信", "邮件", "演讲", "通知", "邀请函", "致辞", "短信", "广告", "发言稿")),
     ("narrative", _chinese_asked_for("故事", "小说", "童话", "寓言", "日记", "自传")),
     ("narrative", _chinese("[讲说]个?.{0,10}故事", "扮演", "假设你是", "假如你是", "假装")),

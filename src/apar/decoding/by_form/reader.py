@@ -75,6 +75,7 @@ class _List:
     items: int = 0
     with_lead: int = 0
     has_forked: bool = False
+    are_titles: bool = False  # whether details stand below their leads
     before: Marker | None = None  # the last but one
 
     @property
@@ -245,7 +246,9 @@ class ItemReader:
     def _read_label(self) -> None:
         """Read on in a line without marker that may open with a plain label: the character behind a colon decides."""
         line = self._line.text
-        if line[-2] not in ":：" and len(line) < LONGEST_LABEL:
+        if line[-1] in ":：" and self._labels is not None and self._labels[1].has_forked:
+            line += " "  # its thread sees bare labels: nothing need stand behind this one
+        elif line[-2] not in ":：" and len(line) < LONGEST_LABEL:
             return
         self._mode = "rest"
         end = plain_label_end(line)
@@ -306,7 +309,7 @@ class ItemReader:
         if self._mode == "item" and self._item is not None:
             end = line.end_of_line() or (line.bare_lead() if self._item.of.has_forked else 0)
             if end:
-                self._emit(self._item, line.form, end)
+                self._emit(self._item, "line" if self._item.of.are_titles else line.form, end)
             elif line.may_lead_below():
                 self._waiting = self._item
                 self._waiting.line_lead = line.text.rstrip()
@@ -350,6 +353,7 @@ class ItemReader:
         lead = (item.line_lead or self._line.text)[:end]
         bare = of.bare
         of.with_lead += 1
+        of.are_titles = form == "line"
         self._last = of
         self._found.append(
             LeadEnd(

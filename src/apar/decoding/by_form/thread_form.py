@@ -136,7 +136,7 @@ class ThreadForm:
                         return Said("fork", plan.cut, plan=plan)
                     if self._rules.has_forked(lead):
                         # It would write bare leads, as those are that it sees.
-                        return Said("end", max(step.keep, self.told), lacks_room=True)
+                        return Said("end", self._within_items(step.keep), lacks_room=True)
         self._mark(length)
         self._rules_keep = step.keep
         return Said(step.action, self.keep, step.text) if step.action == "force" else Said("go", self.keep)
@@ -144,10 +144,15 @@ class ThreadForm:
     @property
     def keep(self) -> int:
         """So many characters of the text may be told now."""
-        keep = min(self._rules_keep, self._reader.unsure)
+        keep = min(self._within_items(self._rules_keep), self._reader.unsure)
         if self._detail is not None:
             keep = min(keep, self._begin + self._detail.feed("").chars)
         return max(keep, self.told)
+
+    def _within_items(self, keep: int) -> int:
+        """Of `keep` characters those before an item that has no lead yet: without a detail it is not to be told."""
+        begin = self._rules.open_item
+        return max(keep if begin is None else min(keep, begin), self.told)
 
     def fork(self, plan: ForkPlan, is_last: bool = False) -> Said:
         """Carry out what concerns the parent: what it is forced to say, or that it does not fork: it ends, or says its
@@ -180,11 +185,11 @@ class ThreadForm:
         """The rules end the thread: so many characters of its text stay."""
         self._ends_at = keep
 
-    def finish(self) -> int:
-        """The thread ends as it is: how many characters of its text stay."""
+    def finish(self, is_cut: bool = False) -> int:
+        """The thread ends as it is, or `is_cut` by a limit: how many characters of its text stay."""
         if self._ends_at is not None:
             return self._ends_at
-        keep = self._rules.finish()
+        keep = self._rules.finish(is_cut)
         if self._detail is not None:
             keep = min(keep, self._begin + self._detail.feed("\n").chars)
         return max(min(keep, len(self.text)), self.told)

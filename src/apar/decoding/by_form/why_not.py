@@ -31,6 +31,18 @@ _RULES: dict[str, Rule] = {
 # Of an opening of fewer paragraphs a pronoun says nothing: "I'd be happy to help!"
 _LONG_OPENING = 3
 _STEP = re.compile(r"[*_]*(?:Step \d|步骤)", re.I)
+# "Run the following command:", "输入以下命令：": code stands below, and mostly goes on with that of the item before.
+_INTRODUCES_CODE = re.compile(
+    r"\bfollowing (?:[\w-]+ ){0,2}(?:commands?|code|lines?|scripts?|quer(?:y|ies)|content|configuration)\b"
+    r"|(?:以下|如下|下面的?)[^，。：:]{0,6}(?:命令|代码|内容|配置|语句|脚本)",
+    re.I,
+)
+# "Title:", "2. Artist -": the name of a field, which comes again.
+_FIELD = re.compile(
+    r"[*_]*(?:(?:Book|Song|Movie|Question|Full|First|Last) )?(?:Title|Artist|Name|Author|Question|Answer|Date|Signature"
+    r"|User|Label|Text)(?: text)?(?: ?#?\d+)?[*_]*(?:[:：]| [-–])[*_]*|(?:标题|主题|姓名|问题|答案|作者|选项)\d*[:：]",
+    re.I,
+)
 _PROGRAMMING = re.compile(r"`|\b(?:HTML|CSS|JavaScript|SQL|pip|npm|[Ss]cript|(?:Install|Import) \w+)\b|^[a-z_]+[:：]$")
 _HAS_WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u9fff]")
 _OPERATOR = re.compile(r"[\w)] ?[+×÷^=] ?[\w(]")
@@ -38,7 +50,8 @@ _OPERATOR = re.compile(r"[\w)] ?[+×÷^=] ?[\w(]")
 _IS_NO_TITLE = re.compile(r"#$|^[a-z]|^[^a-z]*[A-Z][^a-z]*$|<")
 # "**Example:**", "### Solution": no topic beside others, but a part of what stands above.
 _IS_PART_OF_ONE = re.compile(
-    r"[#*_ ]*(?:Examples?|Notes?|Solution|Answer|Result|Usage|Hint|Warning|Disclaimer|Code|Syntax|Sources?|References?"
+    r"[#*_ ]*(?:Examples?|Notes?|Given|Proof|Solution|Answer|Result|Usage|Hint|Warning|Disclaimer|Code|Syntax|Sources?"
+    r"|References?"
     r"|示例|例子|例如|注意|答案|解答|结果)\b",
     re.I,
 )
@@ -75,7 +88,7 @@ class ForkJudge:
         judged = self._lists.get(lead.opening)
         if judged is None:
             judged = self._lists[lead.opening] = _Judged(self._of_opening(text[: lead.opening]))
-        judged.reason = judged.reason or self._of_lead(lead) or self._of_leads(lead, judged)
+        judged.reason = judged.reason or self._of_lead(lead, text) or self._of_leads(lead, judged)
         if judged.reason is None and (_stands_alone(lead, text) or _is_part_of_one(lead)):
             return "too_few_parts"
         return judged.reason
@@ -107,7 +120,7 @@ class ForkJudge:
         group = Group("paragraphs", tuple(Part(one.start, None, one.end, (one,)) for one in paragraphs))
         return self._refused(dependence(opening, group))
 
-    def _of_lead(self, lead: LeadEnd) -> WhyNot | None:
+    def _of_lead(self, lead: LeadEnd, text: str) -> WhyNot | None:
         content = lead.content
         if 2 * lead.bare > lead.place + 1:
             return "short_details"
@@ -123,8 +136,10 @@ class ForkJudge:
             return "formula"
         if tells_place_only(content) or CONTINUES.match(content):
             return "continued"
-        is_comment = lead.marker.text.startswith("# ") and content[:1].islower()
-        return "code" if is_comment or _PROGRAMMING.search(content) else None
+        if _FIELD.fullmatch(content):
+            return "repeated_leads"
+        is_code = _is_comment(lead, text) or _PROGRAMMING.search(content) or _INTRODUCES_CODE.search(content)
+        return "code" if is_code else None
 
     def _of_leads(self, lead: LeadEnd, judged: _Judged) -> WhyNot | None:
         """What the rules for whole lists say of the leads so far."""
@@ -142,6 +157,12 @@ class ForkJudge:
 def _stands_alone(lead: LeadEnd, text: str) -> bool:
     """Whether this is the first label, and nothing introduces it: "**Note:**" opens no list, but a second one may."""
     return lead.kind == "label" and not lead.place and not _INTRODUCES.search(text[: lead.opening])
+
+
+def _is_comment(lead: LeadEnd, text: str) -> bool:
+    """Whether a heading is a comment of a program: no heading of the first rank stands right below another line."""
+    is_first_rank = lead.kind == "heading" and lead.marker.text.startswith("# ")
+    return is_first_rank and (lead.content[:1].islower() or not text[: lead.start].endswith(("\n\n", "\n\r\n")))
 
 
 def _is_part_of_one(lead: LeadEnd) -> bool:
