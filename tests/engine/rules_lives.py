@@ -41,13 +41,13 @@ from tests.oracle import ROUNDING, Oracle, _sample
 
 PIECES = (
     *("<eos>", "\n", "\n\n", "1", "2", "3", "4", ".", ". ", "- ", "-", " ", "**", ":**", ":", ": ", ":\n"),
-    *("Rest", "Walk", "Eat", "Read", " Swim", " Cook", " Sleep", "early", " a walk", "Tips", " x", "   - "),
-    *("\n2. ", "### ", "These", ":\n\n2", "** is", "#", "s:x", " - ", "Cost: ", "s:", "\n   - "),
+    *("Rest", "Walk", "Eat", "Read", " Swim", " Cook", " Sleep", "early", " a walk", "Tips", "x", "   - "),
+    *("\n2. ", "### ", ":\n\n2", "** is", " is", "#", "s:x", "s:", " - ", "Cost: ", "\n   - "),
 )
 """Pieces of lists, single characters of all that is forced among them; some merge a separator with what follows."""
 
 LEADS = ("Rest", "Walk", "Eat", "Read", " Swim", " Cook")
-SAID = (" Sleep", " a walk", "early", " x")
+SAID = (" Sleep", " a walk", "early", " is")
 FOLLOWS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("1", "2", "3", "4"), (".", ". ")),
     **dict.fromkeys((".", ". ", "\n2. ", "- ", "   - ", "\n   - ", "**", "### ", "-"), (*LEADS, "**")),
@@ -61,7 +61,6 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     ":\n\n2": (".", ". "),
     "Tips": ("\n", "\n\n", ":\n"),
     "#": ("### ", "#"),
-    "These": (" x",),
     " ": ("Rest", "Walk", "**"),
 }
 """What is likely behind a piece: lists come of it, some within others."""
@@ -70,6 +69,7 @@ QUESTIONS = (*["Any tips?"] * 4, *["Give me 3 tips"] * 2, "Name five things", "W
 _HIDDEN = 48  # more than there are pieces: each has a direction of its own
 _MOST_STEPS = 20_000
 _TRIES = 16
+_PROGRESS = 100
 
 
 def decode(ids: list[int]) -> str:
@@ -143,7 +143,7 @@ class Case:
             repetition_penalty=rng.choice([1.1, 1.3, 0.9]) if adjusted else 1.0,
             presence_penalty=rng.choice([0.0, 0.5, -0.3]) if adjusted else 0.0,
             frequency_penalty=rng.choice([0.0, 0.4, -0.2]) if adjusted else 0.0,
-            logit_bias={PIECES.index("**"): 2.0, PIECES.index(" x"): -50.0} if rng.random() < 0.1 else {},
+            logit_bias={PIECES.index("**"): 2.0, PIECES.index("x"): -50.0} if rng.random() < 0.1 else {},
             seed=rng.randrange(1000),
             stop=rng.choice([(), (), (), (), (), (), (), (), ("st:",), ("2. W",), ("alk:",)]),
             max_threads=rng.choice([1, 3, 4, 8, 16, 32]),
@@ -297,7 +297,9 @@ def main() -> None:
     began = time.perf_counter()
     for number in range(options.first, options.first + options.cases):
         if difference := compare(number, counts):
-            print(difference)
+            print(difference, flush=True)
+        if counts["cases"] % _PROGRESS == 0:
+            print(json.dumps(counts), file=sys.stderr, flush=True)
     print(json.dumps({**counts, "seconds": round(time.perf_counter() - began, 1)}))
     if counts["differences"] or counts["blocks lost"]:
         sys.exit(1)

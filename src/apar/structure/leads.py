@@ -29,7 +29,8 @@ _CLOSES_EMPHASIS = re.compile(
     r"(?:[ \t]*(?:\([^()\n]*\)|（[^（）\n]*）))?"
     r"(?:[ \t]*(?::(?=\s|$|[\u4e00-\u9fff])|：)|[ \t]+[-–—]+(?=\s)|—{1,2}|[.!?]?(?=\s*\n))"
 )
-_COLON = re.compile(r"(?::(?P<closing>[*_\"'”’]*)(?=\s|$|[\u4e00-\u9fff])|：[*_”’]*)")
+# Behind a Chinese character there is no space: "优点:GPU".
+_COLON = re.compile(r"(?::(?P<closing>[*_\"'”’]*)(?=\s|$|[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff]):(?=[A-Za-z])|：[*_”’]*)")
 _DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)|(?<=\S)——(?=\S)|(?<=\w)—(?=\w)")
 # A colon after these opens an enumeration, an example or speech inside the sentence; it closes no headline.
 _OPENS_EXAMPLE = re.compile(

@@ -31,6 +31,12 @@ _RULES: dict[str, Rule] = {
 # Of an opening of fewer paragraphs a pronoun says nothing: "I'd be happy to help!"
 _LONG_OPENING = 3
 _STEP = re.compile(r"[*_]*(?:Step \d|步骤)", re.I)
+_IN_ORDER = re.compile(r"[*_]*(?:首先|其次|最后)")
+# Times of a day in a row, as sections: what is done in the evening hangs on the afternoon.
+_TIME_OF_DAY = re.compile(
+    r"[#*_ ]*(?:(?:Early|Mid|Late)[ -]?)?(?:Morning|Noon|Afternoon|Evening|Night(?:time)?|Breakfast|Lunch|Dinner)\b",
+    re.I,
+)
 # "Run the following command:", "输入以下命令：": code stands below, and mostly goes on with that of the item before.
 _INTRODUCES_CODE = re.compile(
     r"\bfollowing (?:[\w-]+ ){0,2}(?:commands?|code|lines?|scripts?|quer(?:y|ies)|content|configuration)\b"
@@ -128,9 +134,10 @@ class ForkJudge:
             return "counting"
         if not _HAS_WORD.search(content) or _OPERATOR.search(content):
             return "formula"
-        if lead.kind in ("heading", "label") and _IS_NO_TITLE.search(content):
+        is_title = lead.kind in ("heading", "label")
+        if is_title and _IS_NO_TITLE.search(content):
             return "too_few_parts"
-        if lead.kind == "heading" and _STEP.match(content):
+        if (is_title and (_STEP.match(content) or _TIME_OF_DAY.match(content))) or _IN_ORDER.match(content):
             return "continued"
         if has_formula(content):
             return "formula"
