@@ -20,6 +20,8 @@ _OPAQUE = re.compile(
     r"|\([^()\n]*\)|（[^（）\n]*）"  # what stands in parentheses
     r"|\$[^$\n]+\$|\\\(.+?\\\)"  # formulas
 )
+# Nothing is opaque without one of these.
+_MAY_BE_OPAQUE = re.compile(r"[`\d(（$\\]|://|www\.")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|「[^」\n]*」")
 _EMPHASIS = re.compile(
     r"(?P<mark>\*{1,3}|_{1,3})(?=[^\s*_])(?:(?!(?P=mark))[^\n])+(?<![\s*_])(?P=mark)(?![*_]|[A-Za-z0-9])"
@@ -32,6 +34,7 @@ _CLOSES_EMPHASIS = re.compile(
 # Behind a Chinese character there is no space: "优点:GPU".
 _COLON = re.compile(r"(?::(?P<closing>[*_\"'”’]*)(?=\s|$|[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff]):(?=[A-Za-z])|：[*_”’]*)")
 _DASH = re.compile(r"(?<=\s)(?:-{1,2}|–|—)(?=\s)|(?<=\S)——(?=\S)|(?<=\w)—(?=\w)")
+_MAY_BE_DASH = re.compile(r"[-–—]")
 # A colon after these opens an enumeration, an example or speech inside the sentence; it closes no headline.
 _OPENS_EXAMPLE = re.compile(
     r"\b(?:e\.g\.|i\.e\.|(?:for example|for instance|such as|includ(?:e|es|ing)|(?:as|the) follow(?:s|ing))\b)"
@@ -123,6 +126,8 @@ def _inline_lead(text: str, masked: str, config: StructureConfig) -> int | None:
 
 
 def _mask(text: str) -> str:
+    if _MAY_BE_OPAQUE.search(text) is None:
+        return text
     return _OPAQUE.sub(lambda match: "x" * len(match.group()), text)
 
 
@@ -159,7 +164,8 @@ def _colon_end(line: str, config: StructureConfig) -> int | None:
 
 
 def _dash_end(line: str, config: StructureConfig) -> int | None:
-    dashes = list(_DASH.finditer(line)) if "dash" in config.leads else []
+    may_have = "dash" in config.leads and _MAY_BE_DASH.search(line) is not None
+    dashes = list(_DASH.finditer(line)) if may_have else []
     # Two dashes in a sentence hold a parenthesis between them; before a digit a dash makes a range.
     if len(dashes) != 1 or line[dashes[0].end() + 1 : dashes[0].end() + 2].isdigit():
         return None

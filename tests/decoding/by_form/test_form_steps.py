@@ -349,3 +349,20 @@ def test_plain_labels_fork_from_the_second_on() -> None:
     script = Script(says).run()
     assert script.text == f"{first}\n\nTime spent: little.\n\nHelp given: much."
     assert script.paths[0, 1] == "Help given:"
+
+
+@pytest.mark.parametrize("budget", range(14, 40))
+def test_a_detail_that_a_limit_cuts_ends_before_what_may_be_the_next_item(budget: int) -> None:
+    script = Script({ROOT: chars("1. Rest:"), (0, 0): chars(" early\n2. x")}, max_tokens=budget).run()
+    assert " early".startswith(script.said((0, 0)))
+
+
+def test_no_empty_lines_come_behind_those_that_are_forced() -> None:
+    says = {**TWO, ROOT: [*TWO[ROOT], "3"]}
+    script = Script(says)
+    while len(script.group.threads) < 3 or script.group.threads[0].tokens[-1] != PIECES.index("\n"):
+        script.step()
+    root = script.group.threads[0]
+    banned = script.group.banned(root, root.state)
+    assert {PIECES.index("\n")} <= banned
+    assert EOS not in banned

@@ -50,6 +50,11 @@ class FormTokens:
             return self._not_below_title | self._blank
         return self._not_on_line | self._blank if said else self._not_on_line
 
+    @cached_property
+    def line_breaks(self) -> frozenset[int]:
+        """The tokens that open with a line break."""
+        return frozenset(token for token, text in enumerate(self._texts) if text.lstrip(" \t").startswith(("\n", "\r")))
+
     def union(self, one: frozenset[int], other: frozenset[int]) -> frozenset[int]:
         """All tokens of both sets. Few pairs are asked for, again and again."""
         found = self._unions.get((one, other))

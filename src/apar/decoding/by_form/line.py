@@ -29,7 +29,9 @@ _JOINS = frozenset(
 _NEXT_WORD = re.compile(r"[ \t]+([^\W\d_][\w'’-]*)[^\w'’-]")
 _MAY_BE_CLOSED = re.compile(r"[ \t]*(?:[(（][^()（）]*[)）]?[ \t]*|[ \t][-–—]{0,3}|[ \t]+[^\W\d_][\w'’-]*)?")
 _IN_PARENTHESES = re.compile(r"[ \t]*(?:\([^()]*\)|（[^（）]*）)")
+_SCHEMES = ("http", "https", "ftp", "mailto", "www")
 _SCHEME = re.compile(r"\b(?:https?|ftp|mailto|www)$", re.I)
+_MAY_BE_OPEN = re.compile(r"[`\"$*_(（\[“「]")
 _PAIRS = (("(", ")"), ("（", "）"), ("[", "]"), ("“", "”"), ("「", "」"))
 
 
@@ -129,7 +131,11 @@ class Line:
         if content[:-1].rstrip(_MARKS)[-1:].isdigit() or content.endswith("::"):
             self._colon = len(self.text)
             return 0
-        return 0 if _SCHEME.search(content[:-1]) else self._ends("colon", len(self.text))
+        return (
+            0
+            if content[:-1].lower().endswith(_SCHEMES) and _SCHEME.search(content[:-1])
+            else self._ends("colon", len(self.text))
+        )
 
     def _at_mark(self) -> int:
         content = self._content
@@ -175,6 +181,8 @@ class Line:
 
 def _is_settled(content: str) -> bool:
     """Whether nothing is open that a colon or a dash could stand in: code, quotation, emphasis, parentheses."""
+    if _MAY_BE_OPEN.search(content) is None:
+        return True
     if content.count("`") % 2 or content.count('"') % 2 or content.count("$") % 2 or content.count("**") % 2:
         return False
     if content[:1] in _MARKS and content[1:2] not in _MARKS and content.count(content[0]) % 2:

@@ -58,6 +58,11 @@ def width_of(indent: str) -> int:
     return len(indent.expandtabs(_TAB))
 
 
+def opens_text(character: str) -> bool:
+    """Whether no line that opens with the character has a marker: a capital letter, or a Chinese one but a number."""
+    return character.isupper() or ("\u4e00" <= character <= "\u9fff" and character not in _CHINESE)
+
+
 def read_marker(line: str) -> Marker | None:
     """The marker that opens a line, once something stands behind it; None where none does."""
     indent = _INDENT.match(line).group()  # type: ignore[union-attr]  # it matches nothing, too

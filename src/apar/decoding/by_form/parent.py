@@ -154,6 +154,11 @@ class ParentRules:
         return self._from if self._state == "choosing" or is_empty or (is_cut and self._is_open) else self._length
 
     @property
+    def is_at_line(self) -> bool:
+        """Whether the thread stands behind line breaks that were forced: the next item or another paragraph comes."""
+        return self._state == "choosing" and not self._written
+
+    @property
     def open_item(self) -> int | None:
         """Where an item begins that has no lead yet, but may get one; None where there is none."""
         return self._from if self._is_open else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from apar.decoding.by_form.line import Form, Line
-from apar.decoding.by_form.markers import Kind, Marker, follows, may_become_marker, read_marker
+from apar.decoding.by_form.markers import Kind, Marker, follows, may_become_marker, opens_text, read_marker
 from apar.decoding.by_form.opaque import Opaque
 from apar.decoding.by_form.plain_labels import LONGEST_LABEL, LabelRun, opens_label, plain_label_end
 from apar.decoding.by_form.plain_labels import MARKER as PLAIN_LABEL
@@ -227,9 +227,10 @@ class ItemReader:
         if self._opaque.inside:
             self._mode = "rest"
             return
-        if character.isspace() or may_become_marker(line):
+        is_text = len(line) == 1 and opens_text(character)
+        if not is_text and (character.isspace() or may_become_marker(line)):
             return
-        marker = read_marker(line)
+        marker = None if is_text else read_marker(line)
         self._settle_waiting(line, marker)
         if marker is None:
             self._mode = "label" if opens_label(line) else "rest"

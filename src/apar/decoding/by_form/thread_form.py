@@ -113,6 +113,8 @@ class ThreadForm:
         if not self._seen and is_next:
             assert self._lead is not None
             return self.tokens.union(banned, self.tokens.not_first(self._lead, self.text[self._begin :]))
+        if is_next and self._rules.is_at_line:
+            banned = self.tokens.union(banned, self.tokens.line_breaks)
         if is_next and (not_again := self._not_again.get(self._lengths[-1])):
             banned |= not_again
         return banned if self._rules.may_end else self.tokens.union(banned, self.tokens.eos)
@@ -191,7 +193,8 @@ class ThreadForm:
             return self._ends_at
         keep = self._rules.finish(is_cut)
         if self._detail is not None:
-            keep = min(keep, self._begin + self._detail.feed("\n").chars)
+            # Of a last line nobody knows what it would have become.
+            keep = min(keep, self._begin + self._detail.feed("" if is_cut else "\n").chars)
         return max(min(keep, len(self.text)), self.told)
 
     def tell_parent(self, keep: int) -> None:
