@@ -104,3 +104,10 @@ def test_a_group_that_is_refused_leaves_the_others_alone() -> None:
     [refusal] = found.refusals
     assert text[refusal.start : refusal.end] == STEPS[3:].strip()
     assert found.tree.num_forks == 4
+
+
+def test_numbers_among_chinese_characters_are_no_count() -> None:
+    detail = "系统的总内存为16GB，当前已使用了12GB。\n   利用率为75%，高峰时会达到90%。\n   3个指标都需要注意。"
+    text = "".join(f"{k}. {name}：{detail}\n" for k, name in enumerate(("内存不足", "内存泄漏", "缓存问题"), 1))
+    assert "counting" not in reasons(text)
+    assert len(extract(text).tree.forks()) == 3

@@ -21,6 +21,8 @@ NESTED = last_lead("1. A: b\n   - Plan:")
 HEADING = last_lead("Intro\n\n## Plan\n")
 LABEL = last_lead("Intro\n\n**Plan:**")
 TITLE = last_lead("1. **Plan**\n   xy")
+PLAIN_TITLE = last_lead("1. Plan ahead\n   xy")
+PLAIN_LABEL = last_lead("Money spent: it is low, and there is nothing to pay for it now.\nPlan made: x")
 CHINESE = last_lead("1、计划：")
 
 
@@ -72,6 +74,12 @@ def test_a_child_sees_the_opening_and_its_own_lead() -> None:
         (LABEL, " Text.\n\n## Next", " Text."),
         (TITLE, "\n   Text.\n\nOut", "\n   Text."),
         (TITLE, "\n\nText.\n\nOut", "\n\nText."),
+        (PLAIN_TITLE, "\n\nText.\n\nMore of it than that.\n\n2. X", "\n\nText.\n\nMore of it than that."),
+        (PLAIN_TITLE, "\n\nText.\n\nIn conclusion, all is well.", "\n\nText."),
+        (PLAIN_TITLE, "\n   Text.\n\nOut of it", "\n   Text."),
+        (PLAIN_LABEL, " Text.\n\nOut. More", " Text."),
+        (PLAIN_LABEL, " Text.\nMore of it\nTime spent: x", " Text.\nMore of it"),
+        (PLAIN_LABEL, " Text.\n- a\n- b\n\nTime spent:\n", " Text.\n- a\n- b"),
         (CHINESE, "写下来。\n2、休息：", "写下来。"),
         (CHINESE, "写下来。\n\n总之，休息。", "写下来。"),
     ],

@@ -45,6 +45,10 @@ def leads(text: str) -> list[str]:
         ("1. **Plan**\n   Text under", "1. **Plan**", "line"),
         ("1. **Plan**\n\nText under", "1. **Plan**", "line"),
         ("1. Being feared\nA king", "1. Being feared", "line"),
+        ("1. Plan ahead\n\nText under", "1. Plan ahead", "line"),
+        ("1. 安装服务\n\n首先", "1. 安装服务", "line"),
+        ("1. 灵活性:Ansible 支持", "1. 灵活性:", "colon"),
+        ("- Netflix -\n", "- Netflix -", "dash"),
         ("1. Breakfast\n   - oats", "1. Breakfast", "line"),
         ("1. Get up at 10:30 or so: no later", "1. Get up at 10:30 or so:", "colon"),
         ("1. Get up at 10: no later", "1. Get up at 10:", "colon"),
@@ -194,3 +198,69 @@ def test_leads_lie_in_the_text_in_order(text: str) -> None:
         assert lead.opening <= lead.start < lead.at <= lead.read <= len(text)
         assert text[lead.start : lead.at] == lead.lead
     assert [lead.at for lead in found] == sorted({lead.at for lead in found})
+
+
+LONG = " it is low, and there is nothing to pay before you begin."
+
+
+def test_plain_labels_in_a_row_are_a_list_from_the_second_on() -> None:
+    found = read(f"Money spent:{LONG}\n\nTime spent:{LONG}\n\nHelp given: yes")
+    assert [(lead.lead, lead.kind, lead.place) for lead in found] == [
+        ("Time spent:", "label", 1),
+        ("Help given:", "label", 2),
+    ]
+    assert {lead.opening for lead in found} == {0}
+    assert {lead.separator for lead in found} == {"\n\n"}
+
+
+def test_chinese_labels_have_no_space_behind_them() -> None:
+    text = "使用费用：这项服务的费用很低，在开始之前您什么都不需要支付。\n\n所需时间：很少。"
+    assert leads(text) == ["所需时间："]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Money spent:{LONG}",
+        "Full name: Ann\nHome town: Rome\nFirst job: baker\nLast job: cook",
+        f"Anna:{LONG}\n\nBob:{LONG}\n\nAnna:{LONG}\n\nBob:{LONG}",
+        f"Money spent:{LONG}\n\nAnother paragraph.\n\nTime spent:{LONG}",
+        f"Money spent:{LONG}\n\n## Title\n\nTime spent:{LONG}",
+        f"money spent:{LONG}\n\ntime spent:{LONG}",
+        f"See https://a.b:{LONG}\n\nSee it https://c.d:{LONG}",
+    ],
+)
+def test_no_row_of_plain_labels(text: str) -> None:
+    assert [lead for lead in leads(text) if not lead.startswith("#")] == []
+
+
+def test_three_names_of_one_word_are_labels() -> None:
+    assert leads(f"Money:{LONG}\n\nTime:{LONG}\n\nHelp:{LONG}") == ["Help:"]
+
+
+def test_labels_between_the_items_of_a_list_do_not_end_it() -> None:
+    found = read(f"1. **Plan**: a\n\nMoney spent:{LONG}\n\nTime spent:{LONG}\n\n2. **Rest**: b")
+    assert [(lead.lead, lead.place) for lead in found if lead.kind == "ordered"] == [
+        ("1. **Plan**:", 0),
+        ("2. **Rest**:", 1),
+    ]
+
+
+def test_a_lead_is_taken_back_and_read_again() -> None:
+    reader = ItemReader()
+    [first] = reader.feed("1. Plan: ")
+    reader.rewind(first)
+    [again] = reader.feed("\n\n2. Plan:")
+    reader.rewind_within(again, again.start + len("2. "))
+    assert reader.text == "1. Plan:\n\n2. "
+    [other] = reader.feed("Rest:")
+    assert (other.lead, other.place, other.opening, other.separator) == ("2. Rest:", 1, 0, "\n\n")
+
+
+def test_a_line_is_a_lead_in_a_list_that_has_forked() -> None:
+    reader = ItemReader()
+    [first] = reader.feed("1. Plan:")
+    reader.rewind(first)
+    assert reader.feed("\n\n2. Rest well.\n\n") == ()
+    [lead] = reader.feed("3. Eat well\n")
+    assert (lead.lead, lead.form) == ("3. Eat well", "bare")

@@ -175,7 +175,7 @@ class Line:
         name = _IN_PARENTHESES.sub("", before)
         if self._needs_bold or not is_title(name) or name.rstrip()[-1].isdigit() or not _is_settled(content):
             return 0
-        behind = self.text[end : end + 1] or "\n"
+        behind = self.text[end : end + 1].strip("\n") or " "
         return self._ends("dash", end) if inline_lead(content + behind, self._config) == len(content) else 0
 
 
