@@ -366,3 +366,10 @@ def test_no_empty_lines_come_behind_those_that_are_forced() -> None:
     banned = script.group.banned(root, root.state)
     assert {PIECES.index("\n")} <= banned
     assert EOS not in banned
+
+
+def test_leads_without_words_repeat_each_other_and_end_the_list() -> None:
+    says = {ROOT: [*chars("1. Rest:"), *chars(" ..:"), *chars(" ..:") * 5], (0, 0): chars(" a"), (0, 1): chars(" b")}
+    script = Script(says, question="Give me five tips").run()
+    assert script.text == "1. Rest: a\n\n2. ..: b"
+    assert script.reasons()[ROOT] == "repeated"

@@ -205,7 +205,7 @@ class ThreadForm:
     def _again(self, lead: LeadEnd, step: Step) -> Said:
         """Take back a lead from its first word on; the thread ends where no token ends before that."""
         begin = lead.start + lead.marker.content
-        word = next(k for k in range(begin, lead.at) if self.text[k].isalnum())
+        word = next((k for k in range(begin, lead.at) if self.text[k].isalnum()), begin)
         border = bisect_right(self._offsets, word) - 1
         at, kept = self._offsets[border], self._lengths[border]
         if at < lead.start + len(lead.marker.indent + lead.marker.text.rstrip()) or at < self.told:
