@@ -81,8 +81,36 @@ MUTATIONS = (
     Mutation(
         "a parent that says a lead again",
         "decoding/by_form/parent.py",
-        "if listed.is_full or words in listed.said:",
-        "if listed.is_full:",
+        "if words in listed.said:",
+        "if False:",
+        _BY_FORM,
+    ),
+    Mutation(
+        "a repeated word that may come again",
+        "decoding/by_form/thread_form.py",
+        "            banned |= not_again",
+        "            pass",
+        _BY_FORM,
+    ),
+    Mutation(
+        "a bare item in a list that has forked",
+        "decoding/by_form/thread_form.py",
+        "if self._rules.has_forked(lead):\n            why = None",
+        "if False:\n            why = None",
+        _BY_FORM,
+    ),
+    Mutation(
+        "an item that is told before it has a lead",
+        "decoding/by_form/thread_form.py",
+        "keep if begin is None else min(keep, begin), self.told",
+        "keep, self.told",
+        _BY_FORM,
+    ),
+    Mutation(
+        "a plain label alone that forks",
+        "decoding/by_form/plain_labels.py",
+        "return len(self.said) > (_WORDS_BEFORE if names else 1)",
+        "return True",
         _BY_FORM,
     ),
     Mutation(

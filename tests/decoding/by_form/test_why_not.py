@@ -83,6 +83,7 @@ def test_what_a_prompt_tells(prompt: str, reason: str | None) -> None:
         ("1. Use following command: a", "code"),
         ("1. 在终端中输入以下命令：a", "code"),
         ("import a\n# Read the file\n", "code"),
+        ("1. You create a pod - a", "too_few_parts"),
         ("1. Title: a", "repeated_leads"),
         ("- **Book Title** - a", "repeated_leads"),
         ("Words\n\n### Step 1: Plan\n", "continued"),

@@ -31,6 +31,8 @@ _RULES: dict[str, Rule] = {
 # Of an opening of fewer paragraphs a pronoun says nothing: "I'd be happy to help!"
 _LONG_OPENING = 3
 _STEP = re.compile(r"[*_]*(?:Step \d|步骤)", re.I)
+# "You create a pod - …": a sentence with a dash in it, and no title.
+_IS_SENTENCE = re.compile(r"(?:You|We|I|They|There)\b")
 _IN_ORDER = re.compile(r"[*_]*(?:首先|其次|最后)")
 # Times of a day in a row, as sections: what is done in the evening hangs on the afternoon.
 _TIME_OF_DAY = re.compile(
@@ -143,6 +145,8 @@ class ForkJudge:
             return "formula"
         if tells_place_only(content) or CONTINUES.match(content):
             return "continued"
+        if lead.form == "dash" and _IS_SENTENCE.match(content):
+            return "too_few_parts"
         if _FIELD.fullmatch(content):
             return "repeated_leads"
         is_code = _is_comment(lead, text) or _PROGRAMMING.search(content) or _INTRODUCES_CODE.search(content)
