@@ -373,3 +373,12 @@ def test_leads_without_words_repeat_each_other_and_end_the_list() -> None:
     script = Script(says, question="Give me five tips").run()
     assert script.text == "1. Rest: a\n\n2. ..: b"
     assert script.reasons()[ROOT] == "repeated"
+
+
+@pytest.mark.parametrize("ends", ["Eat\n", "Eat -\n", "Eat:\n"])
+@pytest.mark.parametrize("budget", range(30, 60))
+def test_an_item_that_there_is_no_room_for_is_dropped_whatever_ends_its_lead(ends: str, budget: int) -> None:
+    says = {ROOT: [*chars("1. Rest:"), *chars(" Walk:"), *chars("3 "), *chars(ends)], (0, 0): chars(" early")}
+    script = Script({**says, (0, 1): chars(" far"), (0, 2): chars(" well")}, max_tokens=budget).run()
+    if Answer.of(script.group).forks == 2:
+        assert script.text.endswith(("Rest: early\n\n2. Walk: far", "Walk: f", "Walk: fa", "Walk:"))

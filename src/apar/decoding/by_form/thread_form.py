@@ -121,6 +121,7 @@ class ThreadForm:
 
     def say(self, piece: str, length: int, may_fork: MayFork, refused: Refused) -> Said:
         """The thread sampled a token that says `piece`, the last of a path of `length` tokens."""
+        item = self._rules.open_item
         step = self._rules.feed(piece)
         if self._detail is not None and (state := self._detail.feed(piece)).state == "ended":
             self._reader.feed(piece)
@@ -138,7 +139,8 @@ class ThreadForm:
                         return Said("fork", plan.cut, plan=plan)
                     if self._rules.has_forked(lead):
                         # It would write bare leads, as those are that it sees.
-                        return Said("end", self._within_items(step.keep), lacks_room=True)
+                        keep = self._within_items(step.keep)
+                        return Said("end", keep if item is None else max(min(keep, item), self.told), lacks_room=True)
         self._mark(length)
         self._rules_keep = step.keep
         return Said(step.action, self.keep, step.text) if step.action == "force" else Said("go", self.keep)
