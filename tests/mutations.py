@@ -130,7 +130,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a refused thread that writes what others read",
-        "engine/scheduler.py",
+        "scheduling/scheduler.py",
         "if self.pool.num_holders(thread.blocks[last // self.pool.block_size]) > 1:",
         "if False:",
         ("tests/engine/test_scheduler.py",),
@@ -158,7 +158,7 @@ MUTATIONS = (
     ),
     Mutation(
         "more threads at the same time than an answer wants",
-        "engine/scheduler.py",
+        "scheduling/scheduler.py",
         "if most is not None and len(work.rows) >= most:",
         "if False:",
         ("tests/engine/test_sequential.py",),

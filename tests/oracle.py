@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from apar.decoding.params import SamplingParams
-from apar.engine.sampler import uniform
 from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
+from apar.scheduling.place import uniform
 from apar.tokens import ControlTokens
 from apar.tree import ROOT, ThreadPath
 

@@ -36,11 +36,15 @@ apar.data: arrays=data.json_array counters=data.token_counter hub=data.hf_datase
     refused=view.refusal_spans streams=data.compression tokenizer=train.tokenizer
 apar.doctor: check=doctor.report child=doctor.subprocess_probe diagnosis=doctor.checks facts=doctor.subprocess_probe
     machine=doctor.checks model=doctor.checks server=doctor.checks vllm=doctor.packages
-apar.engine: adapters=models.adapters admission=engine.growth answer=decoding.answer detokenize=decoding.detokenize
-    device=models.device fork=decoding.grammar intake=decoding.requests load=models.load lockstep=decoding.lockstep
-    memory=models.memory params=decoding.params portable=engine.torch_attention prefixes=engine.prefix_cache
-    quantize=models.quantize script=decoding.forced_answer sequence=decoding.group service=engine.engine_thread
-    source=models.model_source statistics=decoding.statistics tables=engine.block_tables transfer=engine.block_tables
+apar.engine: adapters=models.adapters admission=scheduling.growth answer=decoding.answer blocks=scheduling.blocks
+    counters=scheduling.counters detokenize=decoding.detokenize device=models.device
+    engine_thread=backends.engine_thread forced=scheduling.forced fork=decoding.grammar growth=scheduling.growth
+    intake=decoding.requests load=models.load lockstep=decoding.lockstep memory=models.memory params=decoding.params
+    place=scheduling.place portable=engine.torch_attention prefix_cache=scheduling.prefix_cache
+    prefixes=scheduling.prefix_cache quantize=models.quantize scheduler=scheduling.scheduler
+    script=decoding.forced_answer sequence=decoding.group service=backends.engine_thread source=models.model_source
+    statistics=decoding.statistics tables=engine.block_tables transfer=engine.block_tables
+apar.engine.drafts: draft=scheduling.draft
 apar.engine.native: fuse=engine.native.fused_modules
 apar.eval: details=verify.details distribution=verify.distribution independence=verify.measure losses=verify.losses
     merge=verify.merge quality=eval.held_out reading=verify.scorer

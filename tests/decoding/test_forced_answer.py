@@ -11,9 +11,9 @@ from apar.assemble import Assembler
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.errors import RequestError, RunError
+from apar.scheduling.blocks import BlockPool
 from apar.stats import tree_stats
 from apar.tokens import ControlTokens
 from apar.tree import ROOT, Node, ParagraphTree

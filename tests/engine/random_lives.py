@@ -25,9 +25,9 @@ from typing import Any
 
 from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.events import Delta, Event, Finished, Forked
+from apar.scheduling.blocks import BlockPool
 from apar.tokens import ControlTokens
 from tests import device
 from tests.engine.drafts.known import KnownAnswers, draft_with, spoken

@@ -29,10 +29,10 @@ from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary
-from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.sampler import uniform
 from apar.events import Event, Finished, Forked
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.place import uniform
 from apar.tokens import ControlTokens
 from apar.tree import ROOT
 from tests.engine.drafts.known import KnownAnswers, draft_with, spoken

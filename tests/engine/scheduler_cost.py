@@ -15,8 +15,8 @@ import time
 from apar.decoding.group import Group
 from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
-from apar.engine.scheduler import Scheduler
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Scheduler
 from tests.engine.states import FORK, choose, new_group
 
 _STEPS = 100

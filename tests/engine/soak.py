@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.engine.runner import PassOutput
-from apar.engine.scheduler import Pass
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Pass
 from apar.tokens import ControlTokens
 from tests.engine.tiny import VOCABULARY, random_prompt, tiny_model, tiny_tokenizer
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from apar.engine.attention import attend
-from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache
 from apar.engine.runner import Runner
-from apar.engine.scheduler import Scheduler
 from apar.errors import ModelError
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Scheduler
 from tests.engine.states import forked, new_group
 from tests.engine.tiny import FAMILIES, tiny_model
 

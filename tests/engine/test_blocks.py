@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apar.engine.blocks import BlockPool
 from apar.errors import RunError
+from apar.scheduling.blocks import BlockPool
 
 
 def test_blocks_are_counted_up_to_whole_ones() -> None:

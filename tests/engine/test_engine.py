@@ -10,10 +10,10 @@ import torch
 
 from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
 from apar.errors import ModelError, RequestError, RunError
 from apar.events import Delta, Forked
+from apar.scheduling.blocks import BlockPool
 from apar.tokens import ControlTokens
 from tests.engine.tiny import favour, random_prompt, tiny_model, tiny_tokenizer
 

@@ -8,7 +8,7 @@ import pytest
 
 from apar.engine import penalties
 from apar.engine.cache import PagedCache
-from apar.engine.scheduler import Row, Scheduler
+from apar.scheduling.scheduler import Row, Scheduler
 from tests.engine.random_lives import compare
 
 CASES = 150

@@ -12,11 +12,11 @@ import torch
 
 from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.llm import LLM
-from apar.engine.scheduler import Scheduler
 from apar.errors import RequestError
 from apar.events import Delta, TokenLogprob
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Scheduler
 from tests.engine.rules_lives import Case, SlowEngine, compare, run_engine
 from tests.engine.states import new_group
 from tests.tiny import tiny_model

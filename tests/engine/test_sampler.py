@@ -12,8 +12,8 @@ from torch import Tensor
 
 from apar.decoding.group import Group, Sampled
 from apar.decoding.params import SamplingParams
-from apar.engine.place import Place
-from apar.engine.sampler import sample, uniform
+from apar.engine.sampler import sample
+from apar.scheduling.place import Place, uniform
 from tests.engine.states import CHILD, EOS, FORK, forked, new_group
 
 VOCABULARY = 12

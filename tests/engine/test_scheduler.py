@@ -7,8 +7,8 @@ import pytest
 from apar.decoding.group import Group
 from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
-from apar.engine.scheduler import STARVATION_LIMIT, DuplicateWrite, Pass, Scheduler
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import STARVATION_LIMIT, DuplicateWrite, Pass, Scheduler
 from apar.tree import ThreadPath
 from tests.engine.states import FORK, choose, new_group
 

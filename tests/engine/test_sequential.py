@@ -12,11 +12,11 @@ import pytest
 from apar.decoding.group import Group, Sampled
 from apar.decoding.lockstep import complete_step
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.engine import Engine
-from apar.engine.scheduler import Pass, Scheduler
 from apar.errors import RequestError
 from apar.events import Delta, Finished, Forked
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Pass, Scheduler
 from tests.engine.states import FORK, choose, new_group
 from tests.engine.test_engine import tiny_engine
 from tests.engine.tiny import random_prompt

@@ -15,7 +15,6 @@ from apar.bench.shapes import random_model
 from apar.data.token_counter import load_codec
 from apar.decoding.detokenize import Decode
 from apar.decoding.vocabulary import Vocabulary
-from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
 from apar.engine.drafts.setup import DraftSetup
@@ -25,6 +24,7 @@ from apar.models.device import choose_device, choose_dtype
 from apar.models.load import load
 from apar.models.memory import memory_for_weights
 from apar.models.model_source import DEMO, ModelSource, load_tokenizer, model_source
+from apar.scheduling.blocks import BlockPool
 from apar.tokens import ControlTokens, TextCodec
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 from apar.backends.backend import Backend
+from apar.backends.engine_thread import EngineThread, PendingRequest
 from apar.decoding.requests import Request
 from apar.decoding.statistics import EngineStatistics
-from apar.engine.engine_thread import EngineThread, PendingRequest
 from apar.engine.llm import LLM
 from apar.errors import RequestError
 

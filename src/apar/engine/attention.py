@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from apar.engine.cache import PagedCache
-from apar.engine.scheduler import Row
 from apar.errors import ModelError
+from apar.scheduling.scheduler import Row
 
 NAME = "apar_paged"
 

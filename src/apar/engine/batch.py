@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apar.engine.scheduler import Pass, Row
+from apar.scheduling.scheduler import Pass, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from apar.engine.attention import Attention, DraftMasks, Layout, PreparedAttention
-from apar.engine.scheduler import Row
+from apar.scheduling.scheduler import Row
 
 
 @dataclass(frozen=True, slots=True)

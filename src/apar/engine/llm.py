@@ -13,7 +13,6 @@ from apar.decoding.params import Prompt, SamplingParams
 from apar.decoding.requests import Request, RequestBuilder
 from apar.decoding.statistics import EngineStatistics
 from apar.decoding.vocabulary import Vocabulary
-from apar.engine.blocks import BlockPool
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
 from apar.engine.drafts.kinds import draft_kind, draft_setup, heads_of
 from apar.engine.drafts.setup import DraftSetup
@@ -22,6 +21,7 @@ from apar.errors import ModelError
 from apar.events import Event
 from apar.models.load import check_supported, load
 from apar.models.model_source import model_source
+from apar.scheduling.blocks import BlockPool
 from apar.tokens import encode_text
 
 __all__ = ["LLM", "Answer", "BatchError"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from apar.engine.place import Place
+from apar.scheduling.place import Place
 
 
 def adjust(logits: Tensor, places: Sequence[Place]) -> None:
@@ -33,7 +32,7 @@ def _add_bias(logits: Tensor, places: Sequence[tuple[int, Place]]) -> None:
 
 def _penalise(logits: Tensor, places: Sequence[tuple[int, Place]]) -> None:
     """Change the logits of what was said: a path is short beside a vocabulary."""
-    said = [(number, entry, *token) for entry, (number, place) in enumerate(places) for token in _said(place)]
+    said = [(number, entry, *token) for entry, (number, place) in enumerate(places) for token in place.said]
     if not said:
         return
     numbers, entries, tokens, times = torch.tensor(said, device=logits.device).unbind(1)
@@ -44,13 +43,3 @@ def _penalise(logits: Tensor, places: Sequence[tuple[int, Place]]) -> None:
     values = logits[numbers, tokens]
     values = torch.where(values > 0, values / repetition, values * repetition)
     logits[numbers, tokens] = values - frequency * times - presence * (times > 0)
-
-
-def _said(place: Place) -> list[tuple[int, int]]:
-    """The tokens that the penalties are for, and how often the thread or its ancestors sampled each."""
-    params, path = place.group.params, place.path
-    if not params.penalises:
-        return []
-    sampled = Counter(path[place.group.prompt_tokens :])
-    tokens = set(path) if params.repetition_penalty != 1 else set(sampled)
-    return [(token, sampled[token]) for token in tokens - place.group.grammar.hidden]

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from apar.engine.attention import NAME, Attention, DraftMasks, Layout, PagedInputs, PreparedAttention
 from apar.engine.batch import Batch, lay_out
 from apar.engine.block_tables import TableAttention, to_device
-from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache
 from apar.engine.gpu import CudaGraphs, StaticPasses, TritonAttention
 from apar.engine.gpu.graphs import Capture
 from apar.engine.native import NativeAttention, fuse, pack_linears
-from apar.engine.scheduler import Pass, Row
 from apar.engine.torch_attention import TorchAttention
 from apar.models.heads import MedusaHeads
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Pass, Row
 
 _JOINED_ROWS = 32
 """Rows of the output layer up to which the heads' states go through it together with the model's own."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,12 +12,8 @@ from torch import Tensor
 from apar.decoding.group import Sampled
 from apar.decoding.params import SamplingParams
 from apar.engine.penalties import adjust
-from apar.engine.place import Place
 from apar.events import TokenLogprob
-from apar.tree import ThreadPath
-
-_FLOAT_BITS = 52
-"""One bit less than a float has: then the number times any total is below the total, even rounded."""
+from apar.scheduling.place import Place
 
 _ROWS_AT_ONCE = 4
 """Rows sampled together on the CPU: what is computed for more of them does not stay in its caches."""
@@ -34,17 +29,6 @@ _FEW_BANNED = 32
 
 _FIRST_RANKS = 1024
 """Tokens looked at first for top-k and top-p: they are nearly always enough, and sorting all is slow."""
-
-
-def uniform(seed: int, choice: int, path: ThreadPath, index: int, again: bool = False) -> float:
-    """The random number in [0, 1) for token `index` that the thread samples.
-
-    A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.
-    `again` is for the token taken instead of a `[Fork]` that was refused: with the first number, which led to
-    `[Fork]`, the tokens beside it would be too likely.
-    """
-    digest = hashlib.blake2b(repr((seed, choice, path, index, again)).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest) >> (64 - _FLOAT_BITS)) / (1 << _FLOAT_BITS)
 
 
 @torch.inference_mode()
@@ -168,13 +152,8 @@ def _sample(logits: Tensor, places: Sequence[Place]) -> Tensor:
     choosy = [number for number, p in enumerate(params) if p.top_k or p.top_p < 1]
     if choosy:
         logits[choosy] = _keep_likely(logits[choosy], [params[number] for number in choosy])
-    numbers = [_number(place) for place in places]
+    numbers = [place.random_number for place in places]
     return _invert(logits, torch.tensor(numbers, dtype=torch.float64, device=logits.device))
-
-
-def _number(place: Place) -> float:
-    group = place.group
-    return uniform(group.seed, group.choice, place.thread.path, place.index, again=bool(place.refused))
 
 
 def _invert(logits: Tensor, uniforms: Tensor) -> Tensor:

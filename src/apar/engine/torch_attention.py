@@ -16,8 +16,8 @@ from torch import Tensor
 
 from apar.engine.attention import Layout, PreparedAttention, Scores, store
 from apar.engine.cache import PagedCache
-from apar.engine.drafts import Draft
-from apar.engine.scheduler import Row
+from apar.scheduling.draft import Draft
+from apar.scheduling.scheduler import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from apar.decoding.early import update_early
 from apar.decoding.group import Group, Sampled
-from apar.engine.blocks import BlockPool
-from apar.engine.drafts import Draft
-from apar.engine.scheduler import Scheduler
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.draft import Draft
+from apar.scheduling.scheduler import Scheduler
 from tests.engine.states import CHILD, FORK, new_group
 
 SAID = (5, 6, FORK, 7)

@@ -12,7 +12,6 @@ from torch import nn
 
 from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.drafts.kinds import draft_kind, draft_setup
 from apar.engine.drafts.setup import DraftSetup
 from apar.engine.drafts.step_cost import SIZES, StepCost
@@ -21,6 +20,7 @@ from apar.engine.native.build import available
 from apar.errors import ModelError, RequestError
 from apar.models.head_files import save_heads
 from apar.models.heads import HeadsShape, MedusaHeads
+from apar.scheduling.blocks import BlockPool
 from apar.tokens import ControlTokens
 from tests.engine.tiny import favour, tiny_model, tiny_tokenizer
 

@@ -9,7 +9,7 @@ import pytest
 from apar.decoding import lockstep
 from apar.decoding.group import Group, Thread
 from apar.engine.cache import PagedCache
-from apar.engine.drafts.draft import Draft
+from apar.scheduling.draft import Draft
 from tests.engine.random_lives import compare_drafts
 from tests.engine.tiny import VOCABULARY
 

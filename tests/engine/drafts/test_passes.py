@@ -15,16 +15,16 @@ from torch import Tensor
 
 from apar.decoding.group import Group, Sampled, Thread
 from apar.engine.attention import Scores
-from apar.engine.blocks import BlockPool
 from apar.engine.cache import CacheShape, PagedCache
-from apar.engine.drafts import MAX_DRAFT_TOKENS, Draft
 from apar.engine.gpu.triton_attention import TritonAttention
 from apar.engine.native import NativeAttention
 from apar.engine.native.build import available
 from apar.engine.runner import Runner
-from apar.engine.scheduler import Scheduler
 from apar.engine.torch_attention import TorchAttention
 from apar.errors import RunError
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.draft import MAX_DRAFT_TOKENS, Draft
+from apar.scheduling.scheduler import Scheduler
 from tests import device
 from tests.engine.gpu.passes import Heads, make_scene
 from tests.engine.states import FORK, forked, new_group

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from apar.decoding.params import SamplingParams
-from apar.engine.blocks import BlockPool
 from apar.engine.drafts.medusa import MedusaDrafts
 from apar.engine.drafts.setup import DraftSetup
 from apar.engine.engine import Engine
 from apar.models.heads import MedusaHeads
+from apar.scheduling.blocks import BlockPool
 from apar.tokens import ControlTokens
 from tests.engine.drafts.known import guess_everything
 from tests.engine.states import new_group

@@ -11,8 +11,8 @@ from torch import Tensor
 from apar.engine.attention import Attention, DraftMasks, Layout, Scores
 from apar.engine.batch import Batch, lay_out
 from apar.engine.cache import CacheShape, PagedCache
-from apar.engine.drafts import Draft
-from apar.engine.scheduler import DuplicateWrite, Pass, Row
+from apar.scheduling.draft import Draft
+from apar.scheduling.scheduler import DuplicateWrite, Pass, Row
 from tests import device
 from tests.engine.states import new_group
 
@@ -67,7 +67,7 @@ def make_scene(
     for number, (begin, end) in enumerate(spans):
         group = new_group(end, number=number)
         thread = group.threads[0]
-        row = work.rows[thread] = Row(group, thread, begin, end, False, (drafts or {}).get(number))
+        row = work.rows[thread] = Row(group, thread, begin, end, None, (drafts or {}).get(number))
         thread.blocks = [free.pop() for _ in range(-(-row.filled // block_size))]
     if mirror:
         row = next(iter(work.rows.values()))

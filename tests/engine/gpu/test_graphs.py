@@ -14,8 +14,8 @@ from apar.engine.gpu import CudaGraphs, TritonAttention
 from apar.engine.gpu.graphs import Bucket, StaticPasses, row_bucket
 from apar.engine.native import NativeAttention
 from apar.engine.native.build import available
-from apar.engine.scheduler import Pass
 from apar.errors import RunError
+from apar.scheduling.scheduler import Pass
 from tests import device
 from tests.engine.random_lives import compare, make_case, make_engine, run_engine
 from tests.engine.tiny import FAMILIES, favour, tiny_model

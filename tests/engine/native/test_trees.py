@@ -13,9 +13,9 @@ from torch import Tensor
 
 from apar.decoding.group import Thread
 from apar.engine.attention import Scores
-from apar.engine.drafts import MAX_DRAFT_TOKENS, Draft
 from apar.engine.native import NativeAttention
 from apar.engine.native.build import available
+from apar.scheduling.draft import MAX_DRAFT_TOKENS, Draft
 from tests import device
 from tests.engine.drafts.test_passes import Decoder, branch
 from tests.engine.gpu.passes import Heads, Scene, make_scene

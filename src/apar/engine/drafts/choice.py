@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from apar.decoding.group import Thread
 from apar.engine.drafts.acceptance import Acceptance
-from apar.engine.drafts.draft import MAX_DRAFT_TOKENS, Draft
 from apar.engine.drafts.source import Candidate
+from apar.scheduling.draft import MAX_DRAFT_TOKENS, Draft
 
 LEAST_GAIN = 1.03
 """Times as many tokens a second as without drafts that are to be expected of some: what is expected is a guess, too."""

@@ -13,14 +13,14 @@ from apar.decoding.group import Group
 from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary
-from apar.engine.blocks import BlockPool
 from apar.engine.drafts.medusa import MedusaDrafts
 from apar.engine.drafts.ngram import NgramDrafts
 from apar.engine.drafts.source import DraftSource
 from apar.engine.drafts.speculator import Speculator
 from apar.engine.drafts.step_cost import StepCost
-from apar.engine.scheduler import Pass, Row
 from apar.models.heads import MedusaHeads
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Pass, Row
 
 if TYPE_CHECKING:
     from apar.engine.runner import Runner
@@ -70,6 +70,6 @@ def _pass(blocks: Sequence[int]) -> Pass:
     vocabulary = Vocabulary(None, None, frozenset())
     group = Group.start(0, Request([0], SamplingParams(seed=0)), vocabulary, 2, Detokenizer(lambda ids: ""))
     threads = [replace(group.threads[0], tokens=[0], blocks=[block]) for block in blocks]
-    work = Pass({thread: Row(group, thread, 0, 1, False) for thread in threads})
+    work = Pass({thread: Row(group, thread, 0, 1) for thread in threads})
     work.tokens = len(blocks)
     return work

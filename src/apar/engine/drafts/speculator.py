@@ -12,12 +12,12 @@ from torch import Tensor
 from apar.decoding.group import Group, Thread
 from apar.engine.drafts.acceptance import Acceptance
 from apar.engine.drafts.choice import LEAST_GAIN, Guess, Proposal, best, merged
-from apar.engine.drafts.draft import Draft
 from apar.engine.drafts.medusa import MedusaDrafts
 from apar.engine.drafts.source import DraftSource
 from apar.engine.drafts.step_cost import StepCost
-from apar.engine.drafts.verify import Verified
-from apar.engine.scheduler import Pass
+from apar.scheduling.draft import Draft
+from apar.scheduling.scheduler import Pass
+from apar.scheduling.verified import Verified
 
 _log = logging.getLogger(__name__)
 

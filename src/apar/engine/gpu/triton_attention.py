@@ -12,7 +12,7 @@ from torch import Tensor
 from apar.engine.attention import Layout, PreparedAttention, Scores
 from apar.engine.block_tables import Tables, make_tables, to_device
 from apar.engine.cache import PagedCache
-from apar.engine.scheduler import Row
+from apar.scheduling.scheduler import Row
 
 _TILE = 64
 """Query rows (tokens times heads) of a tile of a prompt, at most."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apar.decoding.group import Sampled
-from apar.engine.place import Place
 from apar.errors import RunError
+from apar.scheduling.place import Place
 
 
 def force_tokens(places: Sequence[Place], sampled: Sequence[Sampled | None]) -> list[Sampled | None]:

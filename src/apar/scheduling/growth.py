@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apar.decoding.group import Group
-from apar.engine.blocks import BlockPool
+from apar.scheduling.blocks import BlockPool
 
 
 def blocks_needed(group: Group, pool: BlockPool) -> int:

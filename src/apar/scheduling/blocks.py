@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from apar.engine.prefix_cache import PrefixCache
 from apar.errors import RunError
+from apar.scheduling.prefix_cache import PrefixCache
 
 
 class BlockPool:

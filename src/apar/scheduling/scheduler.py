@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apar.decoding.group import Group, Thread
-from apar.engine.blocks import BlockPool
-from apar.engine.drafts import Draft
-from apar.engine.growth import GrowthEstimator, blocks_needed
-from apar.engine.prefix_cache import EMPTY_PREFIX
 from apar.errors import RunError
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.draft import Draft
+from apar.scheduling.growth import GrowthEstimator, blocks_needed
+from apar.scheduling.prefix_cache import EMPTY_PREFIX
 
 _BLOCKS_OF_A_CHILD = 2
 """Blocks that a new child takes at most: its copy of its parent's partial block, and one more."""
@@ -25,14 +25,14 @@ class Row:
     """A thread that is run. It is fed the tokens of its path from index `begin` to `end` (exclusive), and a draft.
 
     `tokens` are all that is fed. Their keys and values go to successive slots of the thread's blocks, from slot
-    `begin` on. `attached` says that the thread took its first blocks in this pass, from another thread.
+    `begin` on. A `source` is another thread from which it took its first blocks in this pass.
     """
 
     group: Group
     thread: Thread
     begin: int
     end: int
-    attached: bool
+    source: Thread | None = None
     draft: Draft | None = None
     tokens: list[int] = field(init=False)
 
@@ -109,7 +109,8 @@ class Scheduler:
     holds no blocks.
 
     When blocks are short, the last group gives all of its blocks back, and where there is only one group, its
-    last thread does. They are recomputed when there is room again, so that the answer stays the same.
+    last thread does. They are recomputed when there is room again, so that the answer stays the same. So it is where
+    at most `max_holding` threads may hold blocks (None: any number); `holding` are those that do.
 
     Drafts get the tokens of the limit that paths leave, and free blocks; prompts leave them up to half of the limit.
     A draft is cut where there is no room for it: nothing is preempted for it. With drafts threads advance at different
@@ -123,6 +124,8 @@ class Scheduler:
     run_ahead: int = 0
     preemptions: int = 0
     growth: GrowthEstimator = field(default_factory=GrowthEstimator)
+    max_holding: int | None = None
+    holding: set[Thread] = field(default_factory=set)
 
     def plan(self, groups: Sequence[Group], alone: bool = False, drafts: Mapping[Thread, Draft] | None = None) -> Pass:
         """The next pass; it has a row whenever a group is unfinished. `groups` are in order of arrival.
@@ -191,7 +194,7 @@ class Scheduler:
                     work.reserved_decode_tokens -= 1
                 # The common case first: one token, and room for it in the thread's last block.
                 if stored % size and work.tokens < self.max_tokens:
-                    work.rows[thread] = Row(group, thread, stored, stored + 1, False)
+                    work.rows[thread] = Row(group, thread, stored, stored + 1)
                     work.tokens += 1
                     continue
             else:
@@ -266,6 +269,7 @@ class Scheduler:
         """Give the thread's blocks back; those that it shares stay with the others."""
         self._release_blocks(group, thread.blocks)
         thread.blocks, thread.stored, thread.prefix_nodes = [], 0, []
+        self.holding.discard(thread)
 
     def _release_blocks(self, group: Group, blocks: Sequence[int]) -> None:
         self.pool.release(blocks)
@@ -323,6 +327,10 @@ class Scheduler:
         `later` groups of lower priority make room for it: what they hold counts as free.
         """
         lower = {other for other in later if other.params.priority < group.params.priority}
+        if self.max_holding is not None:
+            staying_threads = sum(len(other.threads) for other in groups if other.holders and other not in lower)
+            if staying_threads + len(group.threads) > self.max_holding:
+                return False
         needed = blocks_needed(group, self.pool)
         staying = [other for other in groups if other.holders and other not in lower]
         growing = sum(self.growth.estimate(other, self.pool) for other in staying)
@@ -360,12 +368,13 @@ class Scheduler:
             if not thread.stored:
                 self.release(group, thread)
             return False
+        self.holding.add(thread)
         if not thread.stored and not source and group.passes == 0:
             group.cached_tokens = begin
         self._grow(group, thread, missing)
         if source and partial is not None:
             self._split(source, partial, thread.blocks[begin // self.pool.block_size], begin, work)
-        work.rows[thread] = Row(group, thread, begin, end, source is not None)
+        work.rows[thread] = Row(group, thread, begin, end, source)
         work.tokens += end - begin
         return True
 
@@ -400,7 +409,7 @@ class Scheduler:
             if other is thread or not stored:
                 continue
             length = min(thread.common(other), stored, thread.length - 1)
-            if row and row.attached:
+            if row and row.source:
                 # Its own partial block is put together in this pass and cannot be copied yet.
                 length -= length % self.pool.block_size
             if length > best[1]:
@@ -440,17 +449,22 @@ class Scheduler:
             work.duplicate_writes.append(DuplicateWrite(source, index, slot))
 
     def _make_room(self, count: int, group: Group, thread: Thread, later: deque[Group], work: Pass) -> bool:
-        """Preempt `later` groups, then threads of this one, until `count` blocks are free; whether they are."""
+        """Preempt `later` groups, then own threads, until there is room for `count` blocks; whether there is."""
         for victim in reversed(later):
-            if self.pool.num_free >= count:
+            if self._has_room(count, thread):
                 return True
             self._preempt(victim, victim.decoding)
         for own in reversed(group.decoding):
-            if self.pool.num_free >= count:
+            if self._has_room(count, thread):
                 return True
             if own is not thread and own not in work.rows:
                 self._preempt(group, [own])
-        return self.pool.num_free >= count
+        return self._has_room(count, thread)
+
+    def _has_room(self, count: int, thread: Thread) -> bool:
+        """Whether a thread may hold `count` blocks more."""
+        full = self.max_holding is not None and thread not in self.holding and len(self.holding) >= self.max_holding
+        return self.pool.num_free >= count and not full
 
     def _preempt(self, group: Group, threads: Sequence[Thread]) -> None:
         held = any(thread.blocks for thread in threads)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from apar.decoding.group import Group
 from apar.decoding.statistics import EngineStatistics
-from apar.engine.blocks import BlockPool
-from apar.engine.drafts.verify import Verified
-from apar.engine.scheduler import Pass, Scheduler
+from apar.scheduling.blocks import BlockPool
+from apar.scheduling.scheduler import Pass, Scheduler
+from apar.scheduling.verified import Verified
 
 
 @dataclass(slots=True)

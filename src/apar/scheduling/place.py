@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 
 from apar.decoding.grammar import ThreadState
 from apar.decoding.group import Group, Thread
+from apar.tree import ThreadPath
+
+_FLOAT_BITS = 52
+"""One bit less than a float has: then the number times any total is below the total, even rounded."""
 
 
 @dataclass(slots=True)
@@ -50,3 +56,33 @@ class Place:
     def refused(self) -> frozenset[int]:
         """Tokens that were drawn here before, and may not be."""
         return self.thread.refused if self.next else frozenset()
+
+    @property
+    def random_number(self) -> float:
+        """What the token is drawn by, in [0, 1)."""
+        group = self.group
+        return uniform(group.seed, group.choice, self.thread.path, self.index, again=bool(self.refused))
+
+    @property
+    def said(self) -> list[tuple[int, int]]:
+        """The tokens that the penalties are for, and how often the thread or its ancestors sampled each.
+
+        Tokens that are no part of the text (control tokens, ends) are never penalised.
+        """
+        params = self.group.params
+        if not params.penalises:
+            return []
+        sampled = Counter(self.path[self.group.prompt_tokens :])
+        tokens = set(self.path) if params.repetition_penalty != 1 else set(sampled)
+        return [(token, sampled[token]) for token in tokens - self.group.grammar.hidden]
+
+
+def uniform(seed: int, choice: int, path: ThreadPath, index: int, again: bool = False) -> float:
+    """The random number in [0, 1) for token `index` that the thread samples.
+
+    A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.
+    `again` is for the token taken instead of a `[Fork]` that was refused: with the first number, which led to
+    `[Fork]`, the tokens beside it would be too likely.
+    """
+    digest = hashlib.blake2b(repr((seed, choice, path, index, again)).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> (64 - _FLOAT_BITS)) / (1 << _FLOAT_BITS)

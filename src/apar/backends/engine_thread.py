@@ -21,7 +21,7 @@ from apar.errors import AparError, BusyError, RunError
 from apar.events import Event
 
 if TYPE_CHECKING:
-    from apar.engine.engine import Engine
+    from apar.scheduling.core import EngineCore
 
 
 class PendingRequest(PendingAnswer):
@@ -79,7 +79,7 @@ class EngineThread:
     bound).
     """
 
-    def __init__(self, engine: Engine, max_waiting: int | None = None) -> None:
+    def __init__(self, engine: EngineCore, max_waiting: int | None = None) -> None:
         self._engine = engine
         self._max_waiting = max_waiting
         # None is the command to end. Of all queues, this one may be filled by a finalizer too.
