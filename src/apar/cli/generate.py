@@ -87,7 +87,7 @@ def command(
     question = _question(prompt)
     model, loading = to_load(model, loading, params.fork)
     with _trace_file(trace) as file, open_engine(model, choice, loading) as llm:
-        tell_unforked(params, getattr(llm, "forks", True))
+        tell_unforked(params, getattr(getattr(llm, "backend", llm), "forks", True))
         if params.n > 1:
             _answers(llm, question, params, as_json)
             return

@@ -13,7 +13,16 @@ from click.core import ParameterSource
 
 from apar.cli.base_model import to_load
 from apar.cli.options import count_option
-from apar.cli.options.backend import BackendChoice, BackendCommand, backend_maker, vllm_config_option, vllm_words
+from apar.cli.options.backend import (
+    BackendChoice,
+    BackendCommand,
+    backend_maker,
+    backend_option,
+    llama_words,
+    resolve_backend,
+    vllm_config_option,
+    vllm_words,
+)
 from apar.cli.options.model import model_options
 from apar.cli.options.serve import OWN, Serving, serve_options
 from apar.errors import UserError
@@ -38,13 +47,7 @@ class ServeCommand(BackendCommand):
 
 @click.command("serve", cls=ServeCommand)
 @click.argument("model")
-@click.option(
-    "--backend",
-    type=click.Choice(("local", "vllm")),
-    default="local",
-    show_default=True,
-    help="APAR's own engine in this process, or vLLM.",
-)
+@backend_option
 @click.option(
     "--server",
     type=click.Choice((_OWN_SERVER, _VLLM_SERVER)),
@@ -79,13 +82,14 @@ def command(
     """
     if remote_model is not None and url is None:
         raise UserError("--remote-model is the name that another server has for the model: give its --url")
-    if serving.cpu_threads is not None and (backend != "local" or url is not None):
+    key = os.environ.get("VLLM_API_KEY") if url else None
+    choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words(), llama_words())
+    choice = resolve_backend(model, choice, loading)
+    if serving.cpu_threads is not None and (choice.backend != "local" or url is not None):
         raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
-    _check(model, backend, server)
+    _check(model, choice.backend, server)
     name = serving.served_model_name or _name_of(model)
     model, loading = to_load(model, loading, serving.fork != "off")
-    key = os.environ.get("VLLM_API_KEY") if url else None
-    choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words())
     if server == _VLLM_SERVER:
         _serve_by_vllm(model, name, choice, serving, loading)
     else:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
-import weakref
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from apar.backends.backend import Backend
-from apar.backends.engine_thread import EngineThread, PendingRequest
-from apar.decoding.requests import Request
-from apar.decoding.statistics import EngineStatistics
+from apar.backends.engine_backend import EngineBackend
 from apar.engine.llm import LLM
-from apar.errors import RequestError
 
 
-class AsyncLLM(Backend):
+class AsyncLLM(EngineBackend):
     """A model that answers many at once: whatever is asked while others are answered shares their passes.
 
     The engine runs in a thread of its own, from the start until `close`, or the end of `async with`. Everything
@@ -27,45 +20,16 @@ class AsyncLLM(Backend):
     """
 
     def __init__(self, model: str | os.PathLike[str], *, max_waiting: int | None = None, **options: Any) -> None:
-        self._set_up(LLM(model, **options), max_waiting)
+        self._serve(LLM(model, **options), max_waiting)
 
     @classmethod
     def from_llm(cls, llm: LLM, *, max_waiting: int | None = None) -> Self:
         """An AsyncLLM of an LLM, which must not be used itself until this one is closed."""
         self = cls.__new__(cls)
-        self._set_up(llm, max_waiting)
+        self._serve(llm, max_waiting)
         return self
 
-    def _set_up(self, llm: LLM, max_waiting: int | None) -> None:
-        if max_waiting is not None and max_waiting < 1:
-            raise RequestError(f"max_waiting is {max_waiting}; it must be at least 1, or None for no bound")
+    def _serve(self, llm: LLM, max_waiting: int | None) -> None:
         # A copy, because the engine's thread decodes with the other one while prompts are encoded.
-        super().__init__(replace(llm.vocabulary, tokenizer=copy.deepcopy(llm.tokenizer)), llm.engine.limits)
-        self._engine = llm.engine
-        self._thread = EngineThread(llm.engine, max_waiting)
-        # For those who forget to close: the thread must not outlive this object, nor run while the program ends.
-        self._close = weakref.finalize(self, self._thread.close)
-
-    @property
-    def failure(self) -> str | None:
-        """Why the engine answers no more; None while it does."""
-        return self._thread.failure
-
-    def statistics(self) -> EngineStatistics:
-        """What was done so far and what is under way. Requests that the engine has yet to take are waiting too."""
-        return replace(self._engine.statistics(), waiting=self._thread.waiting)
-
-    def close(self) -> None:
-        """End the engine's thread after the pass under way; open and later requests get a RunError."""
-        self._close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.close)
-
-    def _start(self, requests: Sequence[Request], end_only: bool) -> list[PendingRequest]:
-        pending = [PendingRequest(request, self._thread, end_only) for request in requests]
-        self._thread.submit(pending)
-        return pending
+        vocabulary = replace(llm.vocabulary, tokenizer=copy.deepcopy(llm.tokenizer))
+        self._set_up(vocabulary, llm.engine, max_waiting)

@@ -58,6 +58,24 @@ def gguf_path(source: ModelSource) -> Path:
     return path
 
 
+def plain_gguf(model: str) -> Path:
+    """The GGUF file that llama.cpp reads. Raises ModelError where the model is none, or has an adapter beside it."""
+    from apar.models.model_source import model_source
+
+    source = model_source(model)
+    if source.gguf_file is None or source.adapter is not None:
+        what = "is no GGUF file" if source.gguf_file is None else "is a base with an adapter"
+        raise ModelError(
+            f"{model} {what}, and llama.cpp reads GGUF files: write one with "
+            f"`apar export {model} --gguf Q8_0 -o FILE.gguf`, and give that"
+        )
+    place = Path(source.path) / source.gguf_file
+    if place.is_file():
+        return place
+    require("local", "transformers")  # whose download of files of the hub it is
+    return gguf_path(source)
+
+
 def read_gguf(path: Path) -> GgufFile:
     """What a GGUF file holds; no weights are read. Raises ModelError where it is cut off, damaged or one of several."""
     state = path.stat()

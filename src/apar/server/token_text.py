@@ -27,6 +27,9 @@ class TokenTexts:
             return "".join(f"\\x{byte:02x}" for byte in data), tuple(data)
 
     def _bytes(self, token: int) -> bytes:
+        if hasattr(self._tokenizer, "token_bytes"):  # llama.cpp's, which knows
+            said: bytes = self._tokenizer.token_bytes(token)
+            return said
         text: str = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
         name = self._tokenizer.convert_ids_to_tokens(token) or text
         if byte := _BYTE.fullmatch(name):

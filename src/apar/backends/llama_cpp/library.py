@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ def quiet() -> None:
 
 
 def take_errors() -> str:
-    """What llama.cpp has told of errors since this was last asked, in one line."""
-    told = "; ".join(_ERRORS)
+    """The first that llama.cpp has told of errors since this was last asked, without the name of its function."""
+    told = _ERRORS[0].split(": ", 1)[-1] if _ERRORS else ""
     _ERRORS.clear()
     return told
 
@@ -53,6 +54,8 @@ class LlamaModel:
         if not self.pointer:
             raise ModelError(f"llama.cpp cannot load {file}: {take_errors() or 'it does not say why'}")
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.pointer)
+        # Freed with this object, not before: whoever encodes texts holds it too.
+        weakref.finalize(self, llama_cpp.llama_model_free, self.pointer)
 
     @property
     def longest(self) -> int:
@@ -87,12 +90,6 @@ class LlamaModel:
                 return buffer.value.decode(errors="replace")
             size = length + 1
 
-    def close(self) -> None:
-        """Free the weights. May be called again."""
-        if self.pointer:
-            llama_cpp.llama_model_free(self.pointer)
-            self.pointer = None
-
 
 class LlamaContext:
     """A context of a model with one cache for all sequences. Raises ModelError where llama.cpp cannot make it."""
@@ -109,7 +106,9 @@ class LlamaContext:
                 f"{take_errors() or 'it does not say why'}; give a smaller --llama.n-ctx, or fewer --max-rows"
             )
         self._memory = llama_cpp.llama_get_memory(self.pointer)
+        self._model = model  # whose weights are needed as long as the context is there
         self._num_tokens = model.num_tokens
+        self.max_tokens = int(settings.n_batch)
 
     @property
     def cells(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apar.cli.base_model import to_load
-from apar.cli.options.backend import BackendChoice, BackendCommand, open_engine
+from apar.cli.options.backend import BackendChoice, BackendCommand, open_engine, resolve_backend
 from apar.cli.options.chat import Address, chat_options
 from apar.cli.options.model import model_options
 from apar.cli.options.sampling import sampling_options, tell_unforked
@@ -108,10 +108,11 @@ def _session(
     if model is None:
         raise UserError("nobody is there to answer: name a MODEL, or a server by --url")
     model, loading = to_load(model, loading, params.fork)
-    with open_engine(model, answerer, loading) as engine:
+    choice = resolve_backend(model, answerer, loading)
+    with open_engine(model, choice, loading) as engine:
         _check_forks(engine, params)
         # Our own engine must end the step that it is in; another backend runs beside.
-        yield Session(engine, params, conversation, at_once=answerer.backend != "local")
+        yield Session(engine, params, conversation, at_once=choice.backend != "local")
 
 
 def _check_forks(engine: Any, params: SamplingParams) -> None:

@@ -1,11 +1,11 @@
-"""The options that say which engine decodes: ours in this process, a vLLM here, or a vLLM server elsewhere."""
+"""The options that say which engine decodes: ours or llama.cpp in this process, a vLLM here, or a server elsewhere."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from apar.backends.vllm.engine import ForkWay
     from apar.engine.llm import LLM
 
-_WORDS = "apar.vllm.words"
-_LOCAL, _VLLM = "local", "vllm"
+_WORDS, _LLAMA_WORDS = "apar.vllm.words", "apar.llama.words"
+_AUTO, _LOCAL, _LLAMA, _VLLM = "auto", "local", "llama-cpp", "vllm"
+BACKENDS = (_AUTO, _LOCAL, _LLAMA, _VLLM)
 
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """The engine that was chosen; `words` are vLLM's own options, `config` a file with more of them."""
+    """The engine that was chosen; `words` are vLLM's own options, `config` a file with more of them, `llama_words` are
+    llama.cpp's.
+    """
 
     backend: str
     url: str | None
@@ -37,8 +40,11 @@ class BackendChoice:
     fork_way: ForkWay | None
     config: Path | None
     words: tuple[str, ...]
+    llama_words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.llama_words and self.backend not in (_AUTO, _LLAMA):
+            raise UserError(f"{self.llama_words[0]} is an option of llama.cpp; add --backend llama-cpp")
         for name, value in (("--url", self.url), ("--fork-way", self.fork_way), ("--vllm-config", self.config)):
             if value is not None and self.backend != _VLLM:
                 raise UserError(f"{name} is of vLLM; add --backend vllm")
@@ -87,11 +93,13 @@ class BackendChoice:
 
 
 class BackendCommand(click.Command):
-    """A command whose words `--vllm.NAME VALUE` go to vLLM as they are."""
+    """A command whose words `--vllm.NAME VALUE` go to vLLM as they are, and `--llama.NAME VALUE` to llama.cpp."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from apar.backends.llama_cpp.options import split_words as split_llama_words
         from apar.backends.vllm.passthrough_flags import split_words
 
+        ctx.meta[_LLAMA_WORDS], args = split_llama_words(args)
         ctx.meta[_WORDS], rest = split_words(args, server=self.for_server(args))
         return super().parse_args(ctx, rest)
 
@@ -114,14 +122,22 @@ def vllm_words() -> tuple[str, ...]:
     return tuple(click.get_current_context().meta.get(_WORDS, ()))
 
 
+def llama_words() -> tuple[str, ...]:
+    """The words `--llama.NAME VALUE` of the command under way, which is a `BackendCommand`."""
+    return tuple(click.get_current_context().meta.get(_LLAMA_WORDS, ()))
+
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=_AUTO,
+    show_default=True,
+    help="local: APAR's own engine in this process; llama-cpp: llama.cpp; vllm: vLLM. auto: llama.cpp for a GGUF file "
+    "where it is installed, else local.",
+)
+
 BACKEND_OPTIONS = (
-    click.option(
-        "--backend",
-        type=click.Choice((_LOCAL, _VLLM)),
-        default=_LOCAL,
-        show_default=True,
-        help="APAR's own engine in this process, or vLLM.",
-    ),
+    backend_option,
     click.option("--url", metavar="URL", help="URL of a running vLLM server to decode with; needs --backend vllm."),
     click.option(
         "--remote-model",
@@ -148,11 +164,32 @@ BACKEND_OPTIONS = (
 
 def backend_choice(**values: Any) -> BackendChoice:
     """The choice of the command under way, a `BackendCommand`; raises UserError for options that do not go together."""
-    return BackendChoice(**values, words=vllm_words())
+    return BackendChoice(**values, words=vllm_words(), llama_words=llama_words())
 
 
 backend_options = gather("choice", backend_choice, *BACKEND_OPTIONS)
 """The command, whose class must be `BackendCommand`, is called with the `BackendChoice` as `choice`."""
+
+
+def resolve_backend(model: str, choice: BackendChoice, loading: dict[str, Any]) -> BackendChoice:
+    """The choice with an engine that is named; where that is llama.cpp by itself, a line says so.
+
+    Raises ModelError where there is no such model.
+    """
+    if choice.backend != _AUTO:
+        return choice
+    from apar.backends.llama_cpp.versions import installed, is_usable
+    from apar.models.model_source import model_source
+
+    source = model_source(model)
+    alone = source.gguf_file is not None and source.adapter is None and loading.keys() <= {"max_rows"}
+    if choice.llama_words or (alone and is_usable()):
+        if not choice.llama_words:
+            click.echo(
+                f"apar: llama.cpp decodes {source} (llama-cpp-python {installed()}; else --backend local)", err=True
+            )
+        return replace(choice, backend=_LLAMA)
+    return replace(choice, backend=_LOCAL)
 
 
 @contextmanager
@@ -163,6 +200,7 @@ def open_engine(model: str, choice: BackendChoice, loading: dict[str, Any]) -> I
     from apar.cli import answering
 
     console = Console(stderr=True)
+    choice = resolve_backend(model, choice, loading)
     if choice.backend == _LOCAL:
         yield answering.load_llm(model, console, **loading)
         return
@@ -176,8 +214,11 @@ def open_engine(model: str, choice: BackendChoice, loading: dict[str, Any]) -> I
 
 def backend_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) -> Callable[[], Backend]:
     """What makes the chosen engine for asyncio programs; raises UserError at once for what is missing or unfit."""
+    choice = resolve_backend(model, choice, loading)
     if choice.backend == _LOCAL:
         return _local_maker(model, loading)
+    if choice.backend == _LLAMA:
+        return _llama_maker(model, choice, loading)
     arguments = choice.arguments(loading, model)
     url = choice.url
     if url is not None:
@@ -205,5 +246,25 @@ def _local_maker(model: str, loading: dict[str, Any]) -> Callable[[], Backend]:
 
         quiet_libraries()
         return AsyncLLM(model, **loading)
+
+    return make
+
+
+def _llama_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) -> Callable[[], Backend]:
+    from apar.backends.llama_cpp.options import MAX_ROWS, parse_options
+    from apar.backends.llama_cpp.versions import require_llama_cpp
+    from apar.models.gguf_file import plain_gguf
+
+    for name in loading:
+        if name != "max_rows":
+            raise UserError(f"--{name.replace('_', '-')} is of --backend local; llama.cpp's own are --llama.NAME VALUE")
+    options = parse_options(choice.llama_words)
+    file = plain_gguf(model)
+    require_llama_cpp()
+
+    def make() -> Backend:
+        from apar.backends.llama_cpp.backend import LlamaCppBackend
+
+        return LlamaCppBackend(file, max_rows=loading.get("max_rows", MAX_ROWS), options=options)
 
     return make

@@ -37,7 +37,7 @@ class Address:
 
 def _address_or_choice(model_name: str | None, timeout: float, **engine: Any) -> Address | BackendChoice:
     url, api_key, served_model = engine["url"], engine["api_key"], engine["served_model"]
-    if url is None or engine["backend"] != "local":
+    if url is None or engine["backend"] not in ("auto", "local"):
         if model_name is not None:
             raise UserError("--model is a server's name of its model, with --url alone; name MODEL without --model")
         return backend_choice(**engine)
