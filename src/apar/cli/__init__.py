@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("apar.cli.show", "Draw a paragraph tree in the terminal."),
     "train": ("apar.cli.train", "Train a model to fork, from a recipe."),
     "merge": ("apar.cli.merge", "Write a model as an ordinary folder, its adapter merged."),
-    "export": ("apar.cli.export", "Write Medusa heads as vLLM reads them."),
+    "export": ("apar.cli.export", "Write Medusa heads for vLLM, or a model for llama.cpp."),
     "push": ("apar.cli.push", "Put an adapter, heads or a model on the Hugging Face hub."),
     "evaluate": ("apar.cli.evaluate", "Measure a model on held-out prompts: its speed and its answers."),
     "bench": ("apar.cli.bench", "Measure what forking saves on the trees of real answers."),
