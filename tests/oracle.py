@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from apar.decoding.params import SamplingParams
 from apar.events import Delta, Event, Finished, Forked, Started, TokenLogprob
 from apar.scheduling.place import uniform
@@ -195,6 +193,8 @@ class Oracle:
         return banned
 
     def _logits(self, tokens: list[int]) -> list[float]:
+        import torch  # which is not there where llama.cpp decodes
+
         with torch.no_grad():
             output = self.model(input_ids=torch.tensor([tokens], device=self.model.device), use_cache=False)
         logits: list[float] = output.logits[0, -1].tolist()

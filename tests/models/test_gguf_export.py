@@ -82,7 +82,7 @@ def test_what_cannot_be_written_is_one_line_and_leaves_no_file(folder: Path, tmp
     file = tmp_path / "tiny.gguf"
     with pytest.raises(UserError, match=r"^--gguf is 'Q9'; it must be one of F16, Q8_0, Q4_1$"):
         write_gguf(folder, file, "Q9")
-    with pytest.raises(ModelError, match="how the tokenizer of .* splits text has no name that is known here"):
+    with pytest.raises(ModelError, match=r"how the tokenizer of .* splits text has no name that is known here"):
         write_gguf(tiny_model(tmp_path / "own"), file)
     assert not file.exists()
     file.write_text("mine")
