@@ -90,12 +90,13 @@ class World:
         self.vocabulary: Vocabulary = vocabulary_of(LlamaTokenizer(self.model, str(file)), str(file))
         self.options = settings.context(self.model.longest, 1)
         self.alone = Alone(self.model, self.options, 512)
-        self.texts = [self.vocabulary.decode([token]) for token in range(self.model.num_tokens)]
+        # A character for each token: bytes of one would be told when it is whole, and that is tested elsewhere.
+        hidden = self.control.hidden
+        self.texts = ["" if token in hidden else chr(0x100 + token) for token in range(self.model.num_tokens)]
         LlamaOracle.rounding = rounding
 
     @property
     def control(self) -> ControlTokens:
-        """Where the model has none, two of its tokens that end nothing: what forks is forced then by their ids."""
         assert self.vocabulary.control is not None, "the model has no control tokens"
         return self.vocabulary.control
 
@@ -105,7 +106,7 @@ class World:
         tokenizer = self.vocabulary.tokenizer
         return LlamaCppEngine(
             context,
-            self.vocabulary.decode,
+            lambda ids: "".join(self.texts[token] for token in ids),
             lambda text: encode_text(tokenizer, text),
             self.vocabulary.eos,
             self.control,

@@ -184,10 +184,8 @@ def resolve_backend(model: str, choice: BackendChoice, loading: dict[str, Any]) 
     source = model_source(model)
     alone = source.gguf_file is not None and source.adapter is None and loading.keys() <= {"max_rows"}
     if choice.llama_words or (alone and is_usable()):
-        if not choice.llama_words:
-            click.echo(
-                f"apar: llama.cpp decodes {source} (llama-cpp-python {installed()}; else --backend local)", err=True
-            )
+        name = f"llama-cpp-python {installed()}"
+        click.echo(f"apar: llama.cpp decodes {source} ({name}; --backend local does not use it)", err=True)
         return replace(choice, backend=_LLAMA)
     return replace(choice, backend=_LOCAL)
 
