@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apar.bench.model import load_bench_model
-from apar.bench.steps import measure_steps, step_tree
+from apar.bench.steps import measure_steps, rows_for, step_control, step_tree
 from apar.stats import tree_stats
 from apar.tree import ParagraphTree
 from tests.tiny import tiny_model
@@ -31,7 +31,9 @@ def test_all_threads_are_alive_before_the_burst_of_forks_and_twice_as_many_after
 
 def test_every_number_of_threads_is_timed_and_one_is_the_measure(tmp_path: Path) -> None:
     bench_model = load_bench_model(str(tiny_model(tmp_path)), None, "auto", "cpu")
-    found = measure_steps(bench_model, (2, 4), 5, 2, lambda: None)
+    control = step_control(bench_model)
+    engine = bench_model.engine(control, None, rows_for((2, 4)))
+    found = measure_steps(engine, control, (2, 4), 5, 2, lambda: None)
     assert [one.threads for one in found] == [1, 2, 4]
     assert found[0].ratio == found[0].ratio_low == found[0].ratio_high == 1.0
     assert all(one.milliseconds > 0 and one.ratio_low <= one.ratio <= one.ratio_high for one in found)

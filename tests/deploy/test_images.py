@@ -101,7 +101,7 @@ def test_the_server_runs_as_a_user_by_number_that_is_not_root(name: str) -> None
 def test_the_command_line_is_one_of_apar_serve(name: str) -> None:
     params = serve([*words(name, "ENTRYPOINT"), "demo"])
     assert (params["host"], params["port"]) == ("0.0.0.0", PORT)
-    assert params["backend"] == ("vllm" if name == "Dockerfile.cuda" else "local")
+    assert params["backend"] == ("vllm" if name == "Dockerfile.cuda" else "auto")
 
 
 def test_without_arguments_the_shipped_model_is_served() -> None:

@@ -8,12 +8,16 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import transformers
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_PACKAGES = ("torch", "transformers", "llama-cpp-python")
 
 _READ_BYTES = 1 << 30
 """Far more than any cache holds."""
@@ -24,15 +28,28 @@ def environment_facts() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        **_versions(),
         "load_before": round(os.getloadavg()[0], 2),
     }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
+    if find_spec("torch") is not None:
+        import torch
+
+        facts["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            facts["gpu"] = torch.cuda.get_device_name()
     return facts
+
+
+def _versions() -> dict[str, str]:
+    """Those of the libraries that compute, as far as they are installed."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def command_line() -> str:
@@ -47,12 +64,15 @@ class Bandwidth:
     """
 
     def __init__(self, device: torch.device) -> None:
+        import torch
+
+        self._reads = (torch.sum, torch.amax)
         self._tensor = torch.ones(_READ_BYTES // 4, device=device)
         self.best = 0.0
 
     def measure(self) -> None:
         """Read the tensor once in each way."""
-        for read in (torch.sum, torch.amax):
+        for read in self._reads:
             self.best = max(self.best, _READ_BYTES / _seconds(read, self._tensor))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from apar.bench.replay import choose_control
 from apar.bench.shapes import random_model
 from apar.data.token_counter import load_codec
 from apar.decoding.detokenize import Decode
@@ -50,13 +51,8 @@ class BenchModel:
                 "name a smaller one by --tokenizer"
             )
         own = None if self.tokenizer is None else Vocabulary.of(self.tokenizer)
-        if own is not None and own.control is not None:
-            return own.control
         eos = frozenset[int]() if own is None else own.eos
-        free = [token for token in reversed(range(vocabulary)) if token not in taken | eos][:3]
-        if len(free) < 3:
-            raise UserError(f"the texts use all {vocabulary} ids of {self.name}: none is left for control tokens")
-        return ControlTokens(free[0], free[1], eos or frozenset(free[2:]))
+        return choose_control(None if own is None else own.control, eos, taken, vocabulary)
 
     def engine(
         self, control: ControlTokens, num_blocks: int | None, max_rows: int, drafts: DraftSetup | None = None

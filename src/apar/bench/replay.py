@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from apar.bench.answers import BenchAnswer
-from apar.bench.model import BenchModel
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.errors import UserError
 from apar.stats import TreeStats, tree_stats
-from apar.tokens import ControlTokens
+from apar.tokens import ControlTokens, TextCodec
 from apar.tree import ParagraphTree
 
 Mode = Literal["sequential", "forked"]
@@ -66,6 +65,16 @@ class LoadResult:
     preemptions: int
 
 
+class ReplayModel(Protocol):
+    """A model whose tokens answers are forced in."""
+
+    @property
+    def codec(self) -> TextCodec: ...
+
+    def control_tokens(self, used: Iterable[int]) -> ControlTokens:
+        """Its control tokens and end-of-sequence, or in place of those that it lacks ids not `used`."""
+
+
 class ReplayEngine(Protocol):
     """An engine that decodes given answers. `left_out` counts answers that are longer than its context."""
 
@@ -82,7 +91,9 @@ class ReplayEngine(Protocol):
         """Which engine it is and how it was set up, for the report."""
 
 
-def replay_answers(bench_model: BenchModel, answers: Sequence[BenchAnswer]) -> tuple[ControlTokens, list[ReplayAnswer]]:
+def replay_answers(
+    bench_model: ReplayModel, answers: Sequence[BenchAnswer]
+) -> tuple[ControlTokens, list[ReplayAnswer]]:
     """The answers in the model's tokens, and the control tokens that they fork with."""
     encoded = [_encode(bench_model, answer) for answer in answers]
     control = bench_model.control_tokens(_ids(encoded))
@@ -97,7 +108,7 @@ def fitting(answers: Sequence[ReplayAnswer], context: int) -> list[ReplayAnswer]
     return found
 
 
-def _encode(model: BenchModel, answer: BenchAnswer) -> tuple[BenchAnswer, ParagraphTree, tuple[int, ...]]:
+def _encode(model: ReplayModel, answer: BenchAnswer) -> tuple[BenchAnswer, ParagraphTree, tuple[int, ...]]:
     return answer, answer.tree.encode(model.codec.encode), tuple(model.codec.encode_prompt(answer.messages))
 
 
@@ -124,3 +135,17 @@ def _stats(tree: ParagraphTree, prompt_tokens: int) -> TreeStats:
     """The figures of an encoded tree by its own tokens; equal texts have equal tokens."""
     lengths = {node.text: len(node.tokens or ()) for node in tree.nodes()}
     return tree_stats(tree, lengths.__getitem__, prompt_tokens)
+
+
+def choose_control(own: ControlTokens | None, eos: frozenset[int], used: Iterable[int], size: int) -> ControlTokens:
+    """A model's `own` control tokens, or of its `size` ids some that are neither `used` nor ends (`eos`).
+
+    Raises UserError where no ids are left.
+    """
+    if own is not None:
+        return own
+    taken = set(used) | eos
+    free = [token for token in reversed(range(size)) if token not in taken][:3]
+    if len(free) < 3:
+        raise UserError(f"the texts use all {size} ids of the model: none is left for control tokens")
+    return ControlTokens(free[0], free[1], eos or frozenset(free[2:]))

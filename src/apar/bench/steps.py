@@ -8,11 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from apar.bench.model import BenchModel
+from apar.bench.replay import ReplayModel
 from apar.decoding.forced_answer import ForcedAnswer
 from apar.decoding.group import Group
-from apar.engine.engine import Engine
 from apar.errors import RunError
+from apar.scheduling.core import EngineCore
 from apar.tokens import ControlTokens
 from apar.tree import Node, ParagraphTree
 
@@ -45,13 +45,26 @@ class _Timing:
     fork: float
 
 
+def step_control(bench_model: ReplayModel) -> ControlTokens:
+    """Control tokens for `measure_steps`."""
+    return bench_model.control_tokens((*_TEXT, 2))
+
+
+def rows_for(threads: Sequence[int]) -> int:
+    """How many rows an engine needs for so many threads: after their fork there are twice as many."""
+    return 2 * max(threads)
+
+
 def measure_steps(
-    bench_model: BenchModel, threads: Sequence[int], prompt_tokens: int, rounds: int, report: Callable[[], None]
+    engine: EngineCore,
+    control: ControlTokens,
+    threads: Sequence[int],
+    prompt_tokens: int,
+    rounds: int,
+    report: Callable[[], None],
 ) -> list[StepFigures]:
     """Time each number of threads in turn, round after round; one round warms up."""
-    control = bench_model.control_tokens((*_TEXT, 2))
     counts = sorted({1, *threads})
-    engine = bench_model.engine(control, None, 2 * max(counts))
     timings: dict[int, list[_Timing]] = defaultdict(list)
     for turn in range(rounds + 1):
         for count in counts:
@@ -80,7 +93,7 @@ def step_tree(threads: int, tail: int) -> ParagraphTree:
     return ParagraphTree(node)
 
 
-def _time(engine: Engine, control: ControlTokens, threads: int, prompt: list[int]) -> _Timing:
+def _time(engine: EngineCore, control: ControlTokens, threads: int, prompt: list[int]) -> _Timing:
     tree = step_tree(threads, PLAIN_STEPS)
     script = ForcedAnswer.forked(tree, control, min(control.eos))
     engine.pool.forget(range(engine.pool.num_blocks))
@@ -92,7 +105,7 @@ def _time(engine: Engine, control: ControlTokens, threads: int, prompt: list[int
     return _Timing(before, (seconds[fork] - before + seconds[fork + 1] - after) / threads)
 
 
-def _seconds_by_step(engine: Engine, group: Group) -> list[float]:
+def _seconds_by_step(engine: EngineCore, group: Group) -> list[float]:
     seconds = []
     while not group.done:
         began = time.perf_counter()

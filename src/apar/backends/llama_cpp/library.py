@@ -109,6 +109,7 @@ class LlamaContext:
         self._model = model  # whose weights are needed as long as the context is there
         self._num_tokens = model.num_tokens
         self.max_tokens = int(settings.n_batch)
+        self.params = dict(params)
 
     @property
     def cells(self) -> int:

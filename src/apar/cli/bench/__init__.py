@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apar.cli.bench.engine import VLLM, check_backend, loading_of, open_engine, read_trees
+from apar.cli.bench.engine import (
+    LLAMA,
+    VLLM,
+    check_backend,
+    load_llama_model,
+    loading_of,
+    open_engine,
+    read_trees,
+    step_engine,
+)
 from apar.cli.options import count_option
-from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options
+from apar.cli.options.backend import BackendChoice, BackendCommand, backend_options, resolve_backend
 from apar.cli.options.bench import (
     PATH,
     drafts_options,
@@ -90,8 +99,11 @@ def latency(choice: BackendChoice, **options: Any) -> None:
     MODEL is a folder, a hub id or `demo`; with --shape the weights are random. Without --replay, or with --peers,
     sequential decoding of prompts of one length is timed, ours against other engines, batch by batch.
     """
-    if choice.backend == VLLM and not options["replay"]:
-        raise UserError("vLLM is measured on given answers: name them by --replay TREES, written by `apar extract`")
+    choice = _measured_by(choice, options)
+    if choice.backend in (VLLM, LLAMA) and not options["replay"]:
+        raise UserError(
+            f"{choice.backend} is measured on given answers: name them by --replay TREES, written by `apar extract`"
+        )
     bench_model, result = _begin("latency", options, choice)
     if options["peers"] or not options["replay"]:
         result["decode"] = _decode(bench_model, options, options["batch"])
@@ -130,6 +142,7 @@ def throughput(choice: BackendChoice, **options: Any) -> None:
     """
     if not (options["replay"] or options["peers"]):
         raise UserError("give the answers to decode: --replay TREES, written by `apar extract`")
+    choice = _measured_by(choice, options)
     bench_model, result = _begin("throughput", options, choice)
     if options["peers"]:
         result["decode"] = _decode(bench_model, options, (options["concurrency"] or 8,))
@@ -166,15 +179,18 @@ def _throughput(
 @json_option
 def steps(choice: BackendChoice, **options: Any) -> None:
     """What a step with N threads costs over a step with one, and what a fork costs: this bounds what forking gains."""
+    choice = _measured_by(choice, options)
     if choice.backend == VLLM:
         _vllm_steps(choice, options)
         return
-    from apar.bench.steps import measure_steps
+    from apar.bench.steps import measure_steps, rows_for, step_control
     from apar.cli.bench.output import print_steps, progress
 
     bench_model, result = _begin("steps", options, choice)
+    control, rows = step_control(bench_model), rows_for((1, *options["threads"]))
+    engine = step_engine(bench_model, choice, control, rows)
     with progress(options["rounds"] + 1) as report:
-        found = measure_steps(bench_model, options["threads"], options["prompt_tokens"], options["rounds"], report)
+        found = measure_steps(engine, control, options["threads"], options["prompt_tokens"], options["rounds"], report)
     print_steps(found)
     _finish({**result, "steps": [asdict(one) for one in found]}, [], options["json_file"])
 
@@ -246,6 +262,15 @@ def _side_by_side(
     _finish({**result, "categories": _plain(figures)}, [asdict(batch) for batch in batches], options["json_file"])
 
 
+def _measured_by(choice: BackendChoice, options: dict[str, Any]) -> BackendChoice:
+    """The engine that is measured: llama.cpp by itself where a GGUF file is all that is given."""
+    own = (options["shape"], options.get("peers"), options["tokenizer"], options["cpu_threads"])
+    if options["model"] is None or any(own):
+        return choice
+    loading = {name: options[name] for name in ("dtype", "device") if options[name] != "auto"}
+    return resolve_backend(options["model"], choice, loading)
+
+
 def _begin(name: str, options: dict[str, Any], choice: BackendChoice) -> tuple[BenchModel, dict[str, Any]]:
     """The model of the options, and the result so far: what is measured, where and how."""
     from apar.bench.peers.process import parse_peers, parse_pythons
@@ -255,6 +280,8 @@ def _begin(name: str, options: dict[str, Any], choice: BackendChoice) -> tuple[B
     if options["shape"] is None and options["model"] is None:
         raise UserError("give a model or --shape, one of the two")
     check_backend(choice, options)
+    if choice.backend == LLAMA:
+        return _begin_llama(name, options, choice)
     from apar.extras import require
 
     require("local", "torch", "transformers")
@@ -271,6 +298,15 @@ def _begin(name: str, options: dict[str, Any], choice: BackendChoice) -> tuple[B
     bench_model = load_bench_model(options["model"], options["shape"], dtype, device, options["tokenizer"])
     facts = {"bench": name, "command": command_line(), "machine": environment_facts(), "model": bench_model.facts()}
     return bench_model, facts
+
+
+def _begin_llama(name: str, options: dict[str, Any], choice: BackendChoice) -> tuple[Any, dict[str, Any]]:
+    """The same for a GGUF file on llama.cpp, where neither PyTorch nor Transformers may be installed."""
+    from apar.bench.environment import command_line, environment_facts
+
+    model = load_llama_model(choice, options)
+    facts = {"bench": name, "command": command_line(), "machine": environment_facts(), "model": model.facts()}
+    return model, facts
 
 
 def _decode(bench_model: BenchModel, options: dict[str, Any], batches: Sequence[int]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The engine that a benchmark replays answers with: ours in this process, or a vLLM."""
+"""The engine that a benchmark replays answers with: ours in this process, llama.cpp, or a vLLM."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,14 @@ from apar.errors import UserError
 
 if TYPE_CHECKING:
     from apar.bench.answers import BenchAnswer
+    from apar.bench.llama_replay import LlamaBenchModel
     from apar.bench.model import BenchModel
     from apar.bench.replay import ReplayEngine
     from apar.cli.options.backend import BackendChoice
+    from apar.scheduling.core import EngineCore
+    from apar.tokens import ControlTokens
 
-VLLM = "vllm"
+VLLM, LLAMA = "vllm", "llama-cpp"
 
 
 def check_backend(choice: BackendChoice, options: Mapping[str, Any]) -> None:
@@ -48,15 +51,55 @@ def loading_of(choice: BackendChoice, options: Mapping[str, Any]) -> tuple[str, 
     return ("bfloat16" if dtype == "auto" and options["shape"] else dtype), "cpu"
 
 
+def load_llama_model(choice: BackendChoice, options: Mapping[str, Any]) -> LlamaBenchModel:
+    """The GGUF file that llama.cpp is measured with. Raises UserError for options of our own engine."""
+    from apar.backends.llama_cpp.options import parse_options
+    from apar.backends.llama_cpp.versions import require_llama_cpp
+    from apar.models.gguf_file import plain_gguf
+
+    refused = {"--shape": options["shape"], "--tokenizer": options["tokenizer"], "--peers": options.get("peers")}
+    refused |= {f"--{name}": options[name] for name in ("dtype", "device") if options[name] != "auto"}
+    for name, value in refused.items():
+        if value:
+            raise UserError(f"{name} does not go with llama.cpp, whose options are --llama.NAME: add --backend local")
+    file = plain_gguf(options["model"])
+    require_llama_cpp()
+    from apar.bench.llama_replay import LlamaBenchModel
+
+    given = parse_options(choice.llama_words)
+    if options["cpu_threads"]:
+        raise UserError("--cpu-threads is of PyTorch; give llama.cpp's by --llama.n-threads")
+    return LlamaBenchModel.load(file, given)
+
+
 @contextmanager
-def open_engine(bench_model: BenchModel, choice: BackendChoice, options: Mapping[str, Any]) -> Iterator[ReplayEngine]:
+def open_engine(
+    bench_model: BenchModel | LlamaBenchModel, choice: BackendChoice, options: Mapping[str, Any]
+) -> Iterator[ReplayEngine]:
     """The chosen engine with the answers of the options; it is closed at the end."""
     answers = read_trees(options["replay"], options["questions"], options["only"], options["count"])
-    make = _vllm if choice.backend == VLLM else _local
+    make = {VLLM: _vllm, LLAMA: _llama}.get(choice.backend, _local)
     with make(bench_model, answers, choice, options) as engine:
         if engine.left_out:
             click.echo(f"apar: {engine.left_out} answers are longer than the context and are left out", err=True)
         yield engine
+
+
+def step_engine(
+    bench_model: BenchModel | LlamaBenchModel, choice: BackendChoice, control: ControlTokens, rows: int
+) -> EngineCore:
+    """An engine for so many rows, ours or that over llama.cpp."""
+    if choice.backend == LLAMA:
+        from apar.backends.llama_cpp.options import Settings, parse_options
+        from apar.bench.llama_replay import LlamaBenchModel
+
+        assert isinstance(bench_model, LlamaBenchModel)
+        _, engine = bench_model.engine(control, Settings(rows, parse_options(choice.llama_words)), None)
+        return engine
+    from apar.bench.model import BenchModel
+
+    assert isinstance(bench_model, BenchModel)
+    return bench_model.engine(control, None, rows)
 
 
 def read_trees(trees: Path, questions: Path | None, only: tuple[str, ...], count: int | None) -> list[BenchAnswer]:
@@ -68,7 +111,7 @@ def read_trees(trees: Path, questions: Path | None, only: tuple[str, ...], count
 
 @contextmanager
 def _local(
-    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
+    bench_model: Any, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
 ) -> Iterator[ReplayEngine]:
     from apar.bench.local_replay import LocalReplay
 
@@ -76,8 +119,22 @@ def _local(
 
 
 @contextmanager
+def _llama(
+    bench_model: Any, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
+) -> Iterator[ReplayEngine]:
+    from apar.backends.llama_cpp.engine import BLOCK_SIZE
+    from apar.backends.llama_cpp.options import Settings, parse_options
+    from apar.bench.llama_replay import LlamaReplay
+
+    cells = None if options["num_blocks"] is None else options["num_blocks"] * BLOCK_SIZE
+    settings = Settings(options["max_rows"], parse_options(choice.llama_words))
+    with closing(LlamaReplay(bench_model, answers, settings, cells)) as engine:
+        yield engine
+
+
+@contextmanager
 def _vllm(
-    bench_model: BenchModel, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
+    bench_model: Any, answers: Sequence[BenchAnswer], choice: BackendChoice, options: Mapping[str, Any]
 ) -> Iterator[ReplayEngine]:
     from apar.bench.vllm.engine_setup import EngineSetup
     from apar.bench.vllm.replay import VllmReplay
