@@ -24,7 +24,7 @@ from apar.errors import RunError, UserError
 from apar.extras import fits
 
 NAME = "apar-llm"
-EXTRAS = ("local", "remote", "server", "client", "adapters", "gguf", "quantize", "sentencepiece", "data")
+EXTRAS = ("local", "remote", "llama-cpp", "server", "client", "adapters", "gguf", "quantize", "sentencepiece", "data")
 """Those with a row of the table. vLLM has rows of its own, and `dev` is for who changes apar."""
 
 _NEEDED_BY = {"": ("local", "vllm", "server"), "local": ("local", "vllm"), "remote": ("server",)}

@@ -101,9 +101,8 @@ def latency(choice: BackendChoice, **options: Any) -> None:
     """
     choice = _measured_by(choice, options)
     if choice.backend in (VLLM, LLAMA) and not options["replay"]:
-        raise UserError(
-            f"{choice.backend} is measured on given answers: name them by --replay TREES, written by `apar extract`"
-        )
+        name = "vLLM" if choice.backend == VLLM else "llama.cpp"
+        raise UserError(f"{name} is measured on given answers: name them by --replay TREES, written by `apar extract`")
     bench_model, result = _begin("latency", options, choice)
     if options["peers"] or not options["replay"]:
         result["decode"] = _decode(bench_model, options, options["batch"])
