@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from apar.backends.sync import SyncBackend
 from apar.decoding.params import RawPrompt, SamplingParams
 from apar.errors import ModelError, RequestError, RunError, UserError
 from apar.events import Delta, Finished, Forked
-from tests.backends.llama_cpp.tiny import write_tiny
+from tests.backends.llama_cpp.tiny import write_recurrent, write_sliding, write_tiny
 
 QUESTION = "he had the hat"
 # With keys and values in float32, no answer hangs on how its tokens were batched.
@@ -178,6 +178,18 @@ def test_a_file_that_is_cut_off_is_one_line(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"llama\.cpp cannot load .*cut\.gguf: .*\S") as caught:
         LlamaCppBackend(file)
     assert "does not say why" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [(write_recurrent, "it has recurrent layers, whose state"), (write_sliding, "it has a sliding window, and llama")],
+)
+def test_a_model_whose_cells_cannot_be_shared_is_one_line(
+    tmp_path: Path, write: Callable[[Path], Path], reason: str
+) -> None:
+    file = write(tmp_path / "other.gguf")
+    with pytest.raises(ModelError, match=rf"^{file} cannot be decoded in parallel threads by llama\.cpp: {reason}"):
+        LlamaCppBackend(file)
 
 
 def test_a_context_that_is_too_small_for_the_threads_is_one_line(tiny: Path) -> None:

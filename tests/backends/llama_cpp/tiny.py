@@ -68,6 +68,62 @@ def write_tiny(
     return file
 
 
+def write_sliding(file: Path) -> Path:
+    """Write a tiny Gemma 2, whose layers have a sliding window; return the file."""
+    more = {
+        f"blk.{layer}.{name}.weight": np.ones(WIDTH)
+        for layer in range(LAYERS)
+        for name in ("post_attention_norm", "post_ffw_norm")
+    }
+    return _write_other(file, "gemma2", {"attention.sliding_window": 16}, more)
+
+
+def write_recurrent(file: Path) -> Path:
+    """Write a tiny Mamba, whose layers keep a state instead of keys and values; return the file."""
+    inner, state, rank = 2 * WIDTH, 4, 4
+    sizes = {"conv_kernel": 4, "inner_size": inner, "state_size": state, "time_step_rank": rank}
+    shapes = {
+        "attn_norm.weight": (WIDTH,),
+        "ssm_in.weight": (2 * inner, WIDTH),
+        "ssm_conv1d.weight": (inner, 4),
+        "ssm_conv1d.bias": (inner,),
+        "ssm_x.weight": (rank + 2 * state, inner),
+        "ssm_dt.weight": (inner, rank),
+        "ssm_dt.bias": (inner,),
+        "ssm_a": (inner, state),
+        "ssm_d": (inner,),
+        "ssm_out.weight": (WIDTH, inner),
+    }
+    weights = {f"blk.{layer}.{name}": np.ones(shape) for layer in range(LAYERS) for name, shape in shapes.items()}
+    return _write_other(file, "mamba", {f"ssm.{name}": size for name, size in sizes.items()}, weights, own=False)
+
+
+def _write_other(file: Path, architecture: str, fields: dict[str, int], more: dict[str, Any], own: bool = True) -> Path:
+    """Write a model of another architecture, with `more` weights and, if `own`, those of the tiny Llama's layers."""
+    tokens = [*letters(), END]
+    writer = gguf.GGUFWriter(str(file), architecture)
+    _write_shape(writer, CONTEXT)
+    for key, value in fields.items():
+        writer.add_uint32(f"{architecture}.{key}", value)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL])
+    writer.add_token_merges(["h e"])
+    writer.add_eos_token_id(256)
+    weights = _weights(len(tokens), 0, {})
+    del weights["output.weight"]  # that of the embeddings serves
+    kept = {name: weight for name, weight in weights.items() if own or not name.startswith("blk.")}
+    for name, weight in {**kept, **more}.items():
+        writer.add_tensor(name, weight.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
 def _write_shape(writer: Any, context: int) -> None:
     writer.add_context_length(context)
     writer.add_embedding_length(WIDTH)

@@ -71,9 +71,7 @@ def test_options_that_do_not_go_together_are_one_line(file: str, tmp_path: Path)
         backend_maker(file, _choice("llama-cpp", ("--llama.n-ctx", "x")), {})
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(
-        ModelError, match=r"is no GGUF file, and llama\.cpp reads GGUF files: write one with `apar"
-    ):
+    with pytest.raises(ModelError, match=r"is no GGUF file, and llama\.cpp reads GGUF files: write one with `apar"):
         backend_maker(str(tmp_path), _choice("llama-cpp"), {})
     with pytest.raises(ModelError, match=r"^demo is a base with an adapter.*`apar export demo --gguf Q8_0"):
         backend_maker("demo", _choice("llama-cpp"), {})
