@@ -48,6 +48,10 @@ class Alone:
         self._fed: list[int] = []
         self._known: dict[tuple[int, ...], list[float]] = {}
 
+    def forget(self) -> None:
+        """Let the logits of earlier paths go."""
+        self._known.clear()
+
     def logits(self, tokens: Sequence[int]) -> list[float]:
         """Those after the last token of a path."""
         path = tuple(tokens)
@@ -141,6 +145,7 @@ def _params(rng: random.Random) -> SamplingParams:
 def run_case(world: World, number: int, counts: Counter[str]) -> str | None:
     """Run one case; what differs, or None."""
     rng = random.Random(number)
+    world.alone.forget()
     engine = world.engine(rng.choice([256, 256, 512]), rng.choice([2, 4, 8]), rng.choice([32, 256]))
     common = [rng.randrange(world.model.num_tokens - 8) for _ in range(20)]
     asked: dict[Group, tuple[list[int], SamplingParams]] = {}
