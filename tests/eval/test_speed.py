@@ -53,7 +53,7 @@ def test_answers_that_were_decoded_in_a_crowd_have_no_seconds() -> None:
 
 def test_kinds_and_categories_are_told_apart() -> None:
     found = speed_figures(PROMPTS, ANSWERS)
-    assert found["kinds"]["list"]["prompts"] == found["forking"]["prompts"] == 1
+    assert found["kinds"]["list"]["prompts"] == found["forking"]["forked"]["prompts"] == 1
     assert found["kinds"]["code"]["prompts"] == 2
     assert found["kinds"]["short"] is None
     assert list(found["categories"]) == ["coding", "generic"]

@@ -28,7 +28,8 @@ class Noted:
     """The engine, whose requests are noted."""
 
     def __init__(self, llm: LLM) -> None:
-        self.tokenizer, self.engine, self.requests = llm.tokenizer, llm.engine, []  # type: ignore[var-annotated]
+        self.tokenizer, self.engine, self.context = llm.tokenizer, llm.engine, llm.context
+        self.requests: list[tuple[Any, SamplingParams]] = []
         self._llm = llm
 
     def start(self, prompt: Any, params: SamplingParams) -> Group:
@@ -69,8 +70,7 @@ def test_steps_and_seconds_are_those_of_the_outline_and_of_the_longest_request(
     [answer] = skeleton_answers(llm, ["Why?"], PARAMS)
     outline, *points = answer.requests
     assert answer.steps == outline.steps + max(point.steps for point in points)
-    assert answer.seconds == outline.seconds + max(point.seconds for point in points)
-    assert answer.outline_tokens == outline.tokens
+    assert answer.seconds >= outline.seconds + max(point.seconds for point in points)
     assert answer.tokens == len(encode_text(llm.tokenizer, answer.text))
     assert answer.first_token_seconds is not None
     assert outline.seconds < answer.first_token_seconds <= answer.seconds
@@ -84,9 +84,37 @@ def test_without_points_the_question_is_answered_sequentially(llm: LLM, monkeypa
     assert answer.steps == answer.requests[0].steps + plain.steps
 
 
+def test_points_are_drawn_by_random_numbers_of_their_own(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    outlined(monkeypatch, ["Same"] * 4)
+    noted: Any = Noted(llm)
+    skeleton_answers(noted, ["Why?"], SamplingParams(max_tokens=40, seed=0, temperature=1.0))
+    assert len({params.seed for _, params in noted.requests}) == 5
+
+
+def test_points_find_what_their_prompts_have_in_common_in_the_cache(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    llm.engine.pool.forget(range(llm.engine.pool.num_blocks))
+    outlined(monkeypatch, ["Sleep", "Eat", "Run"])
+    [answer] = skeleton_answers(llm, ["Why?"], PARAMS)
+    _, first, *others = answer.requests
+    # A block is 16 tokens; what follows the number of the point differs.
+    assert all(point.cached_tokens > 0.8 * point.prompt_tokens for point in others)
+    assert first.cached_tokens < 0.5 * first.prompt_tokens
+    apart = sum(point.kv_blocks_peak for point in answer.requests)
+    assert max(point.kv_blocks_peak for point in answer.requests) < answer.kv_blocks_peak < apart
+
+
+def test_where_a_point_does_not_fit_the_question_is_answered_sequentially(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outlined(monkeypatch, ["Sleep", "long " * 400])
+    [answer] = skeleton_answers(llm, ["Why?"], PARAMS)
+    [plain] = llm.generate(["Why?"], SamplingParams(max_tokens=12, seed=0, fork=False))
+    assert (answer.text, answer.details) == (plain.text, ())
+
+
 def test_a_question_that_is_too_long_leaves_nothing_behind(llm: LLM) -> None:
-    assert takes(llm, "Why?", 12)
-    assert not takes(llm, "Why? " * 400, 12)
+    assert takes(llm, "Why?")
+    assert not takes(llm, "Why? " * 400)
     with pytest.raises(ContextError, match="shorten the prompt"):
         skeleton_answers(llm, ["Why?", "Why? " * 400], PARAMS)
     assert not llm.engine.groups

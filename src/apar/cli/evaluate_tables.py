@@ -43,7 +43,7 @@ def _speed_table(name: str, way: str, speed: Mapping[str, Any]) -> Table:
     table.add_column("prompts", no_wrap=True)
     for column in ("", "fork", "per step", "tokens", "ended", *(_WAYS[other] for other in others)):
         table.add_column(column, justify="right", no_wrap=True)
-    for label, part in _parts(speed):
+    for label, part in _parts(speed, way):
         table.add_row(label, *_speed_cells(part, way, others))
     return table
 
@@ -53,8 +53,9 @@ def _others(part: Mapping[str, Any], way: str) -> list[str]:
     return [] if timed is None else list(timed["seconds_over"][way])
 
 
-def _parts(speed: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    rows = [("all", speed["all"]), ("forking", speed["forking"]), *speed["kinds"].items(), *speed["categories"].items()]
+def _parts(speed: Mapping[str, Any], way: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    forking = speed["forking"].get(way)
+    rows = [("all", speed["all"]), ("forking", forking), *speed["kinds"].items(), *speed["categories"].items()]
     return ((label, part) for label, part in rows if part is not None)
 
 
@@ -114,6 +115,7 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
             pairs = {
                 "4-grams in siblings": shares["ngrams"],
                 "leads said before": shares["leads"],
+                "items without detail": shares["without_detail"],
                 "reader's nats a token": reader and reader[first][other]["a_token"],
                 "instructions followed": instructions and instructions[first][other],
             }

@@ -11,7 +11,7 @@ from apar.errors import ModelError, RequestError
 from apar.eval.answered import Answered
 from apar.eval.plan import ModelSpec, Plan
 from apar.eval.prompts import EvalPrompt
-from apar.eval.ways import WAYS, Way, subject
+from apar.eval.ways import Way, subject
 from apar.skeleton.answering import skeleton_answers, takes
 from apar.tokens import encode_prompt
 
@@ -21,28 +21,16 @@ class Models:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._specs: dict[Way, ModelSpec | None] = {
-            "forked": plan.model,
-            "one_thread": plan.model,
-            "rules": plan.rules,
-            "skeleton": plan.skeleton,
-            "twin": plan.twin,
-            "base": plan.base,
-        }
+        self.ways = plan.ways
         self._loaded: dict[ModelSpec, LLM] = {}
-
-    @property
-    def ways(self) -> tuple[Way, ...]:
-        """The ways in which the plan has prompts answered."""
-        return tuple(way for way in WAYS if self._specs[way] is not None)
 
     def fits(self, prompt: EvalPrompt) -> bool:
         """Whether the chat template takes a prompt and the context leaves room for an answer."""
         llm = self._llm(subject(self.ways))
-        skeleton = None if self._specs["skeleton"] is None else self._llm("skeleton")
+        skeleton = self._llm("skeleton") if "skeleton" in self.ways else None
         try:
             fits = len(encode_prompt(llm.tokenizer, prompt.messages)) < llm.context
-            return fits and (skeleton is None or takes(skeleton, prompt.text, self._plan.max_tokens))
+            return fits and (skeleton is None or takes(skeleton, prompt.text))
         except RequestError:
             return False
 
@@ -79,8 +67,7 @@ class Models:
         )
 
     def _llm(self, way: Way) -> LLM:
-        spec = self._specs[way]
-        assert spec is not None, "only the plan's ways are asked for"
+        spec = self._plan.by_way[way]
         if spec not in self._loaded:
             # Drafts would help all of them, and heads are the taught model's alone.
             plan = self._plan

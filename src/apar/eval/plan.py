@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from apar.config import Section
 from apar.eval.kinds import Kind
+from apar.eval.ways import Way
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -144,6 +145,24 @@ class Plan(Section):
         found = self.model or self.rules
         assert found is not None, "every plan has one of them"
         return found
+
+    @property
+    def by_way(self) -> Mapping[Way, ModelSpec]:
+        """The model that answers in each of the plan's ways."""
+        specs: dict[Way, ModelSpec | None] = {
+            "forked": self.model,
+            "one_thread": self.model,
+            "rules": self.rules,
+            "skeleton": self.skeleton,
+            "twin": self.twin,
+            "base": self.base,
+        }
+        return {way: spec for way, spec in specs.items() if spec is not None}
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The ways in which prompts are answered."""
+        return tuple(self.by_way)
 
     @property
     def journal(self) -> Path:

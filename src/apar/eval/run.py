@@ -21,7 +21,7 @@ from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt, read_prompts
 from apar.eval.reader import read_answers, reader_figures
 from apar.eval.repetition import repetition_figures
-from apar.eval.samples import write_samples
+from apar.eval.samples import check_samples, write_samples
 from apar.eval.speed import ByWay, speed_figures
 from apar.eval.ways import subject
 
@@ -36,6 +36,8 @@ def evaluate(
     """
     if plan.threads:
         torch.set_num_threads(plan.threads)
+    if samples is not None:
+        check_samples(plan)
     sets = read_prompts(plan)
     judge = load_judge() if any(chosen.ifbench for chosen in plan.sets.values()) else None
     journal = Journal(plan.journal, fingerprint(plan, sets))

@@ -13,9 +13,9 @@ from apar.eval.answered import Answered
 from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt
 from apar.eval.speed import ByWay
-from apar.eval.ways import Way, subject
+from apar.eval.ways import Way
 
-_NAMES = "ABC"
+_NAMES = "ABCD"
 _TOLD: Mapping[Way, str] = {
     "forked": "by the model that was taught to fork",
     "rules": "by a model that was not taught, forked by the form of its text",
@@ -27,7 +27,7 @@ _INTRODUCTION = """\
 # Answers side by side
 
 The first {count} of the prompts that the evaluation's seed drew, none left out, each answered {how} {ways}. Which of
-them is A and which is B is drawn for each prompt anew; the key is at the end. Answers that were cut at {max_tokens}
+them is A is drawn for each prompt anew; the key is at the end. Answers that were cut at {max_tokens}
 tokens say so. Made by `apar evaluate PLAN.yaml --samples FILE.md`.
 """
 
@@ -36,8 +36,7 @@ def write_samples(
     path: Path, plan: Plan, sets: Mapping[str, Sequence[EvalPrompt]], answers: Mapping[str, ByWay]
 ) -> None:
     """Write the plan's number of samples as Markdown; raises UserError where there is nothing to compare with."""
-    if plan.twin is None and plan.base is None:
-        raise UserError("--samples puts answers side by side; the plan has no twin and no base to compare with")
+    check_samples(plan)
     with atomic_write(path) as file:
         file.write(samples(plan, list(islice(_answered(sets, answers), plan.samples))))
 
@@ -51,10 +50,18 @@ def _answered(
 
 
 def shown_ways(ways: Iterable[Way]) -> list[Way]:
-    """The subject, its sequential counterpart (the twin, else the base), and Skeleton-of-Thought, where they are."""
+    """What forks, its sequential counterpart (the twin, else the base), and Skeleton-of-Thought, where they are."""
     found = set(ways)
     control: Way = "twin" if "twin" in found else "base"
-    return [way for way in (subject(found), control, "skeleton") if way in found]
+    return [way for way in ("forked", "rules", control, "skeleton") if way in found]
+
+
+def check_samples(plan: Plan) -> None:
+    """Raise UserError where a plan has no answers to put beside each other."""
+    if len(shown_ways(plan.ways)) < 2:
+        raise UserError(
+            "--samples puts answers side by side; the plan has no twin and no base, nor another way, to compare with"
+        )
 
 
 def samples(plan: Plan, chosen: Sequence[tuple[EvalPrompt, Sequence[Answered]]]) -> str:

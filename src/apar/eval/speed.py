@@ -10,23 +10,29 @@ from apar.eval.answered import Answered
 from apar.eval.kinds import KINDS
 from apar.eval.paired import ratios
 from apar.eval.prompts import EvalPrompt
-from apar.eval.ways import Way, parallel, subject, with_own_text
+from apar.eval.ways import Way, pairs, parallel, subject, with_own_text
 
 ByWay = Mapping[Way, Mapping[str, Answered]]
 """Answers by the way and the prompt's id."""
 
 
 def speed_figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any]:
-    """The figures over all prompts that were answered, over those of a kind, and over those of a category."""
-    forked = answers[subject(answers)]
-    answered = [prompt for prompt in prompts if prompt.id in forked]
+    """The figures over all prompts that were answered, over those that the taught model or the rules fork on, of a
+    kind, and of a category.
+    """
+    found = answers[subject(answers)]
+    answered = [prompt for prompt in prompts if prompt.id in found]
     categories = sorted({prompt.category for prompt in answered if prompt.category is not None})
     return {
         "all": _figures(answered, answers),
-        "forking": _figures([prompt for prompt in answered if forked[prompt.id].forks], answers),
+        "forking": {way: _figures(_that_fork(answered, answers[way]), answers) for way in pairs(answers)},
         "kinds": {kind: _figures([p for p in answered if p.kind == kind], answers) for kind in KINDS},
         "categories": {name: _figures([p for p in answered if p.category == name], answers) for name in categories},
     }
+
+
+def _that_fork(prompts: Sequence[EvalPrompt], answers: Mapping[str, Answered]) -> list[EvalPrompt]:
+    return [prompt for prompt in prompts if prompt.id in answers and answers[prompt.id].forks]
 
 
 def _figures(prompts: Sequence[EvalPrompt], answers: ByWay) -> dict[str, Any] | None:

@@ -28,8 +28,8 @@ Question:
 The outline of the answer is:
 {outline}
 
-Go on with point {number}, and with that point alone. Be very brief, 1 or 2 sentences, and write nothing about the \
-other points."""
+Be very brief, 1 or 2 sentences, and write nothing about the other points. Go on with point {number}."""
+"""What differs from point to point stands last: the cache shares what is before."""
 
 OUTLINE_BEGINS = "1."
 """With what the model's outline is made to begin."""

@@ -37,7 +37,8 @@ export class Panel {
     const save = make("button", { type: "button", class: "quiet", onclick: () => this.#save() }, "Save trace");
     const head = make("header", {}, make("h3", {}, run.title), this.state, save);
     this.why = make("p", { class: "faint why", hidden: true });
-    const parts = [head, this.figures, this.why, this.timeline.element, this.document.element];
+    const numbers = make("div", { class: "numbers" }, this.figures, this.why);
+    const parts = [head, numbers, this.timeline.element, this.document.element];
     this.element = make("section", { class: "panel", "aria-label": run.title }, ...parts);
     this.showAll();
   }
