@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import cached_property, partial
 from typing import Any, Self
 
 from apar.decoding.answer import Answer, answers
+from apar.decoding.by_form.form_tokens import FormTokens
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.group import Group
 from apar.decoding.params import Prompt, SamplingParams
@@ -21,6 +23,7 @@ from apar.decoding.statistics import EngineStatistics
 from apar.decoding.vocabulary import Vocabulary
 from apar.errors import AparError, RunError
 from apar.events import Event
+from apar.tokens import encode_text
 
 
 class PendingAnswer(ABC):
@@ -291,7 +294,16 @@ class GroupBackend(Backend):
 
     def _group(self, request: Request) -> Group:
         detokenizer = Detokenizer(self._vocabulary.decode)
-        return Group.start(next(self._numbers), request, self._vocabulary, self.context, detokenizer)
+        group = Group.start(next(self._numbers), request, self._vocabulary, self.context, detokenizer)
+        if request.params.by_rules:
+            group.read_form(self._form_tokens, request)
+        return group
+
+    @cached_property
+    def _form_tokens(self) -> FormTokens:
+        """For answers that fork by their form; the tokens of the tokenizer are looked at when the first does."""
+        vocabulary, tokenizer = self._vocabulary, self._vocabulary.tokenizer
+        return FormTokens(partial(encode_text, tokenizer), vocabulary.decode, vocabulary.eos, len(tokenizer))
 
 
 async def _outcome(stream: AnswerStream) -> Answer | AparError:

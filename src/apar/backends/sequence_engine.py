@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from apar.decoding.coordinator import ForkCoordinator, SequenceRequest
+from apar.decoding.coordinator import Actions, ForkCoordinator, SequenceRequest
+from apar.decoding.form_coordinator import FormCoordinator
 from apar.decoding.group import Group, Sampled
 from apar.decoding.requests import Limits
 from apar.decoding.vocabulary import Vocabulary
@@ -38,7 +39,45 @@ def vllm_limits(
     vocabulary: Vocabulary, context: int, vocabulary_size: int | None = None, no_priorities: str | None = None
 ) -> Limits:
     """What a vLLM can serve whose requests are the threads of an answer; see `Limits`."""
-    return Limits("vLLM", context, vocabulary.control, vocabulary_size, _VLLM_HOTTEST, False, no_priorities, False)
+    return Limits(
+        engine="vLLM",
+        context=context,
+        control=vocabulary.control,
+        vocabulary_size=vocabulary_size,
+        max_temperature=_VLLM_HOTTEST,
+        penalties_see_forks=False,
+        no_priorities=no_priorities,
+        typical_drafts=False,
+        by_rules=not vocabulary.given,
+        logprobs_by_rules=False,
+    )
+
+
+class Coordinator(Protocol):
+    """What says which requests decode an answer: by the model's own forks, or by the form of its text."""
+
+    group: Group
+
+    def actions(self) -> Actions:
+        """What is to be done since the last time this was asked."""
+
+    def wants(self, request: SequenceRequest) -> bool:
+        """Whether what the request samples is still of interest."""
+
+    def on_tokens(self, request: SequenceRequest, sampled: Sequence[Sampled], ended: bool) -> None:
+        """Take in what a request sampled; raises RunError where the engine breaks a rule that it was given."""
+
+
+def coordinator_of(group: Group) -> Coordinator:
+    """What decides on the requests of a group, for an engine that keeps to bans."""
+    if group.params.by_rules:
+        return FormCoordinator(group, may_pause(group))
+    return ForkCoordinator(group, pace=may_pause(group))
+
+
+def may_pause(group: Group) -> bool:
+    """Whether threads that are ahead may wait: not where a seed was given, from which the answer is to be the same."""
+    return not group.params.temperature or group.params.seed is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +88,15 @@ class _Update:
     error: BaseException | None = None
 
 
-async def decode_forked(group: Group, engine: SequenceEngine) -> AsyncGenerator[list[Event], None]:
+async def decode_forked(
+    group: Group, engine: SequenceEngine, coordinator: Coordinator | None = None
+) -> AsyncGenerator[list[Event], None]:
     """Decode a group's answer; yield its events as they come, and end when the group is done.
 
-    Where this is closed or fails, every run of the answer is ended first.
+    The `coordinator` of the group is one for an engine that keeps to bans, unless it is given. Where this is closed or
+    fails, every run of the answer is ended first.
     """
-    # What is sampled from a seed that somebody gave is to be the same again.
-    pace = not group.params.temperature or group.params.seed is None
-    answer = _RequestTasks(ForkCoordinator(group, pace=pace), engine)
+    answer = _RequestTasks(coordinator or coordinator_of(group), engine)
     num_sent = 0
     try:
         while not group.done:
@@ -83,7 +123,7 @@ def mark_times(group: Group) -> None:
 class _RequestTasks:
     """The runs of one answer, each read by a task."""
 
-    def __init__(self, coordinator: ForkCoordinator, engine: SequenceEngine) -> None:
+    def __init__(self, coordinator: Coordinator, engine: SequenceEngine) -> None:
         self._coordinator, self._engine = coordinator, engine
         self._tasks: dict[SequenceRequest, asyncio.Task[None]] = {}
         self.updates: asyncio.Queue[_Update] = asyncio.Queue()

@@ -34,7 +34,8 @@ class SequenceRequest:
 
     `sampled` of `tokens` are the thread's own, of an earlier request. Tokens that are `banned` must not be sampled.
     `number` counts the answer's requests; `parent` is the number of the request whose tokens these begin with, None
-    for the first request of all. `opens` says that the request is its thread's first.
+    for the first request of all. `opens` says that the request is its thread's first. `tries` counts the tokens that
+    were sampled there before and refused.
     """
 
     number: int
@@ -45,10 +46,12 @@ class SequenceRequest:
     banned: frozenset[int]
     parent: int | None
     opens: bool
+    tries: int = 0
 
     def seed(self, group: Group) -> int:
-        """Of the request's random numbers: another one for every thread, and wherever a thread goes on."""
-        key = repr((group.seed, group.choice, self.thread, self.sampled)).encode()
+        """Of the request's random numbers: another one for every thread, wherever it goes on, and for every try."""
+        place = (group.seed, group.choice, self.thread, self.sampled)
+        key = repr((*place, self.tries) if self.tries else place).encode()
         return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> (64 - _SEED_BITS)
 
 

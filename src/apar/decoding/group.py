@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from apar.assemble import Assembler
+from apar.decoding.by_form.form_tokens import FormTokens
 from apar.decoding.by_form.thread_form import ThreadForm, WhyNotForked
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.forced_answer import ForcedAnswer
@@ -173,6 +174,11 @@ class Group:
         root.leads = Leads() if params.repeated_leads == "end" and not params.by_rules else None
         control, eos = vocabulary.control, vocabulary.eos
         return cls(number, params, seed, control, eos, context, len(prompt), [root], request.choice)
+
+    def read_form(self, tokens: FormTokens, request: Request) -> None:
+        """Have the answer fork by the form of its text. Called before anything is decoded."""
+        [root] = self.threads
+        root.form = ThreadForm(tokens, request.question, len(root.tokens), self.params.max_items)
 
     def __post_init__(self) -> None:
         params = self.params

@@ -79,14 +79,14 @@ def _refuse(group: Group) -> list[Thread]:
         effect = grammar.effect(token, thread.repeats_lead)
         # An end needs none of the room that the step's forks leave.
         if token in grammar.banned(thread.state, group.state if effect is Effect.END else state):
-            _send_back(group, thread, token)
+            send_back(group, thread, token)
             refused.append(thread)
         elif effect is Effect.FORK:
             state = replace(state, created=state.created + 1)
     return refused
 
 
-def _send_back(group: Group, thread: Thread, token: int) -> None:
+def send_back(group: Group, thread: Thread, token: int) -> None:
     """Drop what a thread has ahead: another token than `token` is to be sampled next."""
     if token in thread.refused:
         raise RunError(f"the engine sampled token {token} of {group.name} though it was banned")

@@ -33,7 +33,8 @@ class Limits:
     A path has `context` tokens at most, the prompt included. `vocabulary_size` None is not known. Without
     `penalties_see_forks` the engine cannot apply penalties to a path of several threads; `no_priorities` says why it
     has none, and what to do. Without `typical_drafts` it has drafts of its own, which are exact. `by_rules` says that
-    it can fork by the form of the text.
+    it can fork by the form of the text, `logprobs_by_rules` that it tells log probabilities of such an answer, and
+    `logprobs` that it tells any.
     """
 
     engine: str
@@ -45,6 +46,8 @@ class Limits:
     no_priorities: str | None = None
     typical_drafts: bool = True
     by_rules: bool = False
+    logprobs_by_rules: bool = True
+    logprobs: bool = True
 
     def has(self, token: int) -> bool:
         """Whether the model has a token, as far as is known."""
@@ -144,6 +147,9 @@ def check(prompt: Sequence[int], params: SamplingParams, limits: Limits) -> None
         )
     if params.by_rules and not limits.by_rules:
         raise RequestError(f"{limits.engine} cannot fork by the form of the text: leave out fork_by 'rules'")
+    if params.logprobs is not None and not (limits.logprobs_by_rules if params.by_rules else limits.logprobs):
+        answer = "an answer that forks by the form of its text" if limits.logprobs else "its answers"
+        raise RequestError(f"{limits.engine} tells no log probabilities of {answer}: leave logprobs out")
     if params.priority and limits.no_priorities is not None:
         raise RequestError(limits.no_priorities)
     if params.draft_acceptance != "exact" and not limits.typical_drafts:
