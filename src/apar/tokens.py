@@ -162,15 +162,8 @@ class PromptEncoder:
         The template's own special tokens are kept. Raises ModelError without a template, RequestError where the
         messages are malformed or the template refuses them.
         """
-        tokenizer = self._tokenizer
-        if tokenizer.chat_template is None:
-            raise ModelError("the tokenizer has no chat template; set chat_template in tokenizer_config.json")
-        _check_messages(messages)
-        try:
-            rendered = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        except Exception as error:  # a template raises whatever its author chose
-            raise RequestError(f"the model's chat template refuses these messages: {error}") from error
-        return self._without_control(tokenizer.encode(rendered, add_special_tokens=False))
+        rendered = chat_text(self._tokenizer, messages)
+        return self._without_control(self._tokenizer.encode(rendered, add_special_tokens=False))
 
     def raw(self, text: str) -> list[int]:
         """The ids of a text that is gone on from as it is, behind the special tokens that texts begin with.
@@ -198,7 +191,22 @@ def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     return PromptEncoder(tokenizer).chat(messages)
 
 
-def _check_messages(messages: Sequence[Message]) -> None:
+def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """A chat up to where the assistant's answer begins, as the text that the tokenizer's chat template makes of it.
+
+    Raises ModelError without a template, RequestError where the messages are malformed or the template refuses them.
+    """
+    if tokenizer.chat_template is None:
+        raise ModelError("the tokenizer has no chat template; set chat_template in tokenizer_config.json")
+    check_messages(messages)
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+    except Exception as error:  # a template raises whatever its author chose
+        raise RequestError(f"the model's chat template refuses these messages: {error}") from error
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Raise RequestError for what is no chat."""
     if not messages:
         raise RequestError("the chat has no messages")
     for number, message in enumerate(messages):

@@ -68,7 +68,8 @@ def _sampled(choice: dict[str, Any], address: str, count: int | None) -> tuple[S
     tokens = choice.get("token_ids")
     if tokens is None:
         raise ModelError(
-            f"the server at {address} sends no token ids: it is no vLLM server, or one too old to know return_token_ids"
+            f"the server at {address} sends no token ids: it is no vLLM server, or one too old to know "
+            "return_token_ids; any other is asked by --backend completions"
         )
     if not all(isinstance(token, int) and token >= 0 for token in tokens):
         raise ValueError("token ids are whole numbers")

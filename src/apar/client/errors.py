@@ -13,8 +13,8 @@ from apar.errors import AparError, BusyError, ContextError, ModelError, RequestE
 KEY_ADVICE = "give one it knows"
 """What to do about a refused API key, where no option is known to give it by."""
 _LONGEST = 500
-_TOO_LONG = ("context_length_exceeded", "maximum context length")
-"""OpenAI's code for a prompt beyond the context, and how servers without the code put it."""
+_TOO_LONG = ("context_length_exceeded", "maximum context length", "exceed_context_size")
+"""OpenAI's code for a prompt beyond the context, how servers without the code put it, and llama.cpp's."""
 
 
 def refusal(address: str, response: Response, key_advice: str) -> AparError:

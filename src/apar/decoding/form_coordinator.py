@@ -6,6 +6,8 @@ process: where a step writes a thread's path anew (forced text, a fork, dropped 
 and another one begins behind the new path. A token that may not stand where it was sampled is refused, and another one
 is asked for with that one banned, until the engine gives one that may.
 
+An engine that does not know its own context may sample `FULL` where there is no room for a token.
+
 Plain data: who drives a coordinator feeds it tokens and carries out its actions.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apar.decoding.coordinator import Actions, SequenceRequest
+from apar.decoding.grammar import FULL
 from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.lockstep import Completed, complete_step, send_back
 from apar.errors import RunError
@@ -40,7 +43,7 @@ class _Decoded:
 
 
 class FormCoordinator:
-    """The threads of an answer that forks by its form, and the requests that decode them.
+    """The threads of an answer that forks by its form or not at all, and the requests that decode them.
 
     `group` has its root thread and nothing decoded; its events and threads are always those of the last complete
     logical step. With `pace` threads that are far ahead of the others wait, as in `ForkCoordinator`. Where the answer
@@ -80,7 +83,7 @@ class FormCoordinator:
             raise RunError(f"the engine ended thread {request.thread} of {self.group.name} without a token")
         for token in sampled:
             thread.ahead.append(token)
-            if token.token in self.group.eos:
+            if self._ends(token):
                 ended = ended or self._abort(decoded)
                 break
         if ended:
@@ -167,9 +170,12 @@ class FormCoordinator:
                 self._abort(decoded)
         for decoded in sorted(self._decoded.values(), key=lambda each: (bool(each.thread.ahead), each.thread.path)):
             ahead = decoded.thread.ahead
-            ends = bool(ahead) and ahead[-1].token in self.group.eos
-            if decoded.request is None and len(ahead) <= _RUN_AHEAD // 2 and not ends:
+            if decoded.request is None and len(ahead) <= _RUN_AHEAD // 2 and not (ahead and self._ends(ahead[-1])):
                 self._start_if_room(decoded)
+
+    def _ends(self, sampled: Sampled) -> bool:
+        """Whether nothing comes behind a token."""
+        return sampled.token in self.group.eos or sampled.token == FULL
 
     def _start_if_room(self, decoded: _Decoded) -> None:
         """Start a request for a thread, unless as many as the answer wants are under way; then it waits."""

@@ -15,6 +15,10 @@ _PATH_OF_A_FORK = 3
 """Tokens that a fork needs on the child's path: `[Fork]`, `[Child]` and the detail's first token."""
 
 
+FULL = -1
+"""Stands for a token where an engine has no room for one: the thread ends there by its length."""
+
+
 class Effect(Enum):
     """What a sampled token does."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from apar.decoding import form_steps
-from apar.decoding.grammar import Effect
+from apar.decoding.grammar import FULL, Effect
 from apar.decoding.group import Group, Sampled, Thread
 from apar.decoding.leads import Leads
 from apar.errors import RunError
@@ -113,6 +113,9 @@ class _Step:
             self.emit(thread, Started(thread.path, thread.path[:-1] or None, group.step))
             if thread.form is not None:
                 form_steps.begin(self, thread)
+        if sampled.token == FULL:
+            self.finish(thread, "length")
+            return sampled
         effect = group.grammar.effect(sampled.token, thread.repeats_lead)
         if effect is Effect.END and sampled.token in group.eos:
             self.finish(thread, "eos")

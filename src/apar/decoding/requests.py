@@ -77,7 +77,7 @@ class RequestBuilder:
             raise RequestError(
                 f"n is {wanted.n}, and a stream is of one answer; ask for several streams, or for a batch"
             )
-        return Request(self._encode(prompt, wanted), wanted, question=self._question(prompt, wanted))
+        return self._request(prompt, wanted)
 
     def build_all(
         self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None
@@ -97,18 +97,22 @@ class RequestBuilder:
 
     def _choices(self, prompt: Prompt, params: SamplingParams) -> list[Request]:
         """The `n` requests of one prompt: of one seed, which the choice makes different random numbers of."""
-        ids = self._encode(prompt, params)
         if params.n > 1 and params.seed is None:
             params = replace(params, seed=fresh_seed())
-        question = self._question(prompt, params)
-        return [Request(ids, params, choice, question) for choice in range(params.n)]
+        request = self._request(prompt, params)
+        return [replace(request, choice=choice) for choice in range(params.n)]
 
-    def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
+    def _request(self, prompt: Prompt, params: SamplingParams) -> Request:
+        """The request for the first answer to a prompt."""
+        self._check_fork(params)
+        ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(turns(prompt))
+        check(ids, params, self._limits)
+        return Request(ids, params, question=self._question(prompt, params))
+
+    def _check_fork(self, params: SamplingParams) -> None:
+        """Raise ModelError where the model cannot fork and should."""
         if params.fork and params.fork_by == "model" and not (params.sequential or self._vocabulary.forks):
             ControlTokens.of(self._vocabulary.tokenizer)  # raises, naming what is missing
-        ids = self._raw(prompt.content) if isinstance(prompt, RawPrompt) else self._chat(prompt)
-        check(ids, params, self._limits)
-        return ids
 
     def _question(self, prompt: Prompt, params: SamplingParams) -> str:
         """The text of the last turn, where rules read it."""
@@ -119,14 +123,19 @@ class RequestBuilder:
             return content if isinstance(content, str) else self._vocabulary.decode(list(content))
         return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
-    def _chat(self, prompt: str | Sequence[Message]) -> list[int]:
-        return self._encoder.chat([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
+    def _chat(self, messages: Sequence[Message]) -> list[int]:
+        return self._encoder.chat(messages)
 
     def _raw(self, content: str | tuple[int, ...]) -> list[int]:
         if isinstance(content, str):
             return self._encoder.raw(content)
         self._encoder.check_ids(content)
         return list(content)
+
+
+def turns(prompt: str | Sequence[Message]) -> Sequence[Message]:
+    """A prompt as the turns of a chat."""
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
 
 
 def check(prompt: Sequence[int], params: SamplingParams, limits: Limits) -> None:

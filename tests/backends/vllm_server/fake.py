@@ -50,7 +50,10 @@ class Reply:
 
 @dataclass
 class FakeServer:
-    """`reply` may answer a request otherwise, `distort` change a stream of chunks, each by the request's body."""
+    """`reply` may answer a request otherwise, `distort` change a stream of chunks, each by the request's body.
+
+    `tokenizer` is the model's, by default the tiny one.
+    """
 
     model: HashModel = field(default_factory=lambda: PathModel(0, fork=1.5, eos=-1.0))
     context: int = 100
@@ -60,6 +63,7 @@ class FakeServer:
     reply: Callable[[str, Body], Reply | None] = lambda path, body: None
     distort: Callable[[Body, AsyncIterator[bytes]], AsyncIterator[bytes]] = lambda body, chunks: chunks
     pause: float = 0.0
+    tokenizer: Any = field(default_factory=tokenizer)
     bodies: list[Body] = field(default_factory=list)
     ranks: list[str | None] = field(default_factory=list)
     connections: int = 0
@@ -142,7 +146,7 @@ class FakeServer:
         if path == "/v1/models":
             return Reply(200, {"data": self.cards or [{"id": NAME, "max_model_len": self.context}]})
         if path == "/tokenize":
-            return Reply(200, {"tokens": tokenizer().encode(body["prompt"], add_special_tokens=False)})
+            return Reply(200, {"tokens": self.tokenizer.encode(body["prompt"], add_special_tokens=False)})
         return None if path == "/v1/completions" else Reply(404, {"detail": "Not Found"})
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: Body) -> bool:
@@ -180,7 +184,7 @@ class FakeServer:
 
     def _sample(self, body: Body) -> Iterator[int]:
         path = list(body["prompt"])
-        banned = set(tokenizer().convert_tokens_to_ids(body["bad_words"]))
+        banned = set(self.tokenizer.convert_tokens_to_ids(body["bad_words"]))
         while True:
             logits = self.model.logits(path)
             for token, bias in body.get("logit_bias", {}).items():

@@ -13,39 +13,20 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from apar.backends.sequence_engine import coordinator_of
 from apar.decoding.by_form.form_tokens import FormTokens
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.group import Group, Sampled
-from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary
 from apar.events import Forked
 from tests.backends.hasty import HashModel, HastyEngine
-from tests.decoding.by_form.test_random_forms import LIKELY
-from tests.engine.rules_lives import PIECES, QUESTIONS, SlowEngine, decode, encode
-from tests.engine.tiny import VOCABULARY
+from tests.backends.lists import ListModel, finish_slowly, list_params
+from tests.engine.rules_lives import PIECES, QUESTIONS, decode, encode
 
 EOS = frozenset([0])
-
-
-@dataclass(frozen=True)
-class ListModel(HashModel):
-    """A hash of the path that often writes what comes next in lists; what is no piece is never likely."""
-
-    def logits(self, tokens: Sequence[int]) -> list[float]:
-        rng = random.Random(repr((self.seed, tuple(tokens))))
-        logits = [rng.uniform(0, 4) if token < len(PIECES) else -9.0 for token in range(VOCABULARY)]
-        last = decode([tokens[-1]])
-        for piece in next((pieces for end, pieces in LIKELY if last.endswith(end)), ()):
-            if piece in PIECES:
-                logits[PIECES.index(piece)] += self.fork
-        logits[0] += self.eos
-        return logits
 
 
 class SeededEngine(HastyEngine):
@@ -70,26 +51,16 @@ class Case:
 
     def __init__(self, number: int, temperature: float = 0.0) -> None:
         rng = self.rng = random.Random(number)
-        self.model = ListModel(number, fork=rng.uniform(1, 4), eos=rng.uniform(-4, 0))
+        self.model = ListModel(number, fork=rng.uniform(1, 4), eos=rng.uniform(-4, 0), pieces=PIECES)
         self.context = rng.choice([48, 96, 128])
         self.prompt = [rng.randrange(1, len(PIECES)) for _ in range(rng.randint(1, 8))]
         self.question = rng.choice(QUESTIONS)
-        self.params = SamplingParams(
-            max_tokens=rng.choice([12, 40, 90, 150]),
-            temperature=temperature,
-            seed=rng.randrange(1000),
-            stop=rng.choice([(), (), (), ("st:",), ("2. W",)]),
-            max_threads=rng.choice([1, 2, 3, 12, 32]),
-            max_depth=rng.choice([2, 3, 4]),
-            max_parallel_threads=rng.choice([None, None, None, 1, 2]),
-            max_items=rng.choice([None, None, 2, 3]),
-            fork_by="rules",
-        )
+        self.params = list_params(rng, temperature=temperature)
 
     def group(self) -> Group:
         request = Request(list(self.prompt), self.params, 0, self.question)
         group = Group.start(0, request, Vocabulary(None, None, EOS), self.context, Detokenizer(decode))
-        group.read_form(FormTokens(encode, decode, EOS, VOCABULARY), request)
+        group.read_form(FormTokens(encode, decode, EOS, len(PIECES)), request)
         return group
 
     def by_requests(self, knows_eos: bool = True) -> tuple[Group, HastyEngine]:
@@ -105,7 +76,8 @@ class Case:
         return group
 
     def expected(self) -> Group:
-        return SlowEngine(self.model, self.context, self.prompt, self.params, self.question).run()
+        """By an engine that chooses every token alone."""
+        return finish_slowly(self.group(), self.model.logits)
 
 
 def compare(number: int, counts: Counter[str]) -> str | None:

@@ -204,8 +204,8 @@ class _Threads:
 
 
 def _core_decodes(params: SamplingParams) -> bool:
-    """Whether the core can: it decodes all threads of an answer at the same time, and has no text to compare."""
-    return params.max_parallel_threads is None and params.repeated_leads == "allow"
+    """Whether the core can: it decodes all threads of an answer at the same time, and has no text to read."""
+    return params.max_parallel_threads is None and params.repeated_leads == "allow" and not params.by_rules
 
 
 def _closed(group: Group) -> RunError:

@@ -21,20 +21,22 @@ from apar.events import TokenLogprob
 def thread_params(group: Group, run: SequenceRequest, vocabulary: Vocabulary) -> VllmParams:
     """The parameters of a run as a request of its own: what is banned are vLLM's bad words.
 
-    They are told as text where vLLM has the tokenizer to read them, else as ids.
+    Control tokens and ends are told as text where vLLM has the tokenizer to read them, else as ids; so are all others,
+    which are no text by themselves.
     """
     sampled = group.params.temperature > 0
     forced = {} if group.forced is None else thread_arguments(group.forced, run)
     # What is told sequentially is what vLLM does without us: it is not to pay for bans.
     banned = sorted(run.banned) if group.forced is None or group.params.fork else []
+    by_id = vocabulary.given or group.params.by_rules
     params = _params(
         group,
         max_tokens=run.limit,
         seed=run.seed(group) if sampled else None,
-        bad_words=[] if vocabulary.given else [vocabulary.text_of(token) for token in banned],
+        bad_words=[] if by_id else [vocabulary.text_of(token) for token in banned],
         extra_args={ORDER: ALONE, **forced},
     )
-    return restrict(params, banned) if vocabulary.given else params
+    return restrict(params, banned) if by_id else params
 
 
 def answer_params(group: Group) -> VllmParams:

@@ -7,12 +7,17 @@ from typing import Any
 from apar.backends.vllm.request_options import ALONE, ORDER
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.group import Group
+from apar.decoding.params import MAX_BIAS
 from apar.decoding.vocabulary import Vocabulary
 
 
 def completion_body(group: Group, run: SequenceRequest, vocabulary: Vocabulary, served_model: str) -> dict[str, Any]:
-    """What is posted to /v1/completions; tokens that are banned are vLLM's bad words."""
+    """What is posted to /v1/completions. Control tokens and ends that are banned are vLLM's bad words; others, whose
+    texts may be white space and be read otherwise, get the lowest bias there is.
+    """
     params = group.params
+    words = run.banned & group.grammar.hidden
+    biases = {**params.logit_bias, **dict.fromkeys(run.banned - words, -float(MAX_BIAS))}
     body: dict[str, Any] = {
         "model": served_model,
         "prompt": list(run.tokens),
@@ -22,7 +27,7 @@ def completion_body(group: Group, run: SequenceRequest, vocabulary: Vocabulary, 
         "skip_special_tokens": False,
         "max_tokens": run.limit,
         "stop_token_ids": sorted(group.eos),
-        "bad_words": [vocabulary.text_of(token) for token in sorted(run.banned)],
+        "bad_words": [vocabulary.text_of(token) for token in sorted(words)],
         "temperature": params.temperature,
         "top_p": params.top_p,
         "top_k": params.top_k,
@@ -35,8 +40,8 @@ def completion_body(group: Group, run: SequenceRequest, vocabulary: Vocabulary, 
     }
     if params.temperature > 0:
         body["seed"] = run.seed(group)
-    if params.logit_bias:
-        body["logit_bias"] = {str(token): bias for token, bias in params.logit_bias.items()}
+    if biases:
+        body["logit_bias"] = {str(token): bias for token, bias in biases.items()}
     if params.logprobs is not None:
         body |= {"logprobs": params.logprobs, "return_tokens_as_token_ids": True}
     return body

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Self
 
 from apar.backends.backend import GroupBackend
 from apar.backends.data_parallel import DataParallelRouter
+from apar.backends.http_backend import HttpConnections, check_options
+from apar.backends.priority_limiter import PriorityLimiter
 from apar.backends.sequence_engine import decode_forked, vllm_limits
 from apar.backends.vllm_server.body import completion_body
-from apar.backends.vllm_server.priority_limiter import PriorityLimiter
 from apar.client.completion_chunks import Chunk, read_chunks
 from apar.decoding.coordinator import SequenceRequest
 from apar.decoding.group import Group, Sampled
-from apar.errors import RunError, UserError
+from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
 from apar.models.model_source import ModelSource, model_source
@@ -37,7 +35,7 @@ _NO_PRIORITIES = (
 )
 
 
-class VllmServerBackend(GroupBackend):
+class VllmServerBackend(HttpConnections, GroupBackend):
     """A model that a vLLM server at `url` runs, decoding the parts of an answer in parallel.
 
     `model` is a folder or hub id with the tokenizer of the server's model, or `tokenizer` is. `served_model` is the
@@ -69,7 +67,7 @@ class VllmServerBackend(GroupBackend):
         from apar.backends.vllm_server.model_info import check_vocabulary, find_model
         from apar.client.http import AsyncHttpClient, Endpoint, HttpClient
 
-        _check_options(timeout, max_connections, ranks)
+        check_options(timeout, max_connections=max_connections, ranks=ranks)
         vocabulary = load_vocabulary(model_source(model) if tokenizer is None else ModelSource(str(tokenizer)))
         endpoint = Endpoint(url, api_key, timeout)
         with HttpClient(endpoint) as http:
@@ -83,26 +81,6 @@ class VllmServerBackend(GroupBackend):
         self._prioritised, self._salt = priorities, cache_salt
         self._limiter, self._ranks = PriorityLimiter(max_connections), DataParallelRouter(ranks)
         self._cache_missed = False
-        self._closing: asyncio.Task[None] | None = None
-
-    def close(self) -> None:
-        """End all requests; open answers get a RunError. Where an event loop runs, a task of it closes what is open."""
-        self._http.closed = True
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # the loop that has the connections has ended, and so have they
-            return
-        self._closing = loop.create_task(self.aclose())
-
-    async def aclose(self) -> None:
-        """End all requests, and wait until the connections are closed; open answers get a RunError."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     async def decode(self, group: Group) -> AsyncGenerator[list[Event], None]:
         """Each thread a request of its own, all on one data-parallel rank, where the prefix is."""
@@ -160,11 +138,3 @@ class _Threads:
 
     def decode(self, group: Group, run: SequenceRequest) -> AsyncGenerator[Sequence[Sampled], None]:
         return self._backend._decode_run(group, run, self._headers)
-
-
-def _check_options(timeout: float, max_connections: int, ranks: int) -> None:
-    if not (math.isfinite(timeout) and timeout > 0):
-        raise UserError(f"timeout is {timeout}; it must be a number of seconds above 0")
-    for name, value in (("max_connections", max_connections), ("ranks", ranks)):
-        if value < 1:
-            raise UserError(f"{name} is {value}; it must be at least 1")

@@ -21,6 +21,20 @@ class ModelInfo:
 
 def find_model(http: HttpClient, wanted: str | None) -> ModelInfo:
     """The model `wanted`, or the only one. Raises ModelError where there is no such one, or no vLLM."""
+    name, context = find_served(http, wanted)
+    if context is None:
+        raise ModelError(
+            f"the server at {http.address} does not say how long the context of {name} is (max_model_len): "
+            "it must be a vLLM server; any other is asked by --backend completions"
+        )
+    return ModelInfo(name, context)
+
+
+def find_served(http: HttpClient, wanted: str | None) -> tuple[str, int | None]:
+    """The name of the model `wanted`, or of the only one, and how long its context is, if the server says so.
+
+    Raises ModelError where there is no such model.
+    """
     models = _models(http)
     if wanted is None and len(models) > 1:
         raise ModelError(f"the server at {http.address} serves {', '.join(models)}; name one by served_model")
@@ -30,12 +44,7 @@ def find_model(http: HttpClient, wanted: str | None) -> ModelInfo:
     # That of an adapter is with the model it belongs to.
     holder = models[name]
     context = holder.get("max_model_len") or models.get(holder.get("parent") or "", {}).get("max_model_len")
-    if not isinstance(context, int) or context < 1:
-        raise ModelError(
-            f"the server at {http.address} does not say how long the context of {name} is (max_model_len): "
-            "it must be a vLLM server"
-        )
-    return ModelInfo(name, context)
+    return name, context if isinstance(context, int) and context > 0 else None
 
 
 def _models(http: HttpClient) -> dict[str, dict[str, Any]]:
@@ -49,7 +58,7 @@ def _models(http: HttpClient) -> dict[str, dict[str, Any]]:
             "`apar chat --url` or any client of OpenAI's API"
         )
     if not models:
-        raise ModelError(f"the server at {http.address} lists no models under /v1/models: is it a vLLM server?")
+        raise ModelError(f"the server at {http.address} lists no models under /v1/models: is it the right one?")
     return models
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from apar.backends.vllm_server.priority_limiter import PriorityLimiter
+from apar.backends.priority_limiter import PriorityLimiter
 
 
 async def _settle() -> None:
