@@ -19,6 +19,7 @@ NAMES = [
     "BatchError",
     "BusyError",
     "CHILD",
+    "CompletionsBackend",
     "ControlTokens",
     "Delta",
     "EngineStatistics",

@@ -14,6 +14,7 @@ from apar.moved import put_up_signpost
 if TYPE_CHECKING:
     from apar.assemble import Assembler
     from apar.backends.backend import AnswerStream
+    from apar.backends.completions.engine import CompletionsBackend
     from apar.backends.vllm.engine import VllmBackend
     from apar.backends.vllm_server.engine import VllmServerBackend
     from apar.decoding.answer import Answer, BatchError
@@ -31,6 +32,7 @@ _HOMES = {
     "Answer": "apar.decoding.answer",
     "AnswerStream": "apar.backends.backend",
     "BatchError": "apar.decoding.answer",
+    "CompletionsBackend": "apar.backends.completions.engine",
     "AsyncLLM": "apar.engine.async_llm",
     "LLM": "apar.engine.llm",
     "SamplingParams": "apar.decoding.params",

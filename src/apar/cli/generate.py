@@ -71,7 +71,8 @@ def command(
 ) -> None:
     """Answer PROMPT with MODEL, decoding the parts of the answer in parallel.
 
-    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model. PROMPT `-` is read from standard input.
+    MODEL is a folder, a GGUF file, a hub id, or `demo` for the shipped model; with --backend completions it names the
+    tokenizer with the chat template, where the server applies none. PROMPT `-` is read from standard input.
     The answer is printed in reading order as it comes, its figures go to standard error. With --input and --output
     all prompts of a file are answered.
     """

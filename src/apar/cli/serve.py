@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from apar.cli.base_model import to_load
 from apar.cli.options import count_option
 from apar.cli.options.backend import (
+    URL_HELP,
     BackendChoice,
     BackendCommand,
     backend_maker,
@@ -56,7 +57,7 @@ class ServeCommand(BackendCommand):
     help="APAR's own server, or vLLM's own server with forks in its core.",
 )
 @serve_options
-@click.option("--url", metavar="URL", help="URL of a running vLLM server to decode with; its API key is $VLLM_API_KEY.")
+@click.option("--url", metavar="URL", help=f"{URL_HELP} Its API key is $VLLM_API_KEY.")
 @click.option(
     "--remote-model", metavar="NAME", help="Name of the model on the server at --url.  [default: its only one]"
 )
@@ -78,7 +79,9 @@ def command(
 ) -> None:
     """Serve MODEL with OpenAI's API. The address that is printed also shows a web page.
 
-    MODEL is a folder, a GGUF file, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE.
+    MODEL is a folder, a GGUF file, a hub id, or `demo`. vLLM's own options are given as --vllm.NAME VALUE. With
+    --backend completions the server at --url has the model, and MODEL names a tokenizer with its chat template for
+    servers that apply none.
     """
     if remote_model is not None and url is None:
         raise UserError("--remote-model is the name that another server has for the model: give its --url")
@@ -101,7 +104,8 @@ def _check(model: str, backend: str, server: str) -> None:
     if server == _OWN_SERVER:
         engine = ("torch", "transformers") if backend == "local" else ()
         require("local,server" if engine else "server", *engine, "fastapi", "httptools", "prometheus_client", "uvicorn")
-    model_source(model)
+    if backend != "completions":  # which has the model, and mostly its chat template
+        model_source(model)
 
 
 def _serve(name: str, choice: BackendChoice, serving: Serving, make: Callable[[], Backend]) -> None:

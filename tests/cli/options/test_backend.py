@@ -13,7 +13,11 @@ Apar = Callable[..., tuple[int, str, str]]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--url", "http://localhost:1"], "--url is of vLLM; add --backend vllm"),
+        (["--url", "http://localhost:1"], "--url is of vLLM or of another server; add --backend vllm"),
+        (["--backend", "completions"], "--backend completions is a server elsewhere: give its --url"),
+        (["--backend", "completions", "--url", "http://localhost:1", "--ranks", "2"], "--ranks is of a vLLM server"),
+        (["--backend", "completions", "--url", "http://localhost:1", "--fork-way", "core"], "--fork-way is of vLLM"),
+        (["--backend", "completions", "--url", "http://localhost:1", "--dtype", "float32"], "--dtype is of a model"),
         (["--fork-way", "core"], "--fork-way is of vLLM"),
         (["--vllm-config", "engine.yaml"], "--vllm-config is of vLLM"),
         (["--backend", "vllm", "--remote-model", "m"], "--remote-model is of a server: give its --url"),

@@ -9,7 +9,7 @@ from apar.backends.completions.server_texts import ServerTexts
 from apar.decoding.params import Prompt, RawPrompt, SamplingParams
 from apar.decoding.requests import Limits, Request, RequestBuilder, check, turns
 from apar.decoding.vocabulary import Vocabulary
-from apar.errors import RequestError
+from apar.errors import ModelError, RequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,14 @@ class TextRequestBuilder(RequestBuilder):
         tokens = (self._texts.count(text) or 1) if text else 0
         check(range(tokens), params, self._limits)
         return TextRequest([PROMPT], params, 0, self._question(prompt, params), text, tokens)
+
+    def _check_fork(self, params: SamplingParams) -> None:
+        """Raise ModelError where the model itself is to fork: its control tokens are no texts."""
+        if params.fork and params.fork_by == "model" and not params.sequential:
+            raise ModelError(
+                "a completions server knows no control tokens: have answers fork by their form (--fork rules, "
+                "fork_by='rules') or not at all (--fork off, fork=False)"
+            )
 
     def _text(self, prompt: Prompt) -> str:
         if not isinstance(prompt, RawPrompt):

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from apar.engine.llm import LLM
 
 _WORDS, _LLAMA_WORDS = "apar.vllm.words", "apar.llama.words"
-_AUTO, _LOCAL, _LLAMA, _VLLM = "auto", "local", "llama-cpp", "vllm"
-BACKENDS = (_AUTO, _LOCAL, _LLAMA, _VLLM)
+_AUTO, _LOCAL, _LLAMA, _VLLM, _COMPLETIONS = "auto", "local", "llama-cpp", "vllm", "completions"
+BACKENDS = (_AUTO, _LOCAL, _LLAMA, _VLLM, _COMPLETIONS)
+URL_HELP = "URL of a running server to decode with; needs --backend vllm or completions."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class BackendChoice:
     def __post_init__(self) -> None:
         if self.llama_words and self.backend not in (_AUTO, _LLAMA):
             raise UserError(f"{self.llama_words[0]} is an option of llama.cpp; add --backend llama-cpp")
-        for name, value in (("--url", self.url), ("--fork-way", self.fork_way), ("--vllm-config", self.config)):
+        if self.url is not None and self.backend not in (_VLLM, _COMPLETIONS):
+            raise UserError("--url is of vLLM or of another server; add --backend vllm, or --backend completions")
+        if self.url is None and self.backend == _COMPLETIONS:
+            raise UserError("--backend completions is a server elsewhere: give its --url")
+        for name, value in (("--fork-way", self.fork_way), ("--vllm-config", self.config)):
             if value is not None and self.backend != _VLLM:
                 raise UserError(f"{name} is of vLLM; add --backend vllm")
         if self.words and self.backend != _VLLM:
@@ -53,6 +58,8 @@ class BackendChoice:
         for name, given in (("--remote-model", self.served_model), ("--ranks", self.ranks)):
             if given is not None and self.url is None:
                 raise UserError(f"{name} is of a server: give its --url")
+        if self.ranks is not None and self.backend == _COMPLETIONS:
+            raise UserError("--ranks is of a vLLM server: add --backend vllm, or leave it out")
         if self.url is not None and (self.words or self.config or self.fork_way):
             raise UserError("the server at --url runs already: give vLLM's options and --fork-way where it is started")
 
@@ -132,13 +139,13 @@ backend_option = click.option(
     type=click.Choice(BACKENDS),
     default=_AUTO,
     show_default=True,
-    help="local: APAR's own engine in this process; llama-cpp: llama.cpp; vllm: vLLM. auto: llama.cpp for a GGUF file "
-    "where it is installed, else local.",
+    help="local: APAR's own engine in this process; llama-cpp: llama.cpp; vllm: vLLM; completions: any server with "
+    "OpenAI's completions. auto: llama.cpp for a GGUF file where it is installed, else local.",
 )
 
 BACKEND_OPTIONS = (
     backend_option,
-    click.option("--url", metavar="URL", help="URL of a running vLLM server to decode with; needs --backend vllm."),
+    click.option("--url", metavar="URL", help=URL_HELP),
     click.option(
         "--remote-model",
         "served_model",
@@ -217,6 +224,8 @@ def backend_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) ->
         return _local_maker(model, loading)
     if choice.backend == _LLAMA:
         return _llama_maker(model, choice, loading)
+    if choice.backend == _COMPLETIONS:
+        return _completions_maker(model, choice, loading)
     arguments = choice.arguments(loading, model)
     url = choice.url
     if url is not None:
@@ -233,6 +242,18 @@ def backend_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) ->
     from apar.backends.vllm.engine import VllmBackend
 
     return lambda: VllmBackend(model, fork=choice.fork_way, **arguments)
+
+
+def _completions_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) -> Callable[[], Backend]:
+    if loading:
+        name = next(iter(loading)).replace("_", "-")
+        raise UserError(f"--{name} is of a model that is loaded here; the server at --url has loaded its own")
+    require("remote", "httpx")
+    from apar.backends.completions import CompletionsBackend
+
+    url = choice.url
+    assert url is not None
+    return lambda: CompletionsBackend(model, url, served_model=choice.served_model, api_key=choice.api_key)
 
 
 def _local_maker(model: str, loading: dict[str, Any]) -> Callable[[], Backend]:
