@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from apar.backends.completions import CompletionsBackend
 from apar.decoding.params import RawPrompt, SamplingParams
 from apar.errors import ModelError, RequestError, RunError, UserError
 from tests.backends.completions.fake import TextServer
-from tests.backends.lists import save_tokenizer
+from tests.backends.lists import PIECES, list_tokenizer, save_tokenizer
 from tests.backends.vllm_server.fake import Body, Reply
 
 RULES = SamplingParams(max_tokens=12, fork_by="rules")
@@ -46,6 +48,21 @@ def test_where_the_server_has_none_the_template_is_that_of_the_named_model(tmp_p
     with server.running() as url:
         _ask(url, CHAT, model=save_tokenizer(tmp_path))
     assert server.bodies[0]["prompt"] == "WalkTips"
+
+
+@pytest.mark.parametrize(("adds", "prompt"), [(True, "Tips"), (False, "RestTips")])
+def test_a_token_that_every_text_begins_with_is_left_to_the_server(tmp_path: Path, adds: bool, prompt: str) -> None:
+    tokenizer = copy.deepcopy(list_tokenizer())
+    tokenizer.add_special_tokens({"bos_token": "Rest"})
+    tokenizer.chat_template = "{{ bos_token }}{{ messages[0]['content'] }}"
+    if adds:
+        begin = ("Rest", PIECES.index("Rest"))
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="Rest $A", special_tokens=[begin])
+    tokenizer.save_pretrained(save_tokenizer(tmp_path))
+    server = TextServer(has=())
+    with server.running() as url:
+        _ask(url, "Tips", model=tmp_path)
+    assert server.bodies[0]["prompt"] == prompt
 
 
 def test_where_nobody_has_a_template_the_line_says_so_and_texts_are_answered() -> None:

@@ -48,9 +48,10 @@ class ServerTexts:
         if isinstance(answer.get("prompt"), str):
             return str(answer["prompt"])
         tokenizer = self._template_tokenizer()
-        text, begin = chat_text(tokenizer, messages), tokenizer.bos_token
-        # The server puts it before a text itself.
-        return text.removeprefix(begin) if isinstance(begin, str) else text
+        text = chat_text(tokenizer, messages)
+        begin, first = tokenizer.bos_token, tokenizer.encode("a", add_special_tokens=True)[:1]
+        # What texts are encoded with anyway, the server puts before them itself.
+        return text.removeprefix(begin) if begin is not None and first == [tokenizer.bos_token_id] else text
 
     def count(self, text: str) -> int | None:
         """How many tokens a prompt has; None where the server does not say."""
