@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 _LIVES = "tests/engine/test_oracle.py::test_the_engine_equals_the_oracle_event_for_event_and_loses_no_block"
 _ORACLE = tuple(f"{_LIVES}[{first}]" for first in (0, 15, 30, 45))
 _COORDINATOR = ("tests/decoding/test_coordinator.py",)
+_FORM_COORDINATOR = ("tests/decoding/test_form_coordinator.py",)
 _BY_FORM = ("tests/decoding/by_form",)
 
 
@@ -260,6 +261,27 @@ MUTATIONS = (
     ),
     Mutation(
         "threads that wait for ever", "decoding/coordinator.py", "len(thread.ahead) <= most // 2", "False", _COORDINATOR
+    ),
+    Mutation(
+        "details that begin with what they may not",
+        "decoding/form_coordinator.py",
+        "in self.group.banned(thread, thread.state)",
+        "in ()",
+        _FORM_COORDINATOR,
+    ),
+    Mutation(
+        "requests that go on behind a path that is another",
+        "decoding/form_coordinator.py",
+        "for thread, _ in completed.rewritten:",
+        "for thread, _ in ():",
+        _FORM_COORDINATOR,
+    ),
+    Mutation(
+        "forking threads that wait for nobody",
+        "decoding/form_coordinator.py",
+        "len(decoded.thread.ahead) > _RUN_AHEAD",
+        "False",
+        _FORM_COORDINATOR,
     ),
     Mutation(
         "leads that are cut to the same words",
