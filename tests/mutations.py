@@ -23,6 +23,7 @@ _ORACLE = tuple(f"{_LIVES}[{first}]" for first in (0, 15, 30, 45))
 _COORDINATOR = ("tests/decoding/test_coordinator.py",)
 _FORM_COORDINATOR = ("tests/decoding/test_form_coordinator.py",)
 _BY_FORM = ("tests/decoding/by_form",)
+_CELLS = ("tests/backends/test_llama_cells.py",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +353,34 @@ MUTATIONS = (
         "laid.positions[index] + 1 - prompt",
         "index + 1 - prompt",
         ("tests/eval/test_held_out.py",),
+    ),
+    Mutation(
+        "a llama.cpp child that lacks the tokens of its own pass",
+        "backends/llama_cpp/cells.py",
+        "batch.sequences[number].append(sequence.number)",
+        "pass",
+        _CELLS,
+    ),
+    Mutation(
+        "llama.cpp cells of ended threads that stay",
+        "backends/llama_cpp/cells.py",
+        "self._memory.remove(keeper.number, begin, TO_THE_END)",
+        "pass",
+        _CELLS,
+    ),
+    Mutation(
+        "llama.cpp cells that two keepers have",
+        "backends/llama_cpp/cells.py",
+        "self._memory.remove(source.number, begin * size, end * size)",
+        "pass",
+        _CELLS,
+    ),
+    Mutation(
+        "more llama.cpp threads than sequences",
+        "scheduling/scheduler.py",
+        "return self.pool.num_free >= count and not full",
+        "return self.pool.num_free >= count",
+        _CELLS,
     ),
 )
 
