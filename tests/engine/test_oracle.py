@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from apar.engine import penalties
 from apar.engine.cache import PagedCache
-from apar.scheduling.scheduler import Row, Scheduler
+from apar.scheduling.place import Place
+from apar.scheduling.scheduler import Scheduler
 from tests.engine.random_lives import compare
 
 CASES = 150
@@ -57,13 +57,14 @@ def test_the_comparison_notices_a_fork_token_that_the_child_misses(monkeypatch: 
 def test_the_comparison_notices_penalties_that_leave_out_what_an_ancestor_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = penalties._said
+    said = Place.said.fget
+    assert said is not None
 
-    def said_itself(row: Row) -> list[tuple[int, int]]:
-        own = row.thread.tokens[row.thread.starts[-1] :]
-        return [(token, own.count(token)) for token, _ in said(row) if token in own]
+    def said_itself(place: Place) -> list[tuple[int, int]]:
+        own = place.thread.tokens[place.thread.starts[-1] :]
+        return [(token, own.count(token)) for token, _ in said(place) if token in own]
 
-    monkeypatch.setattr(penalties, "_said", said_itself)
+    monkeypatch.setattr(Place, "said", property(said_itself))
     differences, counts = lives(0, CHUNK)
     assert differences
     assert not any("failed:" in difference for difference in differences)
