@@ -250,6 +250,12 @@ def test_a_model_that_was_not_trained_to_fork_decodes_one_thread_where_that_is_l
     assert [len(each["top"]) for each in json.loads(told.out)["logprobs"]] == [2] * 5
 
 
+def test_most_items_go_with_rules_only(apar: Apar) -> None:
+    refused = apar("generate", "m", "Q", "--max-items", 3)
+    assert refused.code == 2
+    assert "add --fork rules, or leave it out" in refused.err
+
+
 @pytest.mark.parametrize(
     ("value", "told"), [("core", "--fork core is now --fork-way core"), ("no", "'model', 'rules', 'off', 'auto'")]
 )

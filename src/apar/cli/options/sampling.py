@@ -28,6 +28,8 @@ NUMBERS: dict[str, tuple[str, str]] = {
 
 def _params(sequential: bool, logit_bias: tuple[str, ...], fork: str, **values: Any) -> SamplingParams:
     limit = 1 if sequential else None
+    if values["max_items"] is not None and fork != "rules":
+        raise UserError("--max-items is of lists that are forked by rules; add --fork rules, or leave it out")
     values |= {"fork": fork != "off", "fork_by": "model" if fork == "off" else fork}
     return SamplingParams(**values, logit_bias=dict(map(_bias, logit_bias)), max_parallel_threads=limit)
 
