@@ -7,10 +7,13 @@ import pickle
 import random
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from apar.corpus.duplicates import DuplicateConfig, Seen, signature
+from apar.data.raw import SourceLocation
 from tests.corpus.answers import chat
 
 CONFIG = DuplicateConfig()
@@ -89,3 +92,12 @@ def test_a_signature_is_small_and_does_not_depend_on_the_process() -> None:
         [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True
     )
     assert run.stdout.strip() == str(one), run.stderr
+
+
+def test_an_id_of_the_data_is_kept_once_in_a_file() -> None:
+    first, again = (replace(chat(text, text), named=True) for text in ("A.", "B."))
+    elsewhere = replace(again, location=SourceLocation(Path("other.jsonl"), 1))
+    assert verdict(first, again) == "same_id"
+    assert verdict(first, elsewhere) is None
+    assert verdict(first, replace(again, named=False)) is None
+    assert verdict(first, again, config=DuplicateConfig(ids=False)) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +104,9 @@ def test_any_text_is_judged(text: str) -> None:
     drop_reason(chat(text), FilterConfig(refusals=True))
     if text.strip():
         is_truncated(text.strip())
+
+
+def test_what_the_data_mark_as_bad_is_left_out_unless_it_is_wanted() -> None:
+    bad = replace(chat("Tea."), marked_bad=True)
+    assert drop_reason(bad, DEFAULT) == "marked_bad"
+    assert drop_reason(bad, FilterConfig(marked_bad=False)) is None

@@ -129,7 +129,7 @@ def test_an_empty_answer_is_an_answer(tmp_path: Path) -> None:
         ("prompt_response", {"prompt": "Q", "response": "A", "history": [1]}, "`history` is not a list of texts"),
         ("prompt_response", {"prompt": "Q", "response": "\ud83d"}, "half of a surrogate pair"),
         ("prompt_response", {"prompt": "Q", "response": "A", "license": "\ud83d"}, "half of a surrogate pair"),
-        ("prompt_response", GOOD["alpaca"], "`prompt` is missing"),
+        ("prompt_response", {"instruction": "Q"}, "`prompt` is missing"),
     ],
 )
 def test_a_record_that_does_not_fit_is_told_and_left_out(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from apar.data.formats import ChatReader, Turns
+from apar.data.forms.field_map import FieldMap
 from apar.data.raw import Container, Raw
 from apar.data.read import read_raw
 from apar.errors import UserError
@@ -35,13 +36,13 @@ class Chunk(NamedTuple):
     raws: list[Raw]
 
 
-def chunks(sources: Sequence[Source], turns: Turns) -> Iterator[Chunk]:
+def chunks(sources: Sequence[Source], turns: Turns, fields: FieldMap | None = None) -> Iterator[Chunk]:
     """The chunks of all sources in order. Raises UserError where a source cannot be read or fits no format."""
-    found = (chunk for source in sources for chunk in _of_source(source, turns))
+    found = (chunk for source in sources for chunk in _of_source(source, turns, fields))
     return (chunk._replace(number=number) for number, chunk in enumerate(found))
 
 
-def check(sources: Sequence[Source], turns: Turns) -> None:
+def check(sources: Sequence[Source], turns: Turns, fields: FieldMap | None = None) -> None:
     """Raise UserError if a source cannot be read or its first records fit no format, before any work is done.
 
     A pipe can be read only once: its mistakes come out later.
@@ -49,7 +50,7 @@ def check(sources: Sequence[Source], turns: Turns) -> None:
     for source in sources:
         if source.split is not None or source.path.is_file() or not source.path.exists():
             container, raws = _raws(source)
-            _known_format(ChatReader(source.path, container, turns), raws)
+            _known_format(ChatReader(source.path, container, turns, fields=fields), raws)
 
 
 def _known_format(reader: ChatReader, raws: Iterator[Raw]) -> list[Raw]:
@@ -66,9 +67,9 @@ def _known_format(reader: ChatReader, raws: Iterator[Raw]) -> list[Raw]:
     return read
 
 
-def _of_source(source: Source, turns: Turns) -> Iterator[Chunk]:
+def _of_source(source: Source, turns: Turns, fields: FieldMap | None) -> Iterator[Chunk]:
     container, raws = _raws(source)
-    reader = ChatReader(source.path, container, turns)
+    reader = ChatReader(source.path, container, turns, fields=fields)
     held: list[Raw] = []
     size = 0
     for raw in chain(_known_format(reader, raws), raws):

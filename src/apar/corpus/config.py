@@ -25,6 +25,9 @@ class ExtractConfig(Section):
     """How trees are read out of answers."""
     turns: Turns = "every"
     """Whether every answer of a conversation is used, or the last."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """For keys of a known form, such as `prompt` and `response`, the fields of the records that hold them; `a.b` is
+    the field `b` of the object `a`."""
     filters: FilterConfig = Field(default_factory=FilterConfig)
     """Which answers are left out."""
     duplicates: DuplicateConfig = Field(default_factory=DuplicateConfig)

@@ -33,6 +33,8 @@ class DuplicateConfig(Section):
 
     exact: bool = True
     """The same messages and the same answer; case and white space do not count."""
+    ids: bool = True
+    """The same `id` in the same file; ids that the data do not give are never the same."""
     near: float | None = Field(default=0.85, gt=0, le=1)
     """The share of common shingles (three words, or five CJK characters) from which on two answers are the same,
     whatever was asked, estimated by MinHash; null looks for none. Answers of fewer than 20 shingles are not
@@ -50,13 +52,16 @@ class Signature(NamedTuple):
     """A hash of the messages and the answer."""
     sketch: bytes
     """The MinHash of the answer's shingles; empty where there are too few."""
+    identity: int | None = None
+    """A hash of the answer's id and file; None where the data give no id."""
 
 
 def signature(chat: Chat, config: DuplicateConfig) -> Signature:
     """The signature of an answer and of what was asked."""
     prompt = "\0".join(_normal(message["content"]) for message in chat.messages)
     sketch = b"" if config.near is None else _sketch(chat.response.lower())
-    return Signature(_digest(prompt), _digest(f"{prompt}\0{_normal(chat.response)}"), sketch)
+    identity = _digest(f"{chat.location.file}\0{chat.id}") if chat.named else None
+    return Signature(_digest(prompt), _digest(f"{prompt}\0{_normal(chat.response)}"), sketch, identity)
 
 
 def _normal(text: str) -> str:
@@ -84,7 +89,7 @@ def _shingles(text: str, words: list[str]) -> Iterator[str]:
     return map(" ".join, zip(*(islice(words, k, None) for k in range(_WORDS_A_SHINGLE)), strict=False))
 
 
-DropAsSeen = Literal["duplicate", "near_duplicate", "answers_per_prompt"]
+DropAsSeen = Literal["duplicate", "near_duplicate", "answers_per_prompt", "same_id"]
 """Why an answer is left out for those before it."""
 
 
@@ -94,6 +99,7 @@ class Seen:
     def __init__(self, config: DuplicateConfig) -> None:
         self._config = config
         self._wholes: set[int] = set()
+        self._identities: set[int] = set()
         self._answers: Counter[int] = Counter()
         self._bands: dict[int, int] = {}
         self._sketches: list[bytes] = []
@@ -104,6 +110,10 @@ class Seen:
             if signature.whole in self._wholes:
                 return "duplicate"
             self._wholes.add(signature.whole)
+        if self._config.ids and signature.identity is not None:
+            if signature.identity in self._identities:
+                return "same_id"
+            self._identities.add(signature.identity)
         values = _SKETCH.unpack(signature.sketch) if self._config.near is not None and signature.sketch else ()
         bands = [hash((k, values[k : k + _ROWS])) for k in range(0, len(values), _ROWS)]
         candidates = {self._bands[band] for band in bands if band in self._bands}

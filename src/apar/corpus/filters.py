@@ -27,6 +27,7 @@ Drop = Literal[
     "garbled",  # characters that no text has
     "source",  # a source that is not wanted
     "prompt",  # a question that is kept for judging models
+    "marked_bad",  # the data say that nothing is to be learned from it
 ]
 """Why an answer is left out, before its structure is read."""
 
@@ -80,6 +81,9 @@ class FilterConfig(Section):
     from; case and white space do not count."""
     skip_reasons: tuple[Reason, ...] = ()
     """Leave out answers that do not fork for one of these reasons."""
+    marked_bad: bool = True
+    """Leave out answers of which the data say that they are bad: `label` false, `weight` 0 (of a record or of the
+    answer's turn), a message of OpenAssistant that was deleted or failed its review."""
     refusals: bool = False
     """Leave out answers that are nothing but a refusal."""
     truncated: bool = True
@@ -92,6 +96,8 @@ def drop_reason(chat: Chat, config: FilterConfig) -> Drop | None:
     text = chat.response.strip()
     if not text:
         return "empty"
+    if config.marked_bad and chat.marked_bad:
+        return "marked_bad"
     if chat.source in config.skip_sources:
         return "source"
     if config.skip_prompts and first_question(chat.messages) in questions_of(config.skip_prompts):

@@ -13,7 +13,7 @@ from typing import Any
 
 from apar.corpus.config import ExtractConfig
 from apar.corpus.worker import tree_record
-from apar.data.formats import COPIED_KEYS, Chat, ChatReader
+from apar.data.formats import ANSWER_KEYS, Chat, ChatReader
 from apar.data.raw import Raw
 from apar.data.records import TreeRecord
 
@@ -32,7 +32,7 @@ def extract_rows(batch: Mapping[str, Sequence[Any]], config: ExtractConfig | Non
     config = config or ExtractConfig()
     found = (tree_record(chat, config) for chat in _chats(batch, config))
     records = [record.to_dict() for record in found if isinstance(record, TreeRecord)]
-    keys = ("id", "source", *COPIED_KEYS, "messages", "response", "rule", "reason", "forks", "refusals")
+    keys = ("id", "source", *ANSWER_KEYS, "messages", "response", "rule", "reason", "forks", "refusals")
     return {key: [record.get(key) for record in records] for key in keys}
 
 
@@ -40,7 +40,7 @@ def _chats(batch: Mapping[str, Sequence[Any]], config: ExtractConfig) -> Iterato
     columns = list(batch)
     for number, values in enumerate(zip(*(batch[column] for column in columns), strict=True), 1):
         row = {column: value for column, value in zip(columns, values, strict=True) if value is not None}
-        reader = ChatReader(_NO_FILE, "dataset", config.turns)
+        reader = ChatReader(_NO_FILE, "dataset", config.turns, fields=config.map)
         row.setdefault("id", _content_id(row))
         yield from (found for found in reader.read(Raw(number, number, row)) if isinstance(found, Chat))
 

@@ -52,7 +52,7 @@ class ExtractionRun(NamedTuple):
         where a worker process dies or the disk is full.
         """
         counter = load_counter(self.tokenizer) if self.tokenizer else word_counter()
-        check(self.sources, self.config.turns)
+        check(self.sources, self.config.turns, self.config.map)
         questions_of(self.config.filters.skip_prompts)
         store = ChunkStore(self.output / ".work")
         resumed = store.begin(self._manifest(), self.restart)
@@ -87,7 +87,7 @@ class ExtractionRun(NamedTuple):
 
         def left() -> Iterator[Chunk]:
             nonlocal count
-            for chunk in chunks(self.sources, self.config.turns):
+            for chunk in chunks(self.sources, self.config.turns, self.config.map):
                 count = chunk.number + 1
                 if not store.has(chunk.number):
                     yield chunk

@@ -50,7 +50,7 @@ class Worker:
 
     def rows(self, chunk: Chunk) -> Iterator[Row]:
         """A row for each answer and each broken record of a chunk, in order."""
-        reader = ChatReader(chunk.path, chunk.container, self.config.turns, chunk.format)
+        reader = ChatReader(chunk.path, chunk.container, self.config.turns, chunk.format, self.config.map)
         for raw in chunk.raws:
             for found in reader.read(raw):
                 yield found if isinstance(found, BrokenRecord) else self.row(found)

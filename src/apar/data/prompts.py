@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apar.data.formats import COPIED_KEYS, MisfitError, read_turns
+from apar.data.formats import COPIED_KEYS, read_turns
+from apar.data.forms.turns import MisfitError
 from apar.data.raw import BrokenRecord
 from apar.data.read import read_records
 from apar.errors import UserError

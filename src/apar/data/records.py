@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from apar.data.formats import COPIED_KEYS, Chat
+from apar.data.formats import ANSWER_KEYS, Chat
 from apar.data.raw import BrokenRecord, Raw, decoded
 from apar.data.read import read_raw
 from apar.errors import TreeError, UserError
@@ -93,7 +93,7 @@ class TreeRecord:
             rule=_known(data["rule"], RULES),
             reason=None if data.get("reason") is None else _known(data["reason"], REASONS),
             tree=ParagraphTree.from_forks(data["response"], data["forks"]),
-            extra={key: data[key] for key in COPIED_KEYS if data.get(key) is not None},
+            extra={key: data[key] for key in ANSWER_KEYS if data.get(key) is not None},
             refusals=tuple(
                 Refusal(int(item["start"]), int(item["end"]), _known(item["reason"], REASONS))
                 for item in data.get("refusals") or ()

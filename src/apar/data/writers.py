@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol, get_args
 
 from apar.data.files import atomic_path
-from apar.data.formats import COPIED_KEYS
+from apar.data.formats import ANSWER_KEYS
 from apar.extras import require
 
 TreesFormat = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet"]
@@ -73,7 +73,7 @@ class _ParquetRows:
         require("data", "pyarrow")
         from pyarrow.parquet import ParquetWriter
 
-        self._schema = _schema(COPIED_KEYS)
+        self._schema = _schema(ANSWER_KEYS)
         self._writer = ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
@@ -82,7 +82,7 @@ class _ParquetRows:
         row.setdefault("messages", [{"role": "user", "content": row.get("prompt")}])
         row.setdefault("refusals", [])
         # The copied keys may be of any type; they are written as text.
-        self._rows.append(row | {key: str(row[key]) for key in COPIED_KEYS if row.get(key) is not None})
+        self._rows.append(row | {key: str(row[key]) for key in ANSWER_KEYS if row.get(key) is not None})
         if len(self._rows) >= _BATCH_ROWS:
             self._flush()
 
