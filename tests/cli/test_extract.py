@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from apar.cli.bench import structure
 from apar.cli.extract import command
+from apar.cli.show import command as show
 from apar.data.records import read_trees
-from apar.errors import AparError, RunError, UserError
+from apar.errors import AparError, ConfigError, RunError, UserError
 
 ANSWER = "1. One: the first of them all\n2. Two: the second one of all\n3. Three: the third one of all\n"
 
@@ -149,3 +151,42 @@ def test_the_users_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"apar: cannot read {tmp_path / 'missing.jsonl'}: No such file or directory\n"
+
+
+def test_nothing_left_is_a_mistake_that_names_the_reasons(tmp_path: Path) -> None:
+    bad = json.dumps({"prompt": "Which?", "response": ANSWER, "label": False})
+    output = tmp_path / "out"
+    with pytest.raises(UserError, match=r"has no answers: all were left out \(marked_bad 1, broken 1\)") as caught:
+        run(chats(tmp_path, bad, "{"), "-o", output)
+    assert caught.value.exit_code == 2
+    assert json.loads((output / "report.json").read_text())["dropped"]["by_reason"] == {"marked_bad": 1}
+
+
+def test_other_fields_are_read_by_a_map(tmp_path: Path) -> None:
+    path = chats(tmp_path, json.dumps({"ask": "Which?", "no": {"1": ANSWER}}))
+    run(path, "-o", tmp_path / "out", "--map", "question=ask", "--map", "answer=no.1")
+    (record,) = read_trees(tmp_path / "out" / "trees.jsonl")
+    assert (record.messages, record.response) == (({"role": "user", "content": "Which?"},), ANSWER)
+    with pytest.raises(ConfigError, match="ask is no key that a field can be read as"):
+        run(path, "-o", tmp_path / "out", "--map", "ask=question")
+    assert "write it as KEY=FIELD" in run(path, "-o", tmp_path / "out", "--map", "ask").stderr
+
+
+def test_reasoning_stays_with_its_answer_in_the_tree_record(tmp_path: Path) -> None:
+    answer = {"role": "assistant", "content": ANSWER, "reasoning_content": "Hm."}
+    path = chats(tmp_path, json.dumps({"messages": [{"role": "user", "content": "Which?"}, answer]}))
+    for form in ("jsonl", "parquet"):
+        run(path, "-o", tmp_path / form, "--format", form)
+        (record,) = read_trees(tmp_path / form)
+        assert (record.response, record.extra["reasoning_content"]) == (ANSWER, "Hm.")
+
+
+def test_the_folder_of_a_run_is_read_as_its_trees(tmp_path: Path) -> None:
+    run(chats(tmp_path, line(ANSWER)), "-o", tmp_path / "out")
+    shown = CliRunner().invoke(show, [str(tmp_path / "out"), "--json"])
+    assert json.loads(shown.stdout)["response"] == ANSWER
+    benched = CliRunner().invoke(structure, [str(tmp_path / "out"), "--rows", "inf"])
+    assert json.loads(benched.stdout.splitlines()[-1])["bench"] == "structure"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"has no trees; make them with `apar extract"):
+        list(read_trees(tmp_path / "empty"))

@@ -186,3 +186,58 @@ def test_ids_are_those_of_the_data_wherever_they_stand(tmp_path: Path) -> None:
         ("3", True),
         ("chats-000004", False),
     ]
+
+
+HH = "\n\nHuman: Q1\n\nAssistant: A1\n\nHuman: Q\n\nAssistant: A"
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"prompt": "Q", "completion": "A"}, [*QA]),
+        ({"question": "Q", "answer": "A"}, [*QA]),
+        ({"input": "Q", "output": "A"}, [*QA]),
+        ({"query": "Q", "response": "A"}, [*QA]),
+        ({"system_prompt": "S", "question": "Q", "response": "A"}, [("system", "S"), *QA]),
+        ({"instruction": "Q", "context": "", "response": "A", "category": "open_qa"}, [*QA]),
+        ({"instruction": "Q", "context": "C", "response": "A"}, [("user", "Q\n\nC"), ("assistant", "A")]),
+        ({"prompt": turns(QA[0]), "completion": turns(QA[1])}, [*QA]),
+        ({"prompt": "Q", "chosen": "A", "rejected": "bad"}, [*QA]),
+        ({"system": "S", "question": "Q", "chosen": "A", "rejected": "bad"}, [("system", "S"), *QA]),
+        ({"prompt": "Q", "chosen": turns(*QA), "rejected": turns(QA[0], ("assistant", "bad"))}, [*QA]),
+        ({"prompt": turns(QA[0]), "chosen": turns(QA[1]), "rejected": turns(("assistant", "bad"))}, [*QA]),
+        ({"chosen": turns(*QA), "rejected": turns(QA[0], ("assistant", "bad"))}, [*QA]),
+        ({"chosen": HH, "rejected": HH}, [("user", "Q1"), ("assistant", "A1"), *QA]),
+    ],
+)
+def test_questions_and_answers_under_the_names_they_have(
+    tmp_path: Path, record: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    (chat,) = chats_of(tmp_path, record, turns="last")
+    assert said(chat) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"content": "A", "reasoning_content": "Hm."},
+        {"content": "A", "thinking": "Hm."},
+        {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "A"}]},
+    ],
+)
+def test_reasoning_is_kept_apart_from_the_answer(tmp_path: Path, answer: dict[str, Any]) -> None:
+    first = {"messages": [*turns(QA[0]), {"role": "assistant", **answer}, *turns(("user", "Q2"), ("assistant", "A2"))]}
+    chats = chats_of(tmp_path, first)
+    assert [(chat.response, dict(chat.extra)) for chat in chats] == [("A", {"reasoning_content": "Hm."}), ("A2", {})]
+    assert said(chats[1])[1] == ("assistant", "A")
+
+
+def test_fields_of_other_names_are_read_by_a_map(tmp_path: Path) -> None:
+    record = {"ask": "Q", "meta": {"reply": "A"}, "output": "no", "messages": [], "lang": "en"}
+    (chat,) = chats_of(tmp_path, record, fields={"prompt": "ask", "response": "meta.reply"})
+    assert (said(chat), chat.format, dict(chat.extra)) == ([*QA], "jsonl prompt_response", {"lang": "en"})
+
+
+def test_a_map_of_one_key_goes_with_those_that_a_record_has(tmp_path: Path) -> None:
+    (chat,) = chats_of(tmp_path, {"prompt": "Q", "text": "A"}, fields={"response": "text"})
+    assert said(chat) == [*QA]

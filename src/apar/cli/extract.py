@@ -47,6 +47,13 @@ _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a value over the file's (repeatable)."
 )
+@click.option(
+    "--map",
+    "fields",
+    multiple=True,
+    metavar="KEY=FIELD",
+    help="Read a field of the records as a known key, as in --map prompt=ask --map response=reply (repeatable).",
+)
 @click.option("--format", "form", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
 @count_option("--processes", help="Worker processes (default: one a core).")
 @click.option("--restart", is_flag=True, help="Discard an unfinished run instead of continuing it.")
@@ -67,9 +74,10 @@ _FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 def command(**options: Any) -> None:
     """Turn the answers of chats into paragraph trees.
 
-    Reads ShareGPT, Alpaca, OpenAI messages and prompt/response records, in JSON, JSON lines or Parquet, plain or
-    compressed by gzip or Zstandard. Writes DIR/trees.jsonl, a record per answer, DIR/report.json and the data
-    card DIR/card.md. A run that was killed goes on with the same command.
+    Reads conversations (ShareGPT, OpenAI messages, LMSYS, WildChat, UltraChat, OpenAssistant, ChatGPT's export), and
+    questions with answers (Alpaca, Dolly, prompt/response and other names), in JSON, JSON lines or Parquet, plain or
+    compressed by gzip or Zstandard; docs/extraction.md says more. Writes DIR/trees.jsonl, a record per answer,
+    DIR/report.json and the data card DIR/card.md. A run that was killed goes on with the same command.
     """
     from apar.cli.report_table import print_report
 
@@ -86,6 +94,7 @@ def command(**options: Any) -> None:
     else:
         print_report(data)
         click.echo(f"Written: {run.trees}, report.json, card.md")
+    _check_something_is_left(run, data)
 
 
 def _run(options: dict[str, Any]) -> ExtractionRun:
@@ -96,12 +105,23 @@ def _run(options: dict[str, Any]) -> ExtractionRun:
     return ExtractionRun(
         _sources(options),
         options["output"],
-        configuration(options["config"], options["preset"], options["overrides"]),
+        configuration(options["config"], options["preset"], (*options["overrides"], *_mapping(options["fields"]))),
         options["form"],
         options["tokenizer"],
         options["processes"] or available_processes(),
         options["restart"],
     )
+
+
+def _mapping(fields: tuple[str, ...]) -> list[str]:
+    """`--map` as overrides of the configuration."""
+    found = []
+    for field in fields:
+        key, equals, name = field.partition("=")
+        if not (equals and key and name) or "." in key:
+            raise click.UsageError(f"--map {field}: write it as KEY=FIELD, for example --map prompt=ask")
+        found.append(f"map.{key}={json.dumps(name)}")
+    return found
 
 
 def _sources(options: dict[str, Any]) -> list[Source]:
@@ -179,3 +199,18 @@ def _tell_broken(data: dict[str, Any]) -> None:
         click.echo(f"apar: left out: {record['file']}, line {record['line']}: {record['problem']}", err=True)
     if data["broken"]["count"] > _TOLD_RECORDS:
         click.echo(f"apar: {data['broken']['count']} broken records are left out; report.json lists them", err=True)
+
+
+def _check_something_is_left(run: ExtractionRun, data: dict[str, Any]) -> None:
+    """Raise UserError if not one answer was kept."""
+    if data["answers"]:
+        return
+    from apar.errors import UserError
+
+    reasons = dict(data["dropped"]["by_reason"])
+    if data["broken"]["count"]:
+        reasons["broken"] = data["broken"]["count"]
+    counted = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
+    raise UserError(
+        f"{run.trees} has no answers: all were left out ({counted}); change the filters, see {run.output}/report.json"
+    )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the record and its figures as one line of JSON.")
 def command(trees: Path, index: int | None, identity: str | None, tokenizer: Path | None, as_json: bool) -> None:
-    """Draw a tree of a file that `apar extract` wrote, JSON lines or Parquet.
+    """Draw a tree of a file that `apar extract` wrote, JSON lines or Parquet, or of the folder that it wrote to.
 
     Details are set in under their leads, each thread in its colour, with a bar before it for every thread that it
     is within. [Fork] is followed by the thread that it opens. Groups of parts that do not fork stand between

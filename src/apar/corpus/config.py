@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from apar.config import Section
 from apar.corpus.choice import ChoiceConfig
@@ -13,6 +13,7 @@ from apar.corpus.duplicates import DuplicateConfig
 from apar.corpus.filters import FilterConfig
 from apar.corpus.split import SplitConfig
 from apar.data.formats import Turns
+from apar.data.forms.field_map import NAMES
 from apar.structure.config import DEFAULT, PAPER, StructureConfig
 
 Preset = Literal["default", "paper"]
@@ -36,6 +37,14 @@ class ExtractConfig(Section):
     """Which of several answers to the same messages are kept."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     """What is held out, and the mix of structured and unstructured answers."""
+
+    @field_validator("map")
+    @classmethod
+    def _known(cls, fields: dict[str, str]) -> dict[str, str]:
+        for name in fields:
+            if name not in NAMES:
+                raise ValueError(f"{name} is no key that a field can be read as; those are {', '.join(NAMES)}")
+        return fields
 
 
 def preset(name: Preset) -> dict[str, object]:

@@ -109,20 +109,35 @@ def _known(name: str, names: tuple[Name, ...]) -> Name:
 
 
 def read_trees(path: Path) -> Iterator[TreeRecord]:
-    """The records of a file that `apar extract` wrote; raises UserError naming the first line that is none."""
+    """The records of a file that `apar extract` wrote, or of its folder's `trees`, without what is held out.
+
+    Raises UserError naming the first line that is none.
+    """
+    path = _file(path)
     for raw in _raws(path):
         yield _record(path, raw)
 
 
 def read_tree(path: Path, index: int) -> TreeRecord:
     """The record number `index`, counted from 0; raises UserError where there are not so many."""
-    count = 0
+    path, count = _file(path), 0
     for raw in _raws(path):
         if count == index:
             return _record(path, raw)
         count += 1
     held = f"{count} trees, numbered 0 to {count - 1}" if count else "no trees"
     raise UserError(f"there is no tree {index} in {path}: it has {held}")
+
+
+def _file(path: Path) -> Path:
+    """The file of trees that a path names: itself, or the one in the folder."""
+    if not path.is_dir():
+        return path
+    found = sorted(file for file in path.glob("trees.*") if file.is_file())
+    if len(found) == 1:
+        return found[0]
+    held = f"has {', '.join(file.name for file in found)}: name one" if found else "has no trees; make them"
+    raise UserError(f"the folder {path} {held}" + ("" if found else f" with `apar extract FILE... -o {path}`"))
 
 
 def _raws(path: Path) -> Iterator[Raw]:

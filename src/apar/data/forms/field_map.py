@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apar.data.forms.pairs import ANSWERS, QUESTIONS
 from apar.data.forms.table import format_of
+from apar.data.forms.turns import REASONING
 
 FieldMap = Mapping[str, str]
 """For a known name, such as `prompt`, the field that holds it; `a.b` is the field `b` of the object `a`."""
+
+
+NAMES = (
+    *("conversations", "messages", "conversation", "data", *QUESTIONS, *ANSWERS),
+    *("system", "system_prompt", "context", "history", REASONING, "label", "weight"),
+    *("id", "source", "license", "model", "lang", "category"),
+)
+"""The names that can be given to fields."""
 
 
 def mapped(data: Mapping[str, Any], fields: FieldMap) -> Mapping[str, Any]:
