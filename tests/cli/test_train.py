@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from apar.cli.train import command
-from apar.errors import ConfigError
+from apar.errors import AparError, ConfigError, UserError
+from apar.train import run as training
 from tests.tiny import tiny_model
 
 
@@ -54,3 +56,33 @@ def test_a_check_shows_samples_and_the_cost_and_trains_nothing(recipe: Path, tmp
     assert "MiB" in run.stdout or "GiB" in run.stdout
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_an_interruption_names_the_step_and_the_command_that_goes_on(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = training.train
+
+    def stopped(at: int) -> None:
+        def until(chosen: Any, *, report: Any, **options: Any) -> Path:
+            def told(line: dict[str, Any]) -> None:
+                report(line)
+                if line["step"] == at:
+                    raise KeyboardInterrupt
+
+            return train(chosen, report=told, **options)
+
+        monkeypatch.setattr(training, "train", until)
+
+    settings = ["--set", "steps=6", "--set", "checkpoint_every=2"]
+    command_line = f"apar train {recipe} {' '.join(settings)}"
+    for at, told in (
+        (1, f"interrupted after step 1 of 6, with no checkpoint to go on from; begin anew with `{command_line}`"),
+        (3, f"interrupted after step 3 of 6; go on from checkpoint-2 with `{command_line} --resume`"),
+    ):
+        stopped(at)
+        with pytest.raises(AparError) as caught:
+            CliRunner().invoke(command, [str(recipe), *settings], catch_exceptions=False)
+        assert (str(caught.value), caught.value.exit_code) == (told, 130)
+    with pytest.raises(UserError, match="holds a training already"):
+        CliRunner().invoke(command, [str(recipe), *settings], catch_exceptions=False)

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from apar.errors import ModelError, RunError, UserError
 from apar.tokens import ControlTokens
-from apar.train import answers, run, trainer
+from apar.train import answers, checkpoints, run, trainer
 from apar.train.recipe import Recipe
 from apar.tree import Node, ParagraphTree
 
@@ -216,6 +216,41 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
     with pytest.raises(UserError, match=rf"is of a training that differs in {named}; give the recipe"):
         run.train(recipe(tmp_path, trees, **changes), resume=True)
     assert files == contents(output)
+
+
+@pytest.mark.parametrize(
+    ("changes", "values"),
+    [
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"batch_tokens": 256}, "batch_tokens was 512 and is 256"),
+        ({"optimizer": {"learning_rate": 0.02, "warmup": 0.5}}, "optimizer.warmup was 0.0 and is 0.5"),
+        ({"optimizer": {"learning_rate": 0.03, "warmup": 0}}, "optimizer.learning_rate was 0.02 and is 0.03"),
+        ({"start": {"vocab_size": 290, "shape": {}}}, "start.vocab_size was 300 and is 290"),
+    ],
+)
+def test_settings_that_differ_are_named_with_both_values(
+    tmp_path: Path, trees: Path, changes: dict[str, object], values: str
+) -> None:
+    chosen = recipe(tmp_path, trees)
+    began = {"fingerprint": checkpoints.fingerprint(chosen), "recipe": chosen.model_dump(mode="json")}
+    checkpoints.write_training(chosen.output, began)
+    checkpoint = chosen.output / "checkpoints" / "checkpoint-10"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    with pytest.raises(UserError) as caught:
+        run.train(recipe(tmp_path, trees, **changes), resume=True)
+    assert values in str(caught.value)
+
+
+def test_a_folder_with_a_training_is_not_begun_anew_unless_it_is_said(tmp_path: Path, trees: Path) -> None:
+    chosen = recipe(tmp_path, trees, steps=2)
+    run.train(chosen)
+    files = contents(chosen.output)
+    with pytest.raises(UserError, match=r"holds a training already \(checkpoint-2, model\): .* --resume, .* --restart"):
+        run.train(chosen)
+    assert files == contents(chosen.output)
+    run.train(recipe(tmp_path, trees, steps=1), restart=True)
+    assert [path.name for path in (chosen.output / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -494,3 +529,44 @@ def test_a_full_disk_while_weights_are_saved_is_one_line(
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", fail)
     with pytest.raises(RunError, match="cannot write a checkpoint"):
         run.train(recipe(tmp_path, trees))
+
+
+REFUSING = (
+    "{% for message in messages %}{% if message['role'] != ('user', 'assistant')[loop.index0 % 2] %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}{{ message['content'] }}{% endfor %}"
+)
+
+
+def test_what_the_chat_template_refuses_is_left_out_before_the_first_step(tmp_path: Path, trees: Path) -> None:
+    base = run.train(recipe(tmp_path, trees, steps=1, output=tmp_path / "base"))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = REFUSING
+    tokenizer.save_pretrained(base)
+    twice = {**records(("tea",))[1], "id": "twice", "messages": [{"role": "user", "content": text} for text in "AB"]}
+    write(trees, [*records(TOPICS), twice])
+    changes: dict[str, object] = {"start": {"model": str(base)}, "steps": 2, "evaluate_every": 1, "checkpoint_every": 1}
+    chosen = recipe(tmp_path, trees, **changes, sample_answers=8)
+    write(tmp_path / "heldout.jsonl", [*records(HELD_OUT), {**twice, "id": "held", "messages": system(twice)}])
+    told: list[dict[str, Any]] = []
+    run.train(chosen, report=told.append)
+    assert told[0] == {"step": 0, "refused": ["twice", "held"]}
+    said = json.loads((chosen.output / "training.json").read_text())
+    assert (said["refused"], said["data"]["refused"], said["data"]["samples"]) == (["twice", "held"], 1, 20)
+    assert said["held_out_examples"] == 4
+    assert len(losses(chosen.output)) == 2
+    assert "and 1 that the chat template refuses" in (chosen.output / "model" / "README.md").read_text()
+    assert "refused" not in (chosen.output / "log.jsonl").read_text()
+
+
+def system(record: dict[str, Any]) -> list[dict[str, str]]:
+    """Messages that the template refuses, with a question that is not trained on."""
+    return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Held {record['id']}?"}]
+
+
+def test_a_template_that_refuses_every_answer_is_an_error(tmp_path: Path, trees: Path) -> None:
+    base = run.train(recipe(tmp_path, trees, steps=1, output=tmp_path / "base"))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = "{{ raise_exception('no chats') }}"
+    tokenizer.save_pretrained(base)
+    with pytest.raises(UserError, match=r"none of the 20 answers can be trained on: .*no chats"):
+        run.train(recipe(tmp_path, trees, start={"model": str(base)}, held_out=()))

@@ -160,11 +160,12 @@ def _record(path: Path, raw: Raw) -> TreeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A chat up to the answer, and the answer as a paragraph tree, found by `rule`."""
+    """A chat up to the answer, and the answer as a paragraph tree, found by `rule`; `id` is its record's."""
 
     messages: tuple[Message, ...]
     tree: ParagraphTree
     rule: str
+    id: str = ""
 
     @property
     def structured(self) -> bool:
@@ -180,7 +181,7 @@ def read_examples(paths: Iterable[Path]) -> list[Example]:
     examples: dict[Any, Example] = {}
     for record in (record for path in expand(paths) for record in read_trees(path)):
         said = tuple((message["role"], message["content"]) for message in record.messages)
-        examples.setdefault((said, record.response), Example(record.messages, record.tree, record.rule))
+        examples.setdefault((said, record.response), Example(record.messages, record.tree, record.rule, record.id))
     return list(examples.values())
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from apar.data.records import Example
+from apar.errors import RequestError
 from apar.tokens import ControlTokens, encode_prompt, encode_text
 from apar.train.samples import IGNORE, NO_TARGET, TEXT, Sample, pack, sequential_sample, tree_sample
 
@@ -54,7 +55,10 @@ class Encoder:
         self.loss_on_prompt = loss_on_prompt
 
     def sample(self, example: Example) -> Sample:
-        """Encode node by node, so that forked and sequential training see the same tokens of the text."""
+        """Encode node by node, so that forked and sequential training see the same tokens of the text.
+
+        Raises RequestError where the chat template refuses the messages.
+        """
         prompt = encode_prompt(self.tokenizer, example.messages)
         tree = example.tree.encode(lambda text: encode_text(self.tokenizer, text))
         eos = int(self.tokenizer.eos_token_id)
@@ -68,6 +72,14 @@ class Encoder:
         A fork costs three control tokens: `[Fork]`, `[Child]`, and the end of its thread.
         """
         return len(sample) + (0 if self.control is not None else 3 * len(example.tree.forks()))
+
+    def refuses(self, example: Example) -> bool:
+        """Whether the chat template refuses the messages of an example, as some do two questions in a row."""
+        try:
+            encode_prompt(self.tokenizer, example.messages)
+        except RequestError:
+            return True
+        return False
 
     def samples(self, examples: Iterable[Example]) -> Iterator[Sample]:
         """The samples that fit into a pack; the others are left out."""

@@ -13,7 +13,8 @@ from transformers import TrainerCallback
 from apar.data.files import atomic_write
 
 OnStep = Callable[[dict[str, Any]], None]
-"""Called with the log line of every step and of every evaluation."""
+"""Called with the log line of every step and of every evaluation, and before them where answers are left out with
+their ids as `refused`; each has `step`."""
 LOG = "log.jsonl"
 
 

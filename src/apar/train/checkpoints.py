@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from apar.train.arguments import CHECKPOINTS
 from apar.train.recipe import Recipe
 
 TRAINING = "training.json"
+RESULTS = ("model", "adapter", "heads")
+"""Folders of an output that hold what was trained."""
 _LAST_WRITTEN = "trainer_state.json"
 # How long a training goes on, where it is written, what is measured of it, and how its arithmetic is carried out.
 _MAY_DIFFER = {
@@ -30,7 +32,7 @@ _MAY_DIFFER = {
 def fingerprint(recipe: Recipe) -> dict[str, Any]:
     """What decides the weights: the content of the trees files, and the recipe but for `_MAY_DIFFER`.
 
-    The learning rate may differ too: to lower it is the mend where a loss is not a number.
+    The learning rate may become lower (`_check_rate`): that is the mend where a loss is not a number.
     """
     settings = recipe.model_dump(mode="json", exclude={*_MAY_DIFFER, "trees"})
     del settings["optimizer"]["learning_rate"]
@@ -79,6 +81,28 @@ def read_training(output: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def check_no_run(output: Path) -> None:
+    """Raise UserError if a folder has a training that starting anew would throw away."""
+    whole = [path for path in _checkpoints(output) if is_whole(path)]
+    results = [name for name in RESULTS if (output / name).is_dir()]
+    if not whole and not results:
+        return
+    held = [f"{path.name}" for path in whole[-1:]] + results
+    raise UserError(
+        f"{output} holds a training already ({', '.join(held)}): go on with it by --resume, begin anew by --restart, "
+        "which removes its checkpoints, or name another output"
+    )
+
+
+def newest_step(output: Path) -> int | None:
+    """The step of the newest whole checkpoint; None where there is none."""
+    return max((_step(path) for path in _checkpoints(output) if is_whole(path)), default=None)
+
+
+def _checkpoints(output: Path) -> list[Path]:
+    return sorted((output / CHECKPOINTS).glob("checkpoint-*"), key=_step)
+
+
 def start_over(output: Path) -> None:
     """Remove the checkpoints of an earlier training and what one that was killed left half-written."""
     shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
@@ -87,7 +111,7 @@ def start_over(output: Path) -> None:
 
 def remove_parts(output: Path) -> None:
     """Remove what a training that was killed left half-written; other files of the folder are not this trainer's."""
-    for name in (TRAINING, "log.jsonl", "model", "adapter", "heads", "samples-*", "tokenizer-*", "README.md"):
+    for name in (TRAINING, "log.jsonl", *RESULTS, "samples-*", "tokenizer-*", "README.md"):
         for part in output.glob(f".{name}.*.part"):
             shutil.rmtree(part) if part.is_dir() else part.unlink()
 
@@ -98,8 +122,7 @@ def last_checkpoint(recipe: Recipe) -> Path:
     Raises UserError where there is none, it is of a training with another fingerprint, or it has done more steps than
     the recipe wants.
     """
-    folder = recipe.output / CHECKPOINTS
-    found = sorted(folder.glob("checkpoint-*"), key=_step)
+    found = _checkpoints(recipe.output)
     whole = [path for path in found if is_whole(path)]
     if not whole:
         raise UserError(f"there is no checkpoint to resume in {recipe.output}; start without --resume")
@@ -136,11 +159,39 @@ def _check_training(recipe: Recipe) -> None:
     differing = sorted(key for key in {*saved, *wanted} if saved.get(key) != wanted.get(key))
     if differing:
         names = ", ".join("the content of trees" if key == "trees" else key for key in differing)
+        values = "; ".join(_then_and_now({k: saved.get(k) for k in differing}, {k: wanted.get(k) for k in differing}))
         raise UserError(
             f"{recipe.output} is of a training that differs in {names}; give the recipe and the data that it began "
-            "with, or another output folder without --resume"
+            f"with, or another output folder without --resume ({values})"
         )
+    _check_rate(recipe, before)
     _check_best(recipe, before)
+
+
+def _then_and_now(then: Any, now: Any, key: str = "") -> Iterator[str]:
+    """Each setting that differs, with both its values."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in sorted({*then, *now}):
+            yield from _then_and_now(then.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif then != now and key != "trees":
+        yield f"{key} was {_shown(then)} and is {_shown(now)}"
+    elif then != now:
+        yield f"their hash was {str(then)[:12]} and is {str(now)[:12]}"
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:80]
+
+
+def _check_rate(recipe: Recipe, before: Mapping[str, Any]) -> None:
+    """Raise UserError if the learning rate is higher than it was; a lower one mends a loss that is no number."""
+    then = before.get("recipe", {}).get("optimizer", {}).get("learning_rate")
+    now = recipe.optimizer.learning_rate
+    if then is not None and now > then:
+        raise UserError(
+            f"optimizer.learning_rate was {then} and is {now}: --resume goes on with the same rate or a lower one; "
+            "give that, or another output folder without --resume"
+        )
 
 
 def _check_best(recipe: Recipe, before: dict[str, Any]) -> None:

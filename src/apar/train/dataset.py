@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from apar.data.files import atomic_folder
 from apar.data.records import Example, first_question
-from apar.errors import UserError
+from apar.errors import RequestError, UserError
 from apar.train.batches import Encoder, PackedBatch, padded, stack
 from apar.train.recipe import Recipe
 from apar.train.samples import Sample, bins
@@ -46,6 +46,8 @@ class SampleStore:
         self.structured: list[bool] = shape["structured"]
         self.too_long: int = shape["too_long"]
         """How many examples were longer than a pack, and left out."""
+        self.refused: list[str] = shape.get("refused", [])
+        """The ids of those whose messages the chat template refuses: they are left out."""
         self.tokenizer: str = shape["tokenizer"]
         """A hash of the tokenizer that encoded them."""
         self._questions = folder / _QUESTIONS
@@ -72,16 +74,24 @@ def question_hash(example: Example) -> bytes:
 
 
 def write_samples(examples: Sequence[Example], encoder: Encoder, folder: Path, tokenizer: str) -> None:
-    """Encode all examples into a `SampleStore`; the folder is whole or not there. Raises RunError on a full disk.
+    """Encode all examples into a `SampleStore`; the folder is whole or not there.
 
-    `tokenizer` is a hash of the encoder's.
+    `tokenizer` is a hash of the encoder's. Raises RunError on a full disk, UserError where the chat template refuses
+    every example.
     """
     lengths, room, structured, too_long = [], [], [], 0
+    refused: list[str] = []
     with atomic_folder(folder) as temporary:
         files = {name: (temporary / name).open("wb") for name in FIELDS}
         try:
             for example in examples:
-                sample = encoder.sample(example)
+                try:
+                    sample = encoder.sample(example)
+                except RequestError as error:
+                    refused.append(example.id)
+                    if len(refused) == len(examples):
+                        raise UserError(f"none of the {len(examples)} answers can be trained on: {error}") from error
+                    continue
                 if (needed := encoder.room(sample, example)) > encoder.max_length:
                     too_long += 1
                     continue
@@ -93,8 +103,8 @@ def write_samples(examples: Sequence[Example], encoder: Encoder, folder: Path, t
         finally:
             for file in files.values():
                 file.close()
-        shape = {"lengths": lengths, "room": room, "structured": structured, "too_long": too_long}
-        shape["tokenizer"] = tokenizer
+        shape: dict[str, Any] = {"lengths": lengths, "room": room, "structured": structured, "too_long": too_long}
+        shape |= {"refused": refused, "tokenizer": tokenizer}
         (temporary / _QUESTIONS).write_bytes(b"".join(map(question_hash, examples)))
         (temporary / _SHAPE).write_text(json.dumps(shape), encoding="utf-8")
 
@@ -175,5 +185,6 @@ def token_counts(store: SampleStore) -> dict[str, Any]:
         "samples": len(store),
         "structured": sum(store.structured),
         "too_long": store.too_long,
+        "refused": len(store.refused),
         "tokens": sum(store.lengths),
     }

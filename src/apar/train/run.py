@@ -25,6 +25,7 @@ from apar.train.arguments import accumulation, training_arguments
 from apar.train.batches import Encoder, PackedBatch
 from apar.train.callbacks import OnStep, SampleAnswers, StepLog
 from apar.train.checkpoints import (
+    check_no_run,
     check_same_start,
     fingerprint,
     held_out_sets,
@@ -63,20 +64,26 @@ class Training:
     store: SampleStore
     packs: PackedDataset
     held_out: list[Example]
+    refused: list[str]
+    """The ids of the answers, those of `held_out` included, that the chat template refuses: they are left out."""
     arguments: Any
 
 
-def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line: None) -> Path:
+def train(recipe: Recipe, *, resume: bool = False, restart: bool = False, report: OnStep = lambda line: None) -> Path:
     """Train by the recipe; return the folder of the result: OUTPUT/adapter, OUTPUT/heads or OUTPUT/model.
 
     With `resume`, go on from the last whole checkpoint: the weights become those of a training that was not
-    interrupted. More `steps` than it began with go on with the rate that the recipe now has at each step.
+    interrupted. More `steps` than it began with go on with the rate that the recipe now has at each step. Without
+    it, a folder that holds a training is refused, unless `restart` says to throw its checkpoints away.
     Raises UserError where the recipe does not fit the data, the model or the checkpoint, RunError where the loss is no
     number or the disk is full.
     """
+    if not (resume or restart):
+        check_no_run(recipe.output)
     checkpoint = last_checkpoint(recipe) if resume else None
     training = set_up(recipe, resume=resume)
     before = {} if checkpoint is None else read_training(recipe.output)
+    done = 0 if checkpoint is None else int(checkpoint.name.split("-")[-1])
     check_same_start(before, training.base, training.adapter)
     # Read by every process before one writes it anew.
     training.arguments.distributed_state.wait_for_everyone()
@@ -85,8 +92,10 @@ def train(recipe: Recipe, *, resume: bool = False, report: OnStep = lambda line:
             start_over(recipe.output)
         remove_parts(recipe.output)
         write_training(recipe.output, {**_summary(training), "held_out_sets": held_out_sets(recipe, before)})
+        if training.refused:
+            report({"step": done, "refused": training.refused})
     training.arguments.distributed_state.wait_for_everyone()
-    trainer = make_trainer(training, report, done=0 if checkpoint is None else int(checkpoint.name.split("-")[-1]))
+    trainer = make_trainer(training, report, done=done)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -138,12 +147,16 @@ def set_up(recipe: Recipe, *, resume: bool = False) -> Training:
     )
     with arguments.main_process_first():
         store = answers.samples(encoder)
+    unasked = [encoder.refuses(example) for example in held_out]
+    refused = [*store.refused, *(example.id for example, left_out in zip(held_out, unasked, strict=True) if left_out)]
+    held_out = [example for example, left_out in zip(held_out, unasked, strict=True) if not left_out]
     packs = PackedDataset(store, recipe)
     set_seed(recipe.seed)
     model = _trained(recipe, initial)
     if choose_compile(recipe, device):
         _compile_layers(initial.model)
-    return Training(recipe, precision, initial, base, adapter, model, encoder, store, packs, held_out, arguments)
+    found = (recipe, precision, initial, base, adapter, model, encoder, store, packs)
+    return Training(*found, held_out, refused, arguments)
 
 
 def _use_one_device(arguments: Any, device: torch.device) -> None:
@@ -247,6 +260,7 @@ def _summary(training: Training) -> dict[str, Any]:
         "data": token_counts(training.store),
         "packs": len(training.packs),
         "held_out_examples": len(training.held_out),
+        "refused": training.refused,
     }
 
 

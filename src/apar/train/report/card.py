@@ -49,7 +49,8 @@ def _lines(recipe: Recipe, losses: Mapping[str, float], data: Mapping[str, Any])
     yield ""
     yield (
         f"{data['samples']:,} answers, {data['structured']:,} of them structured, {data['tokens']:,} tokens in all; "
-        f"{data['too_long']:,} longer than {recipe.max_length} tokens were left out."
+        f"{data['too_long']:,} longer than {recipe.max_length} tokens were left out"
+        + (f", and {data['refused']:,} that the chat template refuses." if data.get("refused") else ".")
     )
     for path in recipe.trees:
         for report in _data_cards(path):

@@ -17,6 +17,7 @@ from apar.sizes import show_bytes
 from apar.train.batches import PackedBatch
 from apar.train.dataset import token_counts, trainer_batch
 from apar.train.recipe import Recipe
+from apar.train.report.refused import told_ids
 from apar.train.run import Training, make_trainer, set_up
 from apar.train.samples import NO_TARGET, TEXT, Sample
 
@@ -103,6 +104,7 @@ def _summary(training: Training, cost: Cost) -> RenderableType:
     for name, value in (
         ("answers that fit", f"{counts['samples']:,}, {counts['structured']:,} structured"),
         ("too long", f"{counts['too_long']:,}"),
+        ("refused by the chat template", told_ids(training.refused)),
         (
             "drawn",
             f"{drawn:,} in {len(packs):,} packs, {room:.0%} full",
