@@ -9,6 +9,7 @@ import pytest
 
 from apar.config import load_config
 from apar.errors import ConfigError, UserError
+from apar.eval.fingerprint import fingerprint
 from apar.eval.plan import Plan
 from apar.eval.prompts import EvalPrompt, read_prompts
 from apar.tree import ParagraphTree
@@ -53,6 +54,23 @@ def test_prompts_of_trees_are_distinct_short_and_of_one_turn(tmp_path: Path) -> 
     several = {key: value for key, value in record("c").items() if key != "prompt"} | {"messages": turns}
     path = write_lines(tmp_path / "t.jsonl", [record("a"), record("a"), record("b" * 99), several])
     assert [prompt.text for prompt in prompts(trees=[path], max_prompt_chars=50)] == ["a"]
+
+
+def test_chats_of_several_turns_are_asked_where_the_plan_says_so(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "c"}]
+    several = {key: value for key, value in record("c").items() if key != "prompt"} | {"messages": turns}
+    path = write_lines(tmp_path / "t.jsonl", [record("a"), record("a"), several, several])
+    found = {prompt.text: prompt.messages for prompt in prompts(trees=[path], several_turns=True)}
+    assert found == {"a": [{"role": "user", "content": "a"}], "c": turns}
+    with pytest.raises(ValueError, match="several_turns is for prompts of trees"):
+        prompts(questions=[path], several_turns=True)
+
+
+def test_what_was_said_before_a_question_tells_evaluations_apart() -> None:
+    plan = Plan.model_validate({"model": "m", "output": "r.json", "sets": {"one": {"ifbench": True}}})
+    alone = EvalPrompt("1", "c", "list")
+    after = EvalPrompt("1", "c", "list", before=({"role": "system", "content": "s"},))
+    assert fingerprint(plan, {"one": [alone]}) != fingerprint(plan, {"one": [after]})
 
 
 def test_questions_have_the_category_and_the_id_of_their_file(tmp_path: Path) -> None:

@@ -19,10 +19,13 @@ _WEIGHTS = ("*.safetensors", "*.gguf", "config.json", "adapter_config.json")
 def fingerprint(plan: Plan, prompts: Mapping[str, Sequence[EvalPrompt]]) -> str:
     """A hash in hexadecimal. A model of a hub counts by its name."""
     data = plan.model_dump(mode="json", exclude=_NO_MATTER)
+    for chosen in data["sets"].values():  # what is off counts as what older plans did not have
+        if not chosen["several_turns"]:
+            del chosen["several_turns"]
     found = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
     for name, each in prompts.items():
         for prompt in each:
-            found.update(json.dumps([name, prompt.id, prompt.text]).encode())
+            found.update(json.dumps([name, prompt.id, prompt.text, *prompt.before]).encode())
     for spec in (plan.model, plan.rules, plan.skeleton, plan.twin, plan.base, plan.read_by):
         for file in _files(spec):
             found.update(_content(file))

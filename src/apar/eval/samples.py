@@ -64,6 +64,12 @@ def check_samples(plan: Plan) -> None:
         )
 
 
+def _asked(prompt: EvalPrompt) -> str:
+    """The question, after what was said before it."""
+    before = [f"{turn['role'].capitalize()}:\n\n{_quoted(turn['content'])}\n\n" for turn in prompt.before]
+    return "".join(before) + ("User:\n\n" if before else "") + _quoted(prompt.text)
+
+
 def samples(plan: Plan, chosen: Sequence[tuple[EvalPrompt, Sequence[Answered]]]) -> str:
     """The Markdown: every prompt with its answers, in an order drawn by the plan's seed."""
     rng = random.Random(f"{plan.seed} sides")
@@ -72,7 +78,7 @@ def samples(plan: Plan, chosen: Sequence[tuple[EvalPrompt, Sequence[Answered]]])
     keys: dict[Way, list[str]] = {way: [] for way in ways}
     for number, (prompt, answers) in enumerate(chosen, 1):
         sides = rng.sample(list(answers), len(answers))
-        parts.append(f"## {number}\n\n{_quoted(prompt.text)}\n")
+        parts.append(f"## {number}\n\n{_asked(prompt)}\n")
         for name, answer in zip(_NAMES, sides, strict=False):
             parts.append(f"**{name}**\n\n{_shown(answer)}\n")
             keys[answer.way].append(f"{number} {name}")
