@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from apar.cpus import prepare
 from apar.moved import put_up_signpost
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ __all__ = sorted(_HOMES)
 
 _RENAMED = {"EventStream": "AnswerStream", "RemoteBackend": "VllmServerBackend"}
 
+prepare()  # before anything imports torch
 put_up_signpost()
 
 

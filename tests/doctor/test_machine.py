@@ -29,7 +29,7 @@ def facts(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 def test_the_real_machine_is_looked_at() -> None:
     pytest.importorskip("torch")
     found = findings()
-    assert list(found) == ["PyTorch", "device", "free memory", "C++ compiler"]
+    assert list(found) == ["PyTorch", "CPUs", "device", "free memory", "C++ compiler"]
     assert [found[name].status for name in ("PyTorch", "device", "free memory")] == ["ok"] * 3
     assert found["device"].found.startswith("CPU, vectors ")
 

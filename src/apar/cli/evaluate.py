@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from apar.cli.options import count_option
+
 
 @click.command("evaluate")
 @click.argument("plan", type=click.Path(path_type=Path))
@@ -23,8 +25,11 @@ import click
     metavar="FILE.md",
     help="Write answers of the model and of its twin side by side, shuffled, the key at the end.",
 )
+@count_option("--cpu-threads", help="Number of CPU threads, in place of the plan's `threads`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
-def command(plan: Path, overrides: tuple[str, ...], samples: Path | None, as_json: bool) -> None:
+def command(
+    plan: Path, overrides: tuple[str, ...], samples: Path | None, cpu_threads: int | None, as_json: bool
+) -> None:
     """Measure a model by the evaluation PLAN (see recipes/): every prompt forked, as the same answer one thread
     at a time, and by the sequential twin and the base, in one run; how fast, how long, how good.
 
@@ -42,7 +47,8 @@ def command(plan: Path, overrides: tuple[str, ...], samples: Path | None, as_jso
     from apar.eval.plan import Plan
     from apar.eval.run import evaluate
 
-    chosen = load_config(plan, Plan, overrides)
+    threads = () if cpu_threads is None else (f"threads={cpu_threads}",)
+    chosen = load_config(plan, Plan, (*overrides, *threads))
     quiet_libraries()
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("loading", total=None)

@@ -88,8 +88,6 @@ def command(
     key = os.environ.get("VLLM_API_KEY") if url else None
     choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words(), llama_words())
     choice = resolve_backend(model, choice, loading)
-    if serving.cpu_threads is not None and (choice.backend != "local" or url is not None):
-        raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
     _check(model, choice.backend, server)
     name = serving.served_model_name or _name_of(model)
     model, loading = to_load(model, loading, serving.fork != "off")
@@ -119,7 +117,7 @@ def _serve(name: str, choice: BackendChoice, serving: Serving, make: Callable[[]
     settings = serving.settings(name, "remote" if choice.url else choice.backend)
     app = guarded_app(
         settings,
-        _forking(_with_threads(make, serving.cpu_threads), serving.forking),
+        _forking(make, serving.forking),
         health,
         serving.limits,
         serving.api_key,
@@ -135,19 +133,6 @@ def _serve(name: str, choice: BackendChoice, serving: Serving, make: Callable[[]
         limits=serving.limits,
         access_log=serving.log_requests,
     )
-
-
-def _with_threads(make: Callable[[], Backend], threads: int | None) -> Callable[[], Backend]:
-    if threads is None:
-        return make
-
-    def made() -> Backend:
-        import torch
-
-        torch.set_num_threads(threads)
-        return make()
-
-    return made
 
 
 def _forking(make: Callable[[], Backend], forking: Forking) -> Callable[[], Backend]:

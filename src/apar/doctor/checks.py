@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apar.backends.vllm.versions import BELOW, LOWEST, within_bounds
+from apar.cpus import available, quota
+from apar.doctor.cpus import cpu_finding
 from apar.doctor.packages import package_checks, vllm_checks
 from apar.doctor.report import Check, Diagnosis, Finding, examine
 from apar.doctor.subprocess_probe import run_probe
@@ -56,7 +58,7 @@ def diagnose(
 
 
 def machine_checks() -> list[Check]:
-    """PyTorch and, where it works, the device and the memory; then the compiler."""
+    """PyTorch and, where it works, the CPUs, the device and the memory; then the compiler."""
     facts: dict[str, Any] = {}
 
     def torch() -> Finding:
@@ -65,8 +67,12 @@ def machine_checks() -> list[Check]:
         facts.update(run_probe("torch"))
         return Finding("ok", f"{facts['version']} with {counted(facts['threads'], 'thread')}")
 
+    def cpus() -> Finding:
+        return cpu_finding(facts["threads"], available(), quota(), os.environ, os.getloadavg()[0])
+
     checks = [examine("PyTorch", ("local", "vllm"), torch, "install torch again, a build for this machine")]
     if facts:
+        checks.append(examine("CPUs", (), cpus))
         checks.append(examine("device", (), lambda: _device(facts)))
         checks.append(examine("free memory", (), lambda: _memory(facts)))
     return [*checks, examine("C++ compiler", (), _compiler)]

@@ -14,6 +14,7 @@ from apar.decoding.requests import Request, RequestBuilder
 from apar.decoding.statistics import EngineStatistics
 from apar.decoding.vocabulary import Vocabulary
 from apar.engine.cache_budget import CacheBudget, memory_for_cache
+from apar.engine.cpu_threads import check_threads, use_threads
 from apar.engine.drafts.kinds import draft_kind, draft_setup, heads_of
 from apar.engine.drafts.setup import DraftSetup
 from apar.engine.engine import Engine
@@ -38,8 +39,9 @@ class LLM:
     pass. `graphs` are CUDA graphs, which only a GPU has: without them a pass launches its kernels one by one.
     `medusa` is the folder or hub id of Medusa heads, those that are shipped for `demo`; `drafts` says what drafts are
     made by: "medusa" heads, an "ngram" that was said before, "all", or "off". The default is all with heads, and off
-    without. Apart from the length of a path, none of these changes what is answered, only how fast. For one thread of
-    the host program.
+    without. `cpu_threads` is the number of PyTorch's threads in this process; the default is as many as the CPUs and
+    the size of the model warrant, or what OMP_NUM_THREADS says. Apart from the length of a path, none of these changes
+    what is answered, only how fast. For one thread of the host program.
 
     Raises ModelError where the model is missing, unsupported, cannot be loaded, or does not fit into memory;
     RequestError for sizes that mean nothing; UserError where an extra is not installed.
@@ -60,7 +62,9 @@ class LLM:
         kv_memory: int | str | None = None,
         max_rows: int = 64,
         graphs: bool = True,
+        cpu_threads: int | None = None,
     ) -> None:
+        check_threads(cpu_threads)
         budget = CacheBudget(block_size, num_blocks, kv_memory, max_rows)
         kind = draft_kind(drafts, medusa)
         loaded, tokenizer = load(model, dtype, device, adapter, quantize)
@@ -68,6 +72,7 @@ class LLM:
         setup = draft_setup(
             loaded, tokenizer, heads, kind, None if heads is None else model_source(model, adapter).adapter
         )
+        use_threads(loaded, cpu_threads)
         self._set_up(loaded, tokenizer, str(model), budget, graphs, setup)
 
     @classmethod

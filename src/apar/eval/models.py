@@ -74,7 +74,14 @@ class Models:
         if spec not in self._loaded:
             # Drafts would help all of them, and heads are the taught model's alone.
             plan = self._plan
-            llm = LLM(spec.model, dtype=plan.dtype, device=plan.device, adapter=spec.adapter, drafts="off")
+            llm = LLM(
+                spec.model,
+                dtype=plan.dtype,
+                device=plan.device,
+                adapter=spec.adapter,
+                drafts="off",
+                cpu_threads=plan.threads,
+            )
             if way in ("forked", "one_thread") and not llm.forks:
                 raise ModelError(f"{spec} was not taught to fork: its tokenizer has no control tokens")
             self._loaded[spec] = llm

@@ -108,7 +108,7 @@ class Plan(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     threads: Positive | None = None
-    """CPU threads; null: torch's default."""
+    """CPU threads; null: by the CPUs and the models' size, see `LLM`."""
     seed: int = 0
     output: Path
     """Where the result is written as JSON. Answers are kept in a file of the same name ending in `.answers.jsonl`

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -35,7 +38,7 @@ def test_a_gguf_file_is_decoded_by_llama_cpp_where_it_is_installed(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert resolve_backend(file, _choice(), {}).backend == "llama-cpp"
-    assert resolve_backend(file, _choice(), {"max_rows": 4}).backend == "llama-cpp"
+    assert resolve_backend(file, _choice(), {"max_rows": 4, "cpu_threads": 2}).backend == "llama-cpp"
     told = capsys.readouterr().err.splitlines()
     assert told == [f"apar: llama.cpp decodes {file} (llama-cpp-python 0.3.36; --backend local does not use it)"] * 2
 
@@ -59,6 +62,17 @@ def test_without_llama_cpp_a_gguf_file_is_decoded_here(file: str, monkeypatch: p
     assert resolve_backend(file, _choice(), {}).backend == "local"
     with pytest.raises(UserError, match="llama-cpp-python is not installed"):
         backend_maker(file, _choice("llama-cpp"), {})
+
+
+@pytest.mark.usefixtures("llama")
+@pytest.mark.parametrize(("words", "threads"), [((), 2), (("--llama.n-threads", "3"), 3)])
+def test_the_number_of_threads_is_llama_cpps_too_unless_its_own_is_given(
+    file: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], threads: int
+) -> None:
+    made = SimpleNamespace(LlamaCppBackend=lambda file, max_rows, options: options)
+    monkeypatch.setitem(sys.modules, "apar.backends.llama_cpp.backend", made)
+    make = backend_maker(file, _choice("llama-cpp", words), {"cpu_threads": 2})
+    assert cast(Any, make()) == {"n_threads": threads}
 
 
 @pytest.mark.usefixtures("llama")

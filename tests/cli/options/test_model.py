@@ -14,7 +14,7 @@ from tests.scripted import ScriptedLLM
 Apar = Callable[..., Run]
 
 EVERYTHING = ["--dtype", "bfloat16", "--device", "cpu", "--adapter", "folder", "--quantize", "int8",
-              "--num-blocks", 7, "--kv-memory", "1GiB", "--max-rows", 3,
+              "--num-blocks", 7, "--kv-memory", "1GiB", "--max-rows", 3, "--cpu-threads", 2,
               "--medusa", "heads", "--drafts", "ngram"]  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_options_that_are_given_are_arguments_of_the_model(
     assert apar(*command, *EVERYTHING).code == 0
     assert scripted.loading == {
         "dtype": "bfloat16", "device": "cpu", "adapter": "folder", "quantize": "int8", "num_blocks": 7,
-        "kv_memory": "1GiB", "max_rows": 3, "medusa": "heads", "drafts": "ngram",
+        "kv_memory": "1GiB", "max_rows": 3, "cpu_threads": 2, "medusa": "heads", "drafts": "ngram",
     }  # fmt: skip
 
 

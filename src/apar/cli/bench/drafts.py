@@ -45,7 +45,7 @@ def _own(options: Mapping[str, Any]) -> tuple[dict[str, Any], SideBySide]:
     from apar.engine.llm import LLM
 
     loading = {name: options[name] for name in ("medusa", "drafts", "adapter", "dtype", "device", "num_blocks")}
-    llm = LLM(options["model"], max_rows=options["max_rows"], **loading)
+    llm = LLM(options["model"], max_rows=options["max_rows"], cpu_threads=options["cpu_threads"], **loading)
     if llm.engine.speculator is None:
         raise UserError(f"{options['model']} has no heads: name some by --medusa, or give --drafts ngram")
     questions = even_sample(list(read_categories(options["prompts"]).items()), options["count"], lambda one: one[1])

@@ -33,7 +33,7 @@ def prepare(options: Mapping[str, Any]) -> tuple[dict[str, Any], PolicyAnswers]:
     quiet_libraries()
     if options["cpu_threads"]:
         torch.set_num_threads(options["cpu_threads"])
-    loading = {name: options[name] for name in ("adapter", "dtype", "device", "num_blocks", "max_rows")}
+    loading = {name: options[name] for name in ("adapter", "dtype", "device", "num_blocks", "max_rows", "cpu_threads")}
     llm = LLM(options["model"], drafts="off", **loading)
     ways = chosen_ways(llm.forks, options["policies"])
     facts = {"bench": "policies", "command": command_line(), "machine": environment_facts()}

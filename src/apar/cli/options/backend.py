@@ -25,6 +25,8 @@ _WORDS, _LLAMA_WORDS = "apar.vllm.words", "apar.llama.words"
 _AUTO, _LOCAL, _LLAMA, _VLLM, _COMPLETIONS = "auto", "local", "llama-cpp", "vllm", "completions"
 BACKENDS = (_AUTO, _LOCAL, _LLAMA, _VLLM, _COMPLETIONS)
 URL_HELP = "URL of a running server to decode with; needs --backend vllm or completions."
+_OF_LLAMA = {"max_rows", "cpu_threads"}
+"""Options of a model that llama.cpp has, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def resolve_backend(model: str, choice: BackendChoice, loading: dict[str, Any]) 
     from apar.models.model_source import model_source
 
     source = model_source(model)
-    alone = source.gguf_file is not None and source.adapter is None and loading.keys() <= {"max_rows"}
+    alone = source.gguf_file is not None and source.adapter is None and loading.keys() <= _OF_LLAMA
     if choice.llama_words or (alone and is_usable()):
         name = f"llama-cpp-python {installed()}"
         click.echo(f"apar: llama.cpp decodes {source} ({name}; --backend local does not use it)", err=True)
@@ -275,9 +277,11 @@ def _llama_maker(model: str, choice: BackendChoice, loading: dict[str, Any]) -> 
     from apar.models.gguf_file import plain_gguf
 
     for name in loading:
-        if name != "max_rows":
+        if name not in _OF_LLAMA:
             raise UserError(f"--{name.replace('_', '-')} is of --backend local; llama.cpp's own are --llama.NAME VALUE")
     options = parse_options(choice.llama_words)
+    if "cpu_threads" in loading:
+        options.setdefault("n_threads", loading["cpu_threads"])
     file = plain_gguf(model)
     require_llama_cpp()
 

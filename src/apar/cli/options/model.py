@@ -21,6 +21,11 @@ _OPTIONS: dict[str, tuple[Any, str, str]] = {
     "--drafts": (str, "KIND", "medusa, ngram, all or off; no text depends on it.  [default: all with heads, else off]"),
     "--num-blocks": (int, "N", "Size of the KV cache, in blocks of 16 tokens."),
     "--kv-memory": (str, "SIZE", "Size of the KV cache in bytes, as 2GiB.  [default: what fits]"),
+    "--cpu-threads": (
+        click.IntRange(min=1),
+        "N",
+        "Number of CPU threads.  [default: $OMP_NUM_THREADS, or by the CPUs and the model's size]",
+    ),
     "--max-rows": (int, "N", "Most threads in one forward pass.  [default: 64]"),
 }
 

@@ -28,7 +28,6 @@ OWN = (
     "request_timeout",
     "drain",
     "log_requests",
-    "cpu_threads",
     "sequential",
     "fork",
     "max_items",
@@ -51,7 +50,6 @@ class Serving:
     request_timeout: float
     drain: float
     log_requests: bool
-    cpu_threads: int | None
     sequential: bool
     fork: ForkPolicy
     max_items: int | None
@@ -176,7 +174,6 @@ serve_options = gather(
         help="Time for open answers to finish after the signal to stop, in seconds.",
     ),
     click.option("--log-requests", is_flag=True, help="Log every request on standard error."),
-    count_option("--cpu-threads", help="Number of CPU threads."),
     sequential_option,
     served_fork_option,
     max_items_option,
