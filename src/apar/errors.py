@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class AparError(Exception):
     """Any error that the user should read as one line. `exit_code` is what the command line ends with."""
@@ -33,6 +35,11 @@ class RequestError(UserError):
 
 class ContextError(RequestError):
     """A prompt is too long for the model's context."""
+
+    @classmethod
+    def of(cls, context: int, reason: str) -> Self:
+        """The error for a context of so many tokens, in the words by which clients know it."""
+        return cls(f"the prompt is too long: this model's maximum context length is {context} tokens, {reason}")
 
 
 class BusyError(RequestError):

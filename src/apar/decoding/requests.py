@@ -171,9 +171,9 @@ def _check_length(prompt: Sequence[int], context: int) -> None:
     if not prompt:
         raise RequestError("the prompt has no tokens")
     if len(prompt) >= context:
-        raise ContextError(
-            f"the prompt has {len(prompt)} tokens, and the context of {context} tokens must also "
-            "hold the answer; shorten the prompt"
+        size = f"the prompt has {len(prompt)} tokens"
+        raise ContextError.of(
+            context, f"{size}, and the context of {context} tokens must also hold the answer; shorten the prompt"
         )
 
 

@@ -89,9 +89,8 @@ def _check_size(prompts: tuple[Prompt, ...], context: int) -> None:
     for prompt in prompts:
         size = _size(prompt)
         if size > limit:
-            raise ContextError(
-                f"the prompt has {size} characters, and for a context of {context} tokens at most {limit} are "
-                "taken; shorten the prompt"
+            raise ContextError.of(
+                context, f"the prompt has {size} characters, and at most {limit} are taken for it; shorten the prompt"
             )
 
 

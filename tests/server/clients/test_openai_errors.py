@@ -62,6 +62,7 @@ def test_a_prompt_that_is_too_long_has_the_code_that_clients_look_for(client: op
     with pytest.raises(openai.BadRequestError) as caught:
         client.completions.create(model=MODEL, prompt="cake " * 9000)
     assert caught.value.code == "context_length_exceeded"
+    assert "prompt is too long: this model's maximum context length is 2048 tokens" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["wrong", KEY[:-1], f"{KEY}s"])

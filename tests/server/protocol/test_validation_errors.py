@@ -188,6 +188,16 @@ def test_a_prompt_that_is_far_too_long_is_refused_by_its_characters(site: Site) 
     assert (tokens.status_code, tokens.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_a_prompt_that_is_too_long_is_told_in_the_words_that_clients_look_for(site: Site, far: bool) -> None:
+    context = site.client.get("/v1/models").json()["data"][0]["max_model_len"]
+    refused = site.chat("ab " * 3000) if far else site.complete([5] * context)
+    message = refused.json()["error"]["message"]
+    assert f"this model's maximum context length is {context} tokens" in message  # LiteLLM, vLLM's clients
+    assert "prompt is too long" in message  # Anthropic's clients, LangChain
+    assert "context_length_exceeded" in refused.text  # OpenAI's clients, LangChain
+
+
 def test_unknown_models_paths_and_methods_are_told_so(site: Site) -> None:
     body = {"model": "gpt-4", "messages": [{"role": "user", "content": "a"}]}
     other = site.client.post("/v1/chat/completions", json=body)
