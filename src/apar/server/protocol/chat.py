@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from apar.decoding.params import SamplingParams
 from apar.server.protocol.fields import MAX_TOKENS, Logprobs, Part, Request, Text, supported, unsupported, wrong
-from apar.server.protocol.unsupported import refusal_in_turn
+from apar.server.protocol.unsupported import refusal_in_part, refusal_in_turn
 from apar.tokens import Message
 
 MAX_MESSAGES = 10_000
@@ -20,6 +20,11 @@ class TextPart(Part):
 
     type: Literal["text"]
     text: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return supported(data, cls.model_fields, refusal_in_part) if isinstance(data, dict) else data
 
 
 def _form(content: Any) -> str | None:
@@ -81,7 +86,7 @@ class ChatRequest(Request):
 
     @model_validator(mode="after")
     def _fitting(self) -> ChatRequest:
-        if self.top_logprobs is not None and not self.logprobs:
+        if self.top_logprobs and not self.logprobs:
             raise wrong("top_logprobs", "top_logprobs needs logprobs to be true")
         if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
             raise wrong("max_tokens", "max_tokens and max_completion_tokens are the same limit; give one of them")

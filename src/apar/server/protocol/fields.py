@@ -29,7 +29,7 @@ from apar.decoding.params import (
     RepeatedLeads,
     SamplingParams,
 )
-from apar.server.protocol.unsupported import RefusalOf, refusal_of
+from apar.server.protocol.unsupported import RefusalOf, refusal_in_stream_options, refusal_of
 
 MAX_TOKENS = 1_000_000
 MAX_CHOICES = 128
@@ -61,6 +61,8 @@ def _few(biases: Any) -> Any:
 Text = Annotated[str, AfterValidator(_encodable)]
 """A text of whole characters: JSON can write others."""
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_encodable)]
+StopTextOrNone = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_encodable)]
+"""A stop text that may be empty, which is none."""
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
 Penalty = Annotated[float, Field(ge=-MAX_PENALTY, le=MAX_PENALTY)]
 Logprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
@@ -119,6 +121,11 @@ class StreamOptions(Part):
 
     include_usage: bool = Field(default=False, description="One more chunk at the end, with the usage.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return supported(data, cls.model_fields, refusal_in_stream_options) if isinstance(data, dict) else data
+
 
 class Parallel(Part):
     """How an answer is decoded in parallel, and what is reported of it. Only this server knows these fields."""
@@ -171,7 +178,7 @@ class Request(Part):
     stream: bool = Field(default=False, description="Answer by server-sent events, in reading order.")
     stream_options: StreamOptions | None = None
     temperature: float = Field(default=1.0, ge=0, le=2, description="0 is greedy.")
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_p: float = Field(default=1.0, ge=0, le=1, description="0 is greedy.")
     top_k: int = Field(default=0, ge=-1, le=MAX_TOKENS, description="0 and -1 are off.")
     min_p: float = Field(default=0.0, ge=0, le=1)
     presence_penalty: Penalty = 0.0
@@ -184,7 +191,10 @@ class Request(Part):
         json_schema_extra={"additionalProperties": False},
     )
     seed: int | None = Field(default=None, ge=-_SEEDS, le=_SEEDS, description="The same seed gives the same answer.")
-    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS, fail_fast=True)] | None = Field(
+    stop: Annotated[
+        StopTextOrNone | Annotated[list[StopText], Field(max_length=MAX_STOPS, fail_fast=True)] | None,
+        BeforeValidator(lambda value: None if value == "" else value),
+    ] = Field(
         default=None, description="The answer ends before the first of these texts, wherever in reading order it is."
     )
     n: int = Field(default=1, ge=1, le=MAX_CHOICES, description="Independent answers.")
@@ -220,8 +230,8 @@ class Request(Part):
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return SamplingParams(
             max_tokens=max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
+            temperature=self.temperature if self.top_p else 0.0,
+            top_p=self.top_p or 1.0,
             top_k=max(self.top_k, 0),
             min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,

@@ -26,9 +26,7 @@ _REASONS = {
     "web_search_options": "web search is not supported",
     "reasoning_effort": "the model has no levels of reasoning",
     "verbosity": "the model has no levels of verbosity; ask for a short or a long answer in the prompt",
-    "service_tier": "there is one service tier; leave service_tier out, or set it to auto",
     "store": "answers are not stored",
-    "metadata": "metadata is of stored answers, and answers are not stored",
     "best_of": "best_of other than n is not supported; ask for n answers",
     "echo": "echo is not supported; the prompt is known to who asks",
     "suffix": "suffix is not supported: the model only goes on from a prompt",
@@ -46,9 +44,9 @@ _NEUTRAL: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
     "parallel_tool_calls": lambda value, request: isinstance(value, bool),
     "response_format": lambda value, request: value == {"type": "text"},
     "modalities": lambda value, request: value == ["text"],
-    "service_tier": lambda value, request: value in ("auto", "default"),
+    "reasoning_effort": lambda value, request: value == "none",
+    "top_logprobs": lambda value, request: value == 0 and not isinstance(value, bool),
     "store": lambda value, request: value is False,
-    "metadata": lambda value, request: value == {},
     "best_of": lambda value, request: value == request.get("n", 1) and not isinstance(value, bool),
     "echo": lambda value, request: value is False,
     "suffix": lambda value, request: value == "",
@@ -57,11 +55,17 @@ _NEUTRAL: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
 }
 
 
+_HARMLESS = {"prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "metadata"}
+"""Fields that cannot change an answer: they are of OpenAI's caches, bills, records and abuse reports."""
+
+
 def refusal_of(name: str, value: Any, request: Mapping[str, Any]) -> str | None:
     """Why a field that the request's form does not have is refused: empty where it is simply unknown.
 
     None where it asks for nothing.
     """
+    if name in _HARMLESS:
+        return None
     reason = _REASONS.get(name, "")
     neutral = _NEUTRAL.get(name)
     asks_nothing = (reason and value is None) or (neutral is not None and neutral(value, request))
@@ -80,6 +84,22 @@ _REASONS_OF_TURNS = {
 }
 
 
+_OF_ANSWERS = {"id", "type", "status", "reasoning", "reasoning_content", "cache_control"}
+"""Keys of messages as servers return them, of which chat templates take nothing."""
+
+
 def refusal_in_turn(name: str, value: Any, turn: Mapping[str, Any]) -> str | None:
     """The same of a field of a message: an answer that a client was given may be sent back as it came."""
+    if name in _OF_ANSWERS:
+        return None
     return None if value in (None, [], "") else _REASONS_OF_TURNS.get(name, "")
+
+
+def refusal_in_part(name: str, value: Any, part: Mapping[str, Any]) -> str | None:
+    """The same of a field of a message's part: `cache_control` is of Anthropic's cache."""
+    return None if name == "cache_control" or value is None else ""
+
+
+def refusal_in_stream_options(name: str, value: Any, options: Mapping[str, Any]) -> str | None:
+    """The same of an option of streams: `include_obfuscation` pads chunks against who watches the network."""
+    return None if name == "include_obfuscation" or value is None else ""
