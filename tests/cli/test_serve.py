@@ -11,6 +11,7 @@ import pytest
 from apar.cli.serve import _forking
 from apar.decoding.requests import Limits
 from apar.errors import ModelError, UserError
+from apar.models.model_source import model_source
 from tests.cli.conftest import Run
 from tests.engine.tiny import tiny_tokenizer
 from tests.server.calls import call
@@ -29,6 +30,7 @@ class Started:
         self.options: dict[str, Any] = {}
         monkeypatch.delenv("APAR_API_KEY", raising=False)
         monkeypatch.setattr("apar.server.http.server.serve", self._serve)
+        monkeypatch.setattr("apar.cli.serve.check_present", model_source)  # the demo's base need not be here
         monkeypatch.setattr("apar.cli.serve.backend_maker", lambda *given: self._make)
 
     def __call__(self, *words: str) -> Run:

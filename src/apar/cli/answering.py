@@ -18,6 +18,7 @@ from rich.console import Console
 from apar.errors import RunError
 from apar.events import Event
 from apar.extras import require
+from apar.models.model_source import check_present
 from apar.sizes import counted
 from apar.view.labels import drafts_label, not_forked_label, printable
 
@@ -29,12 +30,15 @@ AnyStats = TypeVar("AnyStats", bound="Stats")
 
 
 def load_llm(model: str, console: Console, **loading: Any) -> LLM:
-    """Load a model, with a spinner on `console` where that is a terminal; `loading` are arguments of `LLM`.
+    """Load a model, and say so on `console`; `loading` are arguments of `LLM`.
 
-    Raises UserError where torch or Transformers are missing, and what `LLM` raises.
+    Raises UserError where torch or Transformers are missing, ModelError before they are imported where there is no
+    such model, and what `LLM` raises.
     """
     require("local", "torch", "transformers")
+    check_present(model, loading.get("adapter"))
     with spinner(model, console):
+        import_less()
         from apar.engine.llm import LLM
 
         quiet_libraries()
@@ -42,10 +46,25 @@ def load_llm(model: str, console: Console, **loading: Any) -> LLM:
 
 
 def spinner(model: str, console: Console) -> AbstractContextManager[object]:
-    """Something that turns while a model loads; nothing for one of the hub: its download has progress bars."""
-    if model == "demo" or Path(model).exists():
+    """Something that turns on a terminal while a model loads; elsewhere, and for a model of the hub, whose download
+    has progress bars, one line.
+    """
+    if console.is_terminal and (model == "demo" or Path(model).exists()):
         return console.status(f"loading {model}")
+    console.print(f"apar: loading {printable(model)}", markup=False, highlight=False, soft_wrap=True)
     return nullcontext()
+
+
+def import_less() -> None:
+    """Keep Transformers from importing scikit-learn and SciPy, of which decoding uses nothing: a seventh of a start.
+
+    To be called before a model's classes are imported.
+    """
+    import transformers.utils
+
+    absent: Any = transformers.utils
+    for package in ("sklearn", "scipy"):
+        setattr(absent, f"is_{package}_available", lambda: False)
 
 
 def quiet_libraries() -> None:

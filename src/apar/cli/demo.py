@@ -133,7 +133,7 @@ def _load(model: str, loading: dict[str, Any]) -> LLM:
     from apar.cli.answering import load_llm
 
     click.echo(f"apar: loading {model}", err=True)
-    return load_llm(model, Console(stderr=True), **loading)
+    return load_llm(model, Console(stderr=True, quiet=True), **loading)
 
 
 def _load_base(model: str, loading: dict[str, Any]) -> LLM | None:

@@ -28,7 +28,7 @@ from apar.cli.options.model import model_options
 from apar.cli.options.serve import OWN, Serving, serve_options
 from apar.errors import UserError
 from apar.extras import require
-from apar.models.model_source import model_source
+from apar.models.model_source import check_present
 
 if TYPE_CHECKING:
     from apar.backends.backend import Backend
@@ -88,7 +88,7 @@ def command(
     key = os.environ.get("VLLM_API_KEY") if url else None
     choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words(), llama_words())
     choice = resolve_backend(model, choice, loading)
-    _check(model, choice.backend, server)
+    _check(model, choice.backend, server, loading.get("adapter"))
     name = serving.served_model_name or _name_of(model)
     model, loading = to_load(model, loading, serving.fork != "off")
     if server == _VLLM_SERVER:
@@ -97,13 +97,13 @@ def command(
         _serve(name, choice, serving, backend_maker(model, choice, loading))
 
 
-def _check(model: str, backend: str, server: str) -> None:
-    """Raise UserError for what is missing here, and ModelError for a folder without a model, before anything begins."""
+def _check(model: str, backend: str, server: str, adapter: str | None) -> None:
+    """Raise UserError for what is missing here, and ModelError where there is no model, before anything begins."""
     if server == _OWN_SERVER:
         engine = ("torch", "transformers") if backend == "local" else ()
         require("local,server" if engine else "server", *engine, "fastapi", "httptools", "prometheus_client", "uvicorn")
     if backend != "completions":  # which has the model, and mostly its chat template
-        model_source(model)
+        check_present(model, adapter)
 
 
 def _serve(name: str, choice: BackendChoice, serving: Serving, make: Callable[[], Backend]) -> None:

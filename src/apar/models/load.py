@@ -15,7 +15,7 @@ from apar.models.adapters import merge_adapter
 from apar.models.device import choose_device, choose_dtype
 from apar.models.gguf_file import GgufFile, gguf_path, make_ordinary, read_gguf
 from apar.models.memory import check_weights_fit, is_out_of_memory, memory_for_weights
-from apar.models.model_source import ModelSource, load_tokenizer, model_source, reason_of
+from apar.models.model_source import ModelSource, check_present, load_tokenizer, model_source, reason_of
 from apar.models.quantize import check_kind, quantize_model
 
 _ROPE_BY_LENGTH = ("dynamic", "longrope")
@@ -41,6 +41,7 @@ def load(
     check_kind(quantize)
     place = choose_device(device)
     kind = choose_dtype(dtype, place, quantize)
+    check_present(model, adapter)
     source, name = model_source(model, adapter), str(model)
     with memory_for_weights(name):
         loaded = _read(source, name, kind, place, decodable)

@@ -52,6 +52,15 @@ def _packaged(package: str) -> Path | None:
     return None
 
 
+def has_snapshot(name: str) -> bool:
+    """Whether the hub's cache has anything of a model, which may be all that there is."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots"
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def is_cached(name: str) -> bool:
     """Whether the hub's cache has the configuration and the weights of a model."""
     from huggingface_hub import try_to_load_from_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass, replace
@@ -10,11 +11,12 @@ from typing import Any
 
 from apar import demo
 from apar.errors import ModelError
-from apar.models.local_copies import how_to_get, is_cached, local_copy
+from apar.models.local_copies import has_snapshot, how_to_get, is_cached, local_copy
 
 DEMO = "demo"
 _GGUF_OF_HUB = re.compile(r"[\w.-]+/[\w.-]+:[^:]+\.gguf")
 _SHOWN_FILES = 4
+_HUB_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,44 @@ def model_source(model: str | os.PathLike[str], adapter: str | os.PathLike[str] 
     """
     source = _demo() if model == DEMO else _model(model)
     return source if adapter is None else replace(source, adapter=adapter_source(adapter))
+
+
+def check_present(model: str | os.PathLike[str], adapter: str | os.PathLike[str] | None = None) -> None:
+    """Raise ModelError at once where a model, or its adapter, is neither on this machine nor on the hub.
+
+    Neither torch nor Transformers is imported. The hub is asked for what its cache has nothing of, and not
+    again and again as by a loader.
+    """
+    source = model_source(model, adapter)
+    for path in filter(None, (source.path, source.adapter)):
+        if not Path(path).is_dir():
+            _check_on_hub(path)
+
+
+@functools.cache
+def _check_on_hub(name: str) -> None:
+    """Raise ModelError where the hub has no such model or cannot be reached; what else is wrong, loading will say."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    reason = None
+    try:
+        if not has_snapshot(name):
+            HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except GatedRepoError:
+        return
+    except RepositoryNotFoundError:
+        reason = "it has no model of that name, or a private one"
+    except HfHubHTTPError:
+        return
+    except HFValidationError as error:
+        reason = str(error)
+    except Exception as error:  # whatever the HTTP client raises
+        if "timeout" in type(error).__name__.lower():
+            return
+        reason = f"it cannot be reached ({_first_line(error)})"
+    if reason is not None:
+        raise ModelError(f"cannot load the model {name}: {reason_of(OSError(reason), name)}")
 
 
 def adapter_source(adapter: str | os.PathLike[str]) -> str:
@@ -88,11 +128,15 @@ def load_tokenizer(source: ModelSource) -> Any:
 
 def reason_of(error: Exception, source: str) -> str:
     """Why a folder or hub id could not be read, in one line; for a known model with how else to get it."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = _first_line(error)
     if Path(source).is_dir():
         return reason
     how = how_to_get(source)
     return f"there is no such folder, and from the hub: {reason.rstrip('.')}" + (f"; {how}" if how else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _read_tokenizer(source: ModelSource) -> Any:

@@ -262,7 +262,9 @@ def _local_maker(model: str, loading: dict[str, Any]) -> Callable[[], Backend]:
     require("local", "torch", "transformers")
 
     def make() -> Backend:
-        from apar.cli.answering import quiet_libraries
+        from apar.cli.answering import import_less, quiet_libraries
+
+        import_less()
         from apar.engine.async_llm import AsyncLLM
 
         quiet_libraries()
