@@ -102,6 +102,20 @@ MUTATIONS = (
         _BY_FORM,
     ),
     Mutation(
+        "a bare item where the model ends the thread",
+        "decoding/form_steps.py",
+        "if said is None:",
+        "if True:",
+        _BY_FORM,
+    ),
+    Mutation(
+        "an item without a lead that stays where the thread ends",
+        "decoding/by_form/parent.py",
+        "self._is_open and (is_cut or not is_sentence)",
+        "self._is_open and is_cut",
+        _BY_FORM,
+    ),
+    Mutation(
         "an item that is told before it has a lead",
         "decoding/by_form/thread_form.py",
         "keep if begin is None else min(keep, begin), self.told",

@@ -49,6 +49,23 @@ def say(step: Step, thread: Thread, text: str) -> None:
         lambda plan, threads: _allowed(step, thread, plan, threads),
         lambda reason: _count_not_forked(step.group, thread, reason),
     )
+    _carry_out(step, thread, said)
+
+
+def end(step: Step, thread: Thread) -> None:
+    """The model ends a thread. Where its last line is a lead as those before it, that forks as at a line break."""
+    said = _form(thread).end(
+        lambda plan, threads: _allowed(step, thread, plan, threads),
+        lambda reason: _count_not_forked(step.group, thread, reason),
+    )
+    if said is None:
+        step.finish(thread, "eos")
+    else:
+        _carry_out(step, thread, said)
+
+
+def _carry_out(step: Step, thread: Thread, said: Said) -> None:
+    form = _form(thread)
     if (plan := said.plan) is not None:
         said = form.fork(plan, is_last=step.group.created + 1 >= step.group.params.max_threads)
         if said.action == "force" or said.action == "go":

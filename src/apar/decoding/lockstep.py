@@ -118,7 +118,7 @@ class _Step:
             return sampled
         effect = group.grammar.effect(sampled.token, thread.repeats_lead)
         if effect is Effect.END and sampled.token in group.eos:
-            self.finish(thread, "eos")
+            self._end(thread)
         elif effect is Effect.END:
             self._drop_repeated(thread)
         elif effect is Effect.FORK:
@@ -126,6 +126,12 @@ class _Step:
         elif group.budget:
             self._say(thread, sampled)
         return sampled
+
+    def _end(self, thread: Thread) -> None:
+        if thread.form is not None:
+            form_steps.end(self, thread)
+        else:
+            self.finish(thread, "eos")
 
     def _fork(self, thread: Thread, token: int) -> None:
         self._flush(thread)

@@ -178,7 +178,7 @@ def test_a_child_begins_with_text() -> None:
     assert {EOS, PIECES.index("\n")} <= banned
     assert PIECES.index(" ") not in banned
     assert PIECES.index("s") not in banned
-    assert not script.group.banned(root, root.state)
+    assert script.group.banned(root, root.state) == {PIECES.index("\n")}
     child.ahead.append(Sampled(PIECES.index(" ")))
     root.ahead.append(Sampled(PIECES.index(" ")))
     complete_step(script.group)
@@ -265,7 +265,7 @@ def test_a_word_that_began_a_repeated_lead_may_not_come_there_again() -> None:
     while len(script.rewritten) < 2:
         script.step()
     root = script.group.threads[0]
-    assert script.group.banned(root, root.state) == {PIECES.index("R")}
+    assert script.group.banned(root, root.state) == {PIECES.index("R"), PIECES.index("\n")}
     script.step()
     assert PIECES.index("R") not in script.group.banned(root, root.state)
 
@@ -382,3 +382,79 @@ def test_an_item_that_there_is_no_room_for_is_dropped_whatever_ends_its_lead(end
     script = Script({**says, (0, 1): chars(" far"), (0, 2): chars(" well")}, max_tokens=budget).run()
     if Answer.of(script.group).forks == 2:
         assert script.text.endswith(("Rest: early\n\n2. Walk: far", "Walk: f", "Walk: fa", "Walk:"))
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "detail"),
+    [
+        ("1. Rest:", " Eat well", ": yes."),
+        ("1. Rest:", " Walk at 10:", " yes."),
+        ("1. Rest:", " Walk Far -", " yes."),
+        ("1. Rest:", " **far**", ": yes."),
+        ("- Rest:", " Eat", ": yes."),
+        ("## Rest now\n", " Walk far", "\nYes."),
+    ],
+)
+def test_a_lead_that_ends_with_the_thread_forks_as_at_a_line_break(before: str, last: str, detail: str) -> None:
+    says = {
+        ROOT: [*chars(f"Tips, \n\n{before}"), *chars(last)],
+        (0, 0): chars(detail),
+        (0, 1): chars(detail),
+    }
+    script = Script(says).run()
+    assert script.text.endswith(last.strip() + detail)
+    assert Answer.of(script.group).forks == 2
+    assert script.reasons() == dict.fromkeys((ROOT, (0, 0), (0, 1)), "eos")
+
+
+@pytest.mark.parametrize("budget", range(30, 60))
+def test_no_item_is_told_without_a_detail_where_the_model_ends(budget: int) -> None:
+    says = {ROOT: [*chars("1. Rest:"), *chars(" Walk:"), *chars("3 Eat")], (0, 0): chars(" early")}
+    script = Script({**says, (0, 1): chars(" far"), (0, 2): chars(": well")}, max_tokens=budget).run()
+    if Answer.of(script.group).forks == 2:
+        assert script.text.endswith(("Rest: early\n\n2. Walk: far", "Walk: f", "Walk: fa", "Walk:"))
+
+
+def test_a_list_that_has_not_forked_may_end_with_a_lead() -> None:
+    script = Script({ROOT: chars("Tips\n\n## Rest now")}).run()
+    assert script.text == "Tips\n\n## Rest now"
+    assert Answer.of(script.group).forks == 0
+
+
+def test_a_lead_that_ends_with_the_thread_and_repeats_another_one_goes() -> None:
+    script = Script({**TWO, ROOT: [*TWO[ROOT], *chars("3 Rest")]}).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+    assert script.reasons()[ROOT] == "repeated"
+
+
+def test_a_thread_does_not_end_in_an_item_before_there_are_as_many_as_were_asked_for() -> None:
+    says = {(0, number): chars(" and so on") for number in range(3)}
+    says[ROOT] = [*chars("1. Rest:"), *chars(" Walk:"), *chars(" Eat:")]
+    script = Script(says, question="Give me three tips")
+    while len(script.group.threads) < 2:
+        script.step()
+    while script.group.created < 4:
+        root = script.group.threads[0]
+        assert EOS in script.group.banned(root, root.state)
+        script.step()
+    root = script.group.threads[0]
+    assert EOS not in script.group.banned(root, root.state)
+
+
+def test_no_line_break_comes_behind_a_forced_marker() -> None:
+    script = Script({ROOT: [*chars("1. Rest:"), " ", "W"], (0, 0): chars(" early")})
+    breaks = {PIECES.index("\n")}
+    while len(script.group.threads) < 2:
+        script.step()
+    for _ in range(2):
+        root = script.group.threads[0]
+        assert breaks <= script.group.banned(root, root.state)
+        script.step()
+    root = script.group.threads[0]
+    assert not breaks & script.group.banned(root, root.state)
+
+
+@pytest.mark.parametrize("question", ["Any tips?", "Give me three tips"])
+def test_an_empty_item_is_not_told(question: str) -> None:
+    says = {**TWO, ROOT: [*chars("Tips, \n\n1. Rest:"), *chars("\nThat is all of it.")]}
+    assert Script(says, question=question).run().text == "Tips, \n\n1. Rest: sleep early."

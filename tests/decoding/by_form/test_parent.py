@@ -137,7 +137,26 @@ def test_the_separator_goes_where_the_model_ends_behind_it(rest: list[str]) -> N
 
 def test_an_item_without_text_goes_where_the_model_ends_in_it() -> None:
     assert Drive("Any tips?", ["1. **Plan:**"]).finished == "1. **Plan:**"
-    assert Drive("Any tips?", ["1. **Plan:**", "Re"]).finished == "1. **Plan:**\n\n2. **Re"
+
+
+@pytest.mark.parametrize(("item", "stays"), [("Go", False), ("Go.", True), ("Pla", False)])
+def test_an_item_without_a_lead_goes_where_the_thread_ends_unless_it_is_a_sentence(item: str, stays: bool) -> None:
+    expected = f"1. Plan:\n\n2. {item}" if stays else "1. Plan:"
+    assert Drive("Any tips?", ["1. Plan:", f" {item}"]).finished == expected
+
+
+def test_the_model_may_not_end_in_an_item_before_there_are_as_many_as_were_asked_for() -> None:
+    assert not Drive("Give me 3 tips", ["1. Plan:", " Go"]).rules.may_end
+    assert not Drive("Give me 3 tips", ["1. Plan:", " Go:", " Eat"]).rules.may_end
+    assert Drive("Give me 3 tips", ["1. Plan:", " Go. It is good.\n"]).rules.may_end
+    assert Drive("Any tips?", ["1. Plan:", " Go"]).rules.may_end
+
+
+@pytest.mark.parametrize("piece", ["\n", " \n", "\nAnd that is it.", "**\n"])
+def test_a_list_ends_before_an_item_without_text(piece: str) -> None:
+    for drive in (Drive("Any tips?", ["1. Plan:", piece]), Drive("Any tips?", ["1. Plan:", " Go:", f"3.{piece}"])):
+        assert drive.reason == "empty"
+        assert drive.text in ("1. Plan:", "1. Plan:\n\n2. Go:")
 
 
 def test_a_prompt_that_asks_for_items_gets_as_many() -> None:

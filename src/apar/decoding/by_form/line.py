@@ -21,7 +21,7 @@ on behind it, in a list of which the thread sees bare leads."""
 
 _DASHES = "-–—"
 _MARKS = "*_"
-_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", ";", "；")
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", ";", "；")
 # After a phrase in bold these go on with a title: "**Red Rising** by Pierce Brown - a series".
 _JOINS = frozenset(
     ("a", "an", "and", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "vs", "with")
@@ -102,7 +102,7 @@ class Line:
     def bare_lead(self) -> int:
         """How many characters of the complete line are a lead, where all items are bare leads: no sentence is one."""
         content = self._content.rstrip()
-        is_lead = content[-1:] not in _SENTENCE_ENDS and line_lead(content, 1, self._config) is not None
+        is_lead = content[-1:] not in SENTENCE_ENDS and line_lead(content, 1, self._config) is not None
         return self._ends("bare", len(self.text.rstrip())) if content and is_lead else 0
 
     def may_lead_below(self) -> bool:

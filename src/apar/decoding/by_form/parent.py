@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from apar.decoding.by_form.counts import asked_items
+from apar.decoding.by_form.line import SENTENCE_ENDS
 from apar.decoding.by_form.markers import Marker, follows, may_become_marker, read_marker, renumbered
 from apar.decoding.by_form.reader import LeadEnd
 from apar.decoding.leads import normalized
@@ -20,8 +21,9 @@ from apar.structure.config import DEFAULT
 from apar.structure.phrases import CLOSING
 
 Action = Literal["go", "force", "end", "again"]
-EndReason = Literal["count", "repeated", "restarted", "detail"]
-"""Why a list ends: it is as long as it may be, says a lead again, is begun anew, or goes on with its last item."""
+EndReason = Literal["count", "repeated", "restarted", "detail", "empty"]
+"""Why a list ends: it is as long as it may be, says a lead again, is begun anew, goes on with its last item, or its next
+item has no text."""
 
 # Opens a paragraph about the last item; "these" speaks of all of them.
 _OF_LAST_ITEM = re.compile(r"[*_]*(?:(?:This|It|He|She|They|That|Its|His|Her|Their)\b|这(?![些样])|它|他|她)")
@@ -31,6 +33,8 @@ _OPENING_CHARS = 24
 _MOST_TRIES = 3
 # A longer line of an item has no lead any more.
 _LONGEST_LEAD = DEFAULT.max_lead_chars + 16
+# What may stand around the words of an item.
+_NO_WORDS = " \t*_"
 
 
 class Step(NamedTuple):
@@ -53,6 +57,7 @@ class _Listed:
     last: Marker
     said: set[str] = field(default_factory=set)
     items: int = 0
+    least: int = 0  # items that the prompt asks for
     all_bold: bool = True
     is_full: bool = False
     tries: int = 0  # at the lead that is being written
@@ -105,7 +110,7 @@ class ParentRules:
         listed.said.add(words)
         listed.tries = 0
         listed.last = lead.marker
-        listed.items = lead.place + 1
+        listed.items, listed.least = lead.place + 1, self._least(lead)
         listed.all_bold = listed.all_bold and lead.is_bold
         self._length = lead.at + len(tail)
         self._from = self._length if told is None else lead.at + told
@@ -116,7 +121,7 @@ class ParentRules:
             return self._force("choosing", breaks, "")
         # Tokenizers join the white space behind a marker to the word that follows.
         marker = f"{_next_marker(lead)}**" if _adds_bold(lead, listed) else _next_marker(lead).rstrip(" \t")
-        if listed.items < max(self._sure, self._least(lead)):
+        if listed.items < max(self._sure, listed.least):
             return self._force("lead", breaks + marker, marker)
         return self._force("choosing", breaks, marker)
 
@@ -142,21 +147,37 @@ class ParentRules:
             return self._choose()
         if self._state == "opening":
             return self._open_paragraph()
+        if self._is_empty:
+            return self._end(self._from, "empty")
         if self._state == "lead" and not self._may_repeat():
             self._state = "free"
         self._is_open = self._is_open and not self._is_no_lead()
         return self._go()
 
     def finish(self, is_cut: bool = False) -> int:
-        """The thread ends: how many characters of its text stay. An item without text goes, and one that `is_cut`."""
-        begun = self._written.strip()
-        is_empty = self._state == "lead" and begun == self._marker.strip()
-        return self._from if self._state == "choosing" or is_empty or (is_cut and self._is_open) else self._length
+        """The thread ends: how many characters of its text stay. An item without a lead goes, unless it is a sentence that
+        no limit cut."""
+        is_sentence = self._state == "free" and self._written.rstrip().endswith(SENTENCE_ENDS)
+        is_dropped = self._is_open and (is_cut or not is_sentence)
+        return self._from if self._state in ("choosing", "lead") or is_dropped else self._length
 
     @property
     def is_at_line(self) -> bool:
-        """Whether the thread stands behind line breaks that were forced: the next item or another paragraph comes."""
-        return self._state == "choosing" and not self._written
+        """Whether no line break may come: behind those that were forced, and in an item that has no text yet."""
+        return (self._state == "choosing" and not self._written) or self._has_no_words
+
+    @property
+    def _has_no_words(self) -> bool:
+        """Whether nothing stands behind the marker of the item that is being written."""
+        if self._state != "lead":
+            return False
+        line = self._written.lstrip("\n").removeprefix(self._marker).partition("\n")[0]
+        return not line.strip(_NO_WORDS)
+
+    @property
+    def _is_empty(self) -> bool:
+        """Whether the line of the item that is being written is complete, with nothing behind its marker."""
+        return self._has_no_words and "\n" in self._written.lstrip("\n")
 
     @property
     def open_item(self) -> int | None:
@@ -165,11 +186,12 @@ class ParentRules:
 
     @property
     def may_end(self) -> bool:
-        """Whether the model may end the thread: not before it has written as many items as the prompt asks for."""
-        if self._state == "free" or not self._listed:
+        """Whether the model may end the thread: not between the items of a list, nor in one that has no lead yet, before
+        there are as many as the prompt asks for."""
+        if not self._listed or (self._state == "free" and not self._is_open):
             return True
         listed = next(reversed(self._listed.values()))
-        return listed.is_full or self._asked is None or listed.items >= self._asked
+        return listed.is_full or listed.items >= listed.least
 
     def _choose(self) -> Step:
         """What stands behind the separator: the next item's marker, another text, or neither yet."""
@@ -195,7 +217,7 @@ class ParentRules:
 
     def _begin_lead(self) -> Step:
         self._state, self._is_open = "lead", True
-        return self._go()
+        return self._end(self._from, "empty") if self._is_empty else self._go()
 
     def _open_paragraph(self) -> Step:
         """A paragraph begins. It closes the list, unless it goes on with its last item or says a lead again."""

@@ -201,6 +201,12 @@ class ItemReader:
         found, self._found = self._found, []
         return found
 
+    def end(self) -> LeadEnd | None:
+        """The text ends here: the lead that its last line is then, in a list that has forked; None if it is none."""
+        if self._mode == "item" and self._item is not None and self._item.of.has_forked:
+            self._end_lead(self._item)
+        return self._found.pop() if self._found else None
+
     def _say(self, part: str) -> None:
         """Read on within a line."""
         line = self._line
@@ -308,10 +314,7 @@ class ItemReader:
     def _end_line(self) -> None:
         line = self._line
         if self._mode == "item" and self._item is not None:
-            end = line.end_of_line() or (line.bare_lead() if self._item.of.has_forked else 0)
-            if end:
-                self._emit(self._item, "line" if self._item.of.are_titles else line.form, end)
-            elif line.may_lead_below():
+            if not self._end_lead(self._item) and line.may_lead_below():
                 self._waiting = self._item
                 self._waiting.line_lead = line.text.rstrip()
         elif self._mode == "label":
@@ -326,6 +329,14 @@ class ItemReader:
         self._start += len(line.text) + 1
         self._line = Line(self._config)
         self._mode = "start"
+
+    def _end_lead(self, item: _Item) -> bool:
+        """The line of an item is complete; whether it is a lead then."""
+        line = self._line
+        end = line.end_of_line() or (line.bare_lead() if item.of.has_forked else 0)
+        if end:
+            self._emit(item, "line" if item.of.are_titles else line.form, end)
+        return end > 0
 
     def _settle_waiting(self, line: str, marker: Marker | None) -> None:
         """A line begins behind one that may have been a lead: it was, if this line is its detail."""

@@ -133,17 +133,33 @@ class ThreadForm:
         for number, character in enumerate(piece, 1):
             for lead in self._reader.feed(character):
                 if step.action == "go" and lead.start >= self._begin:
-                    rest = piece[number:]
-                    plan = self._planned(lead, rest, length, may_fork, refused)
-                    if plan is not None:
-                        return Said("fork", plan.cut, plan=plan)
-                    if self._rules.has_forked(lead):
-                        # It would write bare leads, as those are that it sees.
-                        keep = self._within_items(step.keep)
-                        return Said("end", keep if item is None else max(min(keep, item), self.told), lacks_room=True)
+                    keep = step.keep if item is None else min(step.keep, item)
+                    said = self._at_lead(lead, piece[number:], length, keep, may_fork, refused)
+                    if said is not None:
+                        return said
         self._mark(length)
         self._rules_keep = step.keep
         return Said(step.action, self.keep, step.text) if step.action == "force" else Said("go", self.keep)
+
+    def end(self, may_fork: MayFork, refused: Refused) -> Said | None:
+        """The model ends the thread: what comes of that where its last line is a lead as those before it, which was to fork
+        at a line break, too. Else None."""
+        lead = self._reader.end()
+        if lead is None or lead.start < self._begin:
+            return None
+        return self._at_lead(lead, "", self._lengths[-1], self._rules_keep, may_fork, refused)
+
+    def _at_lead(
+        self, lead: LeadEnd, rest: str, length: int, keep: int, may_fork: MayFork, refused: Refused
+    ) -> Said | None:
+        """What comes of a lead with the text `rest` behind what was read; None where the thread goes on."""
+        plan = self._planned(lead, rest, length, may_fork, refused)
+        if plan is not None:
+            return Said("fork", plan.cut, plan=plan)
+        if self._rules.has_forked(lead):
+            # It would write bare leads, as those are that it sees.
+            return Said("end", self._within_items(keep), lacks_room=True)
+        return None
 
     @property
     def keep(self) -> int:
