@@ -93,7 +93,6 @@ def close(step: Step, thread: Thread, reason: FinishReason) -> None:
         for delta in thread.held:  # of a character that is not complete
             step.emit(thread, delta)
     thread.held.clear()
-    form.tell_parent(keep)
     if not whole:
         thread.detokenizer.flush()
 
@@ -142,7 +141,7 @@ def _child(group: Group, parent: Thread, plan: ForkPlan) -> Thread:
     starts, shares = (*parent.starts, len(tokens)), (*parent.shares, plan.shared)
     context = plan.tail_ids or plan.hidden
     child = Thread(path, tokens, starts, Detokenizer(form.tokens.decode, context), shares=shares)
-    child.form = ThreadForm(form.tokens, form.question, len(tokens), form.max_items, plan, form)
+    child.form = ThreadForm(form.tokens, form.question, len(tokens), form.max_items, plan)
     parent.children += 1
     group.created += 1
     return child

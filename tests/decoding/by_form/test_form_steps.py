@@ -6,6 +6,7 @@ import pytest
 
 from apar.decoding.answer import Answer
 from apar.decoding.by_form.form_tokens import FormTokens
+from apar.decoding.by_form.reader import ItemReader
 from apar.decoding.by_form.thread_form import ThreadForm
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.group import Group, Sampled, Thread
@@ -458,3 +459,21 @@ def test_no_line_break_comes_behind_a_forced_marker() -> None:
 def test_an_empty_item_is_not_told(question: str) -> None:
     says = {**TWO, ROOT: [*chars("Tips, \n\n1. Rest:"), *chars("\nThat is all of it.")]}
     assert Script(says, question=question).run().text == "Tips, \n\n1. Rest: sleep early."
+
+
+def test_a_list_of_max_items_forks_where_more_are_asked_for_than_there_are_threads() -> None:
+    script = Script(TWO, question="List 40 tips for better sleep", max_items=2).run()
+    assert script.text == "Tips, \n\n1. Rest: sleep early.\n\n2. Walk: go out."
+
+
+def test_a_list_whose_details_are_short_goes_on_forking() -> None:
+    says = {ROOT: [*chars("1. Rest:"), *chars(" Walk:"), *chars("3 Eat:"), *chars("4 Run:")]}
+    script = Script({**says, **{(0, number): chars(" x") for number in range(4)}}).run()
+    assert Answer.of(script.group).forks == 4
+    assert not script.group.not_forked
+
+
+def test_sets_of_tokens_that_no_detail_begins_with_are_made_once() -> None:
+    [lead] = ItemReader().feed("1. Rest:")
+    tokens = FormTokens(encode, decode, frozenset([EOS]), len(PIECES))
+    assert tokens.not_first(lead, " ") is tokens.not_first(lead, "  ")

@@ -24,6 +24,9 @@ from apar.decoding.by_form.markers import follows, may_become_marker, read_marke
         ("十九、优点", "十九、", 19, "二十、"),
         ("③优点", "③", 3, "④"),
         ("b) plan", "b) ", 2, "c) "),
+        ("１. Plan", "１. ", 1, "２. "),
+        ("（９）优点", "（９）", 9, "（１０）"),
+        ("### ２. Plan", "### ２. ", 2, "### ３. "),
     ],
 )
 def test_a_marker_and_the_next(line: str, text: str, number: int, next_text: str) -> None:

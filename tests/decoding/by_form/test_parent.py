@@ -106,6 +106,7 @@ def test_line_breaks_that_are_there_are_not_forced_again() -> None:
         (["- ", "Go"], "detail"),
         (["This one is about sleep and"], "detail"),
         (["Rest is what everybody needs"], "repeated"),
+        (["**Rest** is what everybody needs"], "repeated"),
     ],
 )
 def test_a_list_ends_before_what_is_no_new_item(pieces: list[str], reason: str) -> None:
@@ -120,6 +121,8 @@ def test_a_list_ends_before_what_is_no_new_item(pieces: list[str], reason: str) 
         "In conclusion, do all of it.",
         "These tips help you every day.",
         "Good health to all of you!",
+        "Planning and resting are what makes you well.",
+        "Restful days are what all of us need.",
         "总之，这些方法都有效，请坚持下去，祝你健康快乐每一天。",
     ],
 )
@@ -210,3 +213,32 @@ def test_what_may_be_dropped_is_not_to_be_shown() -> None:
     steps: Iterator[int] = (rules.feed(piece).keep for piece in (" Pl", "an", " b"))
     # "Plan" may become "Plan ahead", "Plan b" does not.
     assert list(steps) == [len(text), len(text), len(text + step.text + " Plan b")]
+
+
+def test_a_chinese_lead_is_known_in_a_paragraph_without_spaces() -> None:
+    drive = Drive(
+        "Any tips?", ["1. 早睡觉：", "早起床：", "早睡觉是每一个人都需要的事情，也是最好的休息方法，请大家坚持。"]
+    )
+    assert (drive.reason, drive.text) == ("repeated", "1. 早睡觉：\n\n2.早起床：")
+
+
+@pytest.mark.parametrize(("max_items", "threads"), [(None, 40), (3, 3), (1, 1)])
+def test_max_items_lowers_the_threads_that_a_list_needs(max_items: int | None, threads: int) -> None:
+    [lead] = ItemReader().feed("1. Plan:")
+    assert ParentRules("List 40 tips", max_items).threads_for(lead) == threads
+
+
+@pytest.mark.parametrize(
+    ("lead", "forced"), [("１. Plan:", "\n\n２."), ("９、Plan:", "\n\n１０、"), ("y) Plan:", "\n\nz)")]
+)
+def test_markers_are_counted_on_as_they_are_written(lead: str, forced: str) -> None:
+    assert Drive("Any tips?", [lead]).forced == [forced]
+
+
+@pytest.mark.parametrize("last", ["z) Plan:", "⑳Plan:", "200. Plan:"])
+def test_a_list_ends_where_there_is_no_next_marker(last: str) -> None:
+    drive = Drive("Give me 3 tips", [last])
+    assert drive.forced == ["\n\n"]
+    assert drive.finished == last
+    assert drive.rules.may_end
+    assert Drive("Give me 3 tips", [last, "1. Go"]).reason == "count"

@@ -121,24 +121,3 @@ def test_a_second_label_makes_a_list() -> None:
 def test_one_list_that_was_refused_leaves_the_next_alone() -> None:
     text = "1. This is illegal: a\n2. Rest: b\n\nTips:\n\n- Plan: c"
     assert judged(text) == ["continued", "continued", None]
-
-
-def test_short_details_refuse_the_rest() -> None:
-    text = "- Plan: a\n- Rest: b\n- Eat: c"
-    judge = ForkJudge("Any tips?")
-    one, two, three = ItemReader().feed(text)
-    assert judge.why_not(one, text) is None
-    judge.tell_detail(one.opening, " yes")
-    assert judge.why_not(two, text) is None
-    judge.tell_detail(two.opening, " no")
-    assert judge.why_not(three, text) == "short_details"
-
-
-def test_long_details_do_not() -> None:
-    text = "- Plan: a\n- Rest: b"
-    judge = ForkJudge("Any tips?")
-    one, two = ItemReader().feed(text)
-    assert judge.why_not(one, text) is None
-    for detail in (" a detail that is long enough to be one", " yes", " another one that is long enough", " no"):
-        judge.tell_detail(one.opening, detail)
-    assert judge.why_not(two, text) is None

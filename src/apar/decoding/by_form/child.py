@@ -20,10 +20,11 @@ _RULE = re.compile(r"[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})"
 _MAY_BE_RULE = re.compile(r"[ \t]*(?:[-*_][ \t]*)+")
 _NESTED = 2
 _LINE_BREAKS = ("\n", "\r")
-# White space that a detail may open with.
-_MOST_SPACE = 8
 # So many characters of a paragraph tell whether it closes the answer.
 _OPENING_CHARS = 24
+
+MOST_SPACE = 8
+"""White space that a detail may open with."""
 
 State = Literal["go", "hold", "ended"]
 
@@ -58,7 +59,7 @@ def may_begin(said: str, lead: LeadEnd) -> bool:
     Ask before a token is taken, until `said` has a visible character. A detail stands on the line of its lead; that of
     a heading or of a title line stands below it.
     """
-    if not said.strip() and len(said) > _MOST_SPACE:
+    if not said.strip() and len(said) > MOST_SPACE:
         return False
     if lead.form == "line":
         return DetailReader(lead).feed(said).state != "ended"

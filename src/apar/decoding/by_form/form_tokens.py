@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from apar.decoding.by_form.child import MOST_SPACE
 from apar.decoding.by_form.reader import LeadEnd
 
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int]], str]
 
 _MAY_BEGIN_ITEM = re.compile(r"\s*[-\d#*+•_(（一二三四五六七八九十①-⑳]")
-_MOST_SPACE = 8
-"""White space that a detail may open with."""
 
 
 @dataclass
@@ -45,10 +44,11 @@ class FormTokens:
         Its end, what would be the border behind it, and what has no visible character after more white space.
         """
         if lead.marker.kind == "heading":
-            return self._not_below_heading if len(said) < _MOST_SPACE else self._not_below_heading | self._blank
+            is_full = len(said) >= MOST_SPACE
+            return self.union(self._not_below_heading, self._blank) if is_full else self._not_below_heading
         if lead.form == "line":
-            return self._not_below_title | self._blank
-        return self._not_on_line | self._blank if said else self._not_on_line
+            return self.union(self._not_below_title, self._blank)
+        return self.union(self._not_on_line, self._blank) if said else self._not_on_line
 
     @cached_property
     def line_breaks(self) -> frozenset[int]:

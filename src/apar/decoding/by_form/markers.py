@@ -26,6 +26,7 @@ _PERHAPS = re.compile(
     r"|#{1,6}(?:[ \t]+(?:\*\*)?\d{1,2}[.)、]?)?"
     r"|[一二三四五六七八九十]{1,3}[、.．]?|[(（][一二三四五六七八九十]{0,3}[)）]?、?|[①-⑳]|\(?[a-z]\)?)[ \t]*"
 )
+_DIGITS = re.compile(r"\d+")
 _CHINESE = "零一二三四五六七八九十"
 
 
@@ -84,9 +85,11 @@ def follows(marker: Marker, before: Marker) -> bool:
 
 
 def renumbered(marker: Marker, number: int) -> str:
-    """The text of the marker with another number; the same where it has none."""
+    """The text of the marker with another number, which may be none of its kind; the same where it has none."""
     if not marker.number:
         return marker.text
+    if digits := _DIGITS.search(marker.text):
+        return marker.text[: digits.start()] + _in_digits(number, digits.group()) + marker.text[digits.end() :]
     return marker.text.replace(_written(marker, marker.number), _written(marker, number), 1)
 
 
@@ -94,9 +97,13 @@ def _written(marker: Marker, number: int) -> str:
     family = marker.family
     if family.startswith("chinese"):
         return _in_chinese(number)
-    if family == "circle":
-        return chr(ord("①") + number - 1)
-    return chr(ord("a") + number - 1) if family == "letter" else str(number)
+    return chr(ord("①" if family == "circle" else "a") + number - 1)
+
+
+def _in_digits(number: int, before: str) -> str:
+    """A number in digits as those of another one, which may be full-width."""
+    zero = ord(before[0]) - int(before[0])
+    return "".join(chr(zero + int(digit)) for digit in str(number))
 
 
 def _in_chinese(number: int) -> str:

@@ -22,8 +22,8 @@ from apar.structure.phrases import CLOSING
 
 Action = Literal["go", "force", "end", "again"]
 EndReason = Literal["count", "repeated", "restarted", "detail", "empty"]
-"""Why a list ends: it is as long as it may be, says a lead again, is begun anew, goes on with its last item, or its next
-item has no text."""
+"""Why a list ends: it is as long as it may be, says a lead again, is begun anew, goes on with its last item, or has an
+empty item next."""
 
 # Opens a paragraph about the last item; "these" speaks of all of them.
 _OF_LAST_ITEM = re.compile(r"[*_]*(?:(?:This|It|He|She|They|That|Its|His|Her|Their)\b|这(?![些样])|它|他|她)")
@@ -35,6 +35,9 @@ _MOST_TRIES = 3
 _LONGEST_LEAD = DEFAULT.max_lead_chars + 16
 # What may stand around the words of an item.
 _NO_WORDS = " \t*_"
+# The last letter of a word; in Chinese and Japanese each may be one.
+_WORD_END = re.compile(r"[^\W_](?![^\W_\u3040-\u9fff])|[\u3040-\u9fff]")
+_SHORT_LEAD = 2
 
 
 class Step(NamedTuple):
@@ -114,13 +117,14 @@ class ParentRules:
         listed.all_bold = listed.all_bold and lead.is_bold
         self._length = lead.at + len(tail)
         self._from = self._length if told is None else lead.at + told
-        listed.is_full = is_last or listed.items >= self._limit(lead)
+        following = _next_marker(lead)
+        listed.is_full = is_last or following is None or listed.items >= self._limit(lead)
         breaks: str = "\n\n" if listed.is_full else lead.separator
         breaks = breaks[_line_breaks_at_end(tail) :]
-        if listed.is_full:
+        if listed.is_full or following is None:
             return self._force("choosing", breaks, "")
         # Tokenizers join the white space behind a marker to the word that follows.
-        marker = f"{_next_marker(lead)}**" if _adds_bold(lead, listed) else _next_marker(lead).rstrip(" \t")
+        marker = f"{following}**" if _adds_bold(lead, listed) else following.rstrip(" \t")
         if listed.items < max(self._sure, listed.least):
             return self._force("lead", breaks + marker, marker)
         return self._force("choosing", breaks, marker)
@@ -131,7 +135,10 @@ class ParentRules:
 
     def threads_for(self, lead: LeadEnd) -> int:
         """How many threads there must be for the rest of the list, if the item is to fork."""
-        return 1 if self.has_forked(lead) else max(self._sure, self._least(lead))
+        if self.has_forked(lead):
+            return 1
+        items = max(self._sure, self._least(lead))
+        return items if self._max_items is None else min(items, self._max_items)
 
     def again(self, at: int) -> int:
         """The lead is written again, from the character `at` on; how many characters of the text are sure to stay."""
@@ -155,8 +162,10 @@ class ParentRules:
         return self._go()
 
     def finish(self, is_cut: bool = False) -> int:
-        """The thread ends: how many characters of its text stay. An item without a lead goes, unless it is a sentence that
-        no limit cut."""
+        """The thread ends: how many characters of its text stay.
+
+        An item without a lead goes, unless it is a sentence, and one that `is_cut` by a limit.
+        """
         is_sentence = self._state == "free" and self._written.rstrip().endswith(SENTENCE_ENDS)
         is_dropped = self._is_open and (is_cut or not is_sentence)
         return self._from if self._state in ("choosing", "lead") or is_dropped else self._length
@@ -186,8 +195,8 @@ class ParentRules:
 
     @property
     def may_end(self) -> bool:
-        """Whether the model may end the thread: not between the items of a list, nor in one that has no lead yet, before
-        there are as many as the prompt asks for."""
+        """Whether the model may end the thread: in an item that may get a lead, or before the next one, only where the
+        list has as many items as the prompt asks for."""
         if not self._listed or (self._state == "free" and not self._is_open):
             return True
         listed = next(reversed(self._listed.values()))
@@ -226,8 +235,7 @@ class ParentRules:
             return self._go()
         listed = next(reversed(self._listed.values()))
         if not CLOSING.match(written):
-            words = normalized(written)
-            if any(len(lead) > 2 and words.startswith(lead) for lead in listed.said):
+            if _opens_with_any(written, listed.said):
                 return self._end(self._from, "repeated")
             if _OF_LAST_ITEM.match(written):
                 return self._end(self._from, "detail")
@@ -277,11 +285,24 @@ class ParentRules:
         return Step("end", keep, reason=reason)
 
 
-def _next_marker(lead: LeadEnd) -> str:
-    """The marker of the next item, with its indentation. Some write "1." before every item."""
+def _next_marker(lead: LeadEnd) -> str | None:
+    """The marker of the next item, with its indentation; None where there is none behind the last one, as "z)".
+
+    Some write "1." before every item.
+    """
     marker = lead.marker
-    same = lead.place and marker.number == lead.first_number
-    return marker.indent + renumbered(marker, marker.number if same else marker.number + 1)
+    same = not marker.number or (lead.place and marker.number == lead.first_number)
+    text = marker.indent + (marker.text if same else renumbered(marker, marker.number + 1))
+    if same:
+        return text
+    found = read_marker(f"{text}x")
+    return text if found is not None and follows(found, marker) else None
+
+
+def _opens_with_any(text: str, leads: set[str]) -> bool:
+    """Whether a text opens with one of the leads, in whole words. A lead of one or two letters tells nothing."""
+    opening = (normalized(text[: word.end()]) for word in _WORD_END.finditer(text))
+    return any(len(words) > _SHORT_LEAD and words in leads for words in opening)
 
 
 def _adds_bold(lead: LeadEnd, listed: _Listed) -> bool:

@@ -70,7 +70,7 @@ Refused = Callable[[WhyNotForked], object]
 class ThreadForm:
     """The form of one thread. `question` is what the answer is to, `length` that of its path before its own text.
 
-    A child was made by a `plan` of its `parent`. `tail` is text of its own that is there from the beginning, and
+    A child was made by a `plan`. `tail` is text of its own that is there from the beginning, and
     `length` counts its ids.
     """
 
@@ -81,12 +81,11 @@ class ThreadForm:
         length: int,
         max_items: int | None = None,
         plan: ForkPlan | None = None,
-        parent: ThreadForm | None = None,
     ) -> None:
         self.tokens, self.question, self.max_items = tokens, question, max_items
         self.told = self._begin = len(plan.base) if plan else 0
         self.tail, self.tail_ids = (plan.tail, tuple(plan.tail_ids)) if plan else ("", ())
-        self._lead, self._parent = (plan.lead if plan else None), parent
+        self._lead = plan.lead if plan else None
         self._reader, self._judge = ItemReader(), ForkJudge(question)
         self._rules = ParentRules("" if plan else question, max_items)
         self._detail = DetailReader(plan.lead) if plan else None
@@ -142,8 +141,10 @@ class ThreadForm:
         return Said(step.action, self.keep, step.text) if step.action == "force" else Said("go", self.keep)
 
     def end(self, may_fork: MayFork, refused: Refused) -> Said | None:
-        """The model ends the thread: what comes of that where its last line is a lead as those before it, which was to fork
-        at a line break, too. Else None."""
+        """The model ends the thread: what comes of that where its last line is a lead of a list that has forked.
+
+        It is as if the line had been ended. None where the thread ends.
+        """
         lead = self._reader.end()
         if lead is None or lead.start < self._begin:
             return None
@@ -214,11 +215,6 @@ class ThreadForm:
             # Of a last line nobody knows what it would have become.
             keep = min(keep, self._begin + self._detail.feed("" if is_cut else "\n").chars)
         return max(min(keep, len(self.text)), self.told)
-
-    def tell_parent(self, keep: int) -> None:
-        """The thread has ended with `keep` characters: its parent's rules may look at the detail."""
-        if self._parent is not None and self._lead is not None:
-            self._parent._judge.tell_detail(self._lead.opening, self.text[self._begin : keep])
 
     def _again(self, lead: LeadEnd, step: Step) -> Said:
         """Take back a lead from its first word on; the thread ends where no token ends before that."""

@@ -1,7 +1,6 @@
-"""Why a list does not fork, judged at its first item and at each that follows.
+"""Why a list does not fork, judged at its first item and, until one forks, at each that follows.
 
-Only what is known then counts: the prompt, the opening before the list, and the leads so far. Details are being written
-at the same time.
+Only what is known then counts: the prompt, the opening before the list, and the leads so far.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from apar.decoding.by_form.prompts import prompt_reason
 from apar.decoding.by_form.reader import LeadEnd
 from apar.decoding.by_form.reasons import WhyNot
-from apar.structure.cjk import width
 from apar.structure.config import DEFAULT, StructureConfig
 from apar.structure.content import content_reasons, has_formula
 from apar.structure.dependence import dependence
@@ -75,8 +73,6 @@ class _Judged:
     reason: WhyNot | None
     text: str = ""
     parts: list[Part] = field(default_factory=list)
-    short: int = 0
-    long: int = 0
 
 
 class ForkJudge:
@@ -100,17 +96,6 @@ class ForkJudge:
         if judged.reason is None and (_stands_alone(lead, text) or _is_part_of_one(lead)):
             return "too_few_parts"
         return judged.reason
-
-    def tell_detail(self, opening: int, detail: str) -> None:
-        """An item's detail of the list at `opening` is complete. Where details are short, the rest does not fork."""
-        judged = self._lists.get(opening)
-        if judged is None:
-            return
-        is_short = width(detail.strip()) < self._config.min_detail_chars
-        judged.short += is_short
-        judged.long += not is_short
-        if judged.short >= 2 and judged.short > judged.long:
-            judged.reason = judged.reason or "short_details"
 
     def _of_opening(self, opening: str) -> WhyNot | None:
         """What stands before the list, read as the paragraphs of a text."""
