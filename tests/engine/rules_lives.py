@@ -213,7 +213,8 @@ class SlowEngine:
         allowed = self._choice._adjusted(allowed, thread.tokens)
         if not self.params.temperature:
             return Sampled(max(allowed, key=lambda k: allowed[k]), None, banned)
-        number = uniform(self.group.seed, 0, thread.path, thread.sampled, bool(thread.refused))
+        again = bool(thread.refused) + (thread.form.taken_back if thread.form else 0)
+        number = uniform(self.group.seed, 0, thread.path, thread.sampled, again)
         return Sampled(_sample(self._choice._filtered(allowed), number), None, banned)
 
 

@@ -60,8 +60,9 @@ class Place:
     @property
     def random_number(self) -> float:
         """What the token is drawn by, in [0, 1)."""
-        group = self.group
-        return uniform(group.seed, group.choice, self.thread.path, self.index, again=bool(self.refused))
+        group, form = self.group, self.thread.form
+        again = bool(self.refused) + (form.taken_back if form is not None else 0)
+        return uniform(group.seed, group.choice, self.thread.path, self.index, again)
 
     @property
     def said(self) -> list[tuple[int, int]]:
@@ -77,12 +78,13 @@ class Place:
         return [(token, sampled[token]) for token in tokens - self.group.grammar.hidden]
 
 
-def uniform(seed: int, choice: int, path: ThreadPath, index: int, again: bool = False) -> float:
+def uniform(seed: int, choice: int, path: ThreadPath, index: int, again: int = 0) -> float:
     """The random number in [0, 1) for token `index` that the thread samples.
 
     A hash, not a generator: it does not depend on what was drawn before, and no two threads have one stream.
     `again` is for the token taken instead of a `[Fork]` that was refused: with the first number, which led to
-    `[Fork]`, the tokens beside it would be too likely.
+    `[Fork]`, the tokens beside it would be too likely. So it is with a lead that was taken back: it counts those.
     """
-    digest = hashlib.blake2b(repr((seed, choice, path, index, again)).encode(), digest_size=8).digest()
+    times = again if again > 1 else bool(again)
+    digest = hashlib.blake2b(repr((seed, choice, path, index, times)).encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> (64 - _FLOAT_BITS)) / (1 << _FLOAT_BITS)

@@ -15,6 +15,7 @@ from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary
 from apar.events import Delta, Finished, Forked
+from apar.scheduling.place import Place
 from apar.tree import ROOT, ThreadPath
 
 EOS = 0
@@ -477,3 +478,14 @@ def test_sets_of_tokens_that_no_detail_begins_with_are_made_once() -> None:
     [lead] = ItemReader().feed("1. Rest:")
     tokens = FormTokens(encode, decode, frozenset([EOS]), len(PIECES))
     assert tokens.not_first(lead, " ") is tokens.not_first(lead, "  ")
+
+
+def test_what_is_drawn_after_a_lead_was_taken_back_is_drawn_by_other_numbers() -> None:
+    script = Script({**TWO, ROOT: [*chars("1. Rest:"), *chars(" Rest:"), *chars(" Rest:"), *chars("Walk:")]})
+    numbers: dict[int, list[float]] = {}
+    while len(script.rewritten) < 3:
+        place = Place(script.group, script.group.threads[0])
+        numbers.setdefault(place.index, []).append(place.random_number)
+        script.step()
+    assert max(map(len, numbers.values())) > 1
+    assert all(len(set(drawn)) == len(drawn) for drawn in numbers.values())

@@ -217,9 +217,9 @@ def test_what_may_be_dropped_is_not_to_be_shown() -> None:
 
 def test_a_chinese_lead_is_known_in_a_paragraph_without_spaces() -> None:
     drive = Drive(
-        "Any tips?", ["1. 早睡觉：", "早起床：", "早睡觉是每一个人都需要的事情，也是最好的休息方法，请大家坚持。"]
+        "Any tips?", ["1. 早睡觉：", " 早起床：", "早睡觉是每一个人都需要的事情，也是最好的休息方法，请大家坚持。"]
     )
-    assert (drive.reason, drive.text) == ("repeated", "1. 早睡觉：\n\n2.早起床：")
+    assert (drive.reason, drive.text) == ("repeated", "1. 早睡觉：\n\n2. 早起床：")
 
 
 @pytest.mark.parametrize(("max_items", "threads"), [(None, 40), (3, 3), (1, 1)])

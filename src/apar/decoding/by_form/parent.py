@@ -302,7 +302,8 @@ def _next_marker(lead: LeadEnd) -> str | None:
 def _opens_with_any(text: str, leads: set[str]) -> bool:
     """Whether a text opens with one of the leads, in whole words. A lead of one or two letters tells nothing."""
     opening = (normalized(text[: word.end()]) for word in _WORD_END.finditer(text))
-    return any(len(words) > _SHORT_LEAD and words in leads for words in opening)
+    said = {lead.rstrip("：") for lead in leads if len(lead) > _SHORT_LEAD}
+    return any(words in said for words in opening)
 
 
 def _adds_bold(lead: LeadEnd, listed: _Listed) -> bool:

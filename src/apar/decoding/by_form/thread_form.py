@@ -92,6 +92,7 @@ class ThreadForm:
         self._offsets, self._lengths = [self._begin], [length - len(self.tail_ids)]
         self._rules_keep = 0
         self._ends_at: int | None = None
+        self.taken_back = 0  # how often a lead was taken back
         self._not_again: dict[int, frozenset[int]] = {}  # tokens that may not come behind so many tokens
         self._seen = plan is None or bool(plan.tail.strip())
         if plan:
@@ -192,6 +193,7 @@ class ThreadForm:
 
     def say_not_again(self, kept: int, token: int) -> None:
         """The path is cut to `kept` tokens, behind which `token` shall not come again."""
+        self.taken_back += 1
         self._not_again[kept] = self._not_again.get(kept, frozenset()) | {token}
 
     def force(self, text: str, length: int) -> int:
