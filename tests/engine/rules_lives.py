@@ -22,6 +22,8 @@ import torch
 from torch import nn
 
 from apar.decoding.by_form.form_tokens import FormTokens
+from apar.decoding.by_form.line import Line
+from apar.decoding.by_form.markers import Marker, follows, read_marker
 from apar.decoding.by_form.thread_form import ThreadForm
 from apar.decoding.detokenize import Detokenizer
 from apar.decoding.group import Group, Sampled, Thread
@@ -30,11 +32,12 @@ from apar.decoding.params import SamplingParams
 from apar.decoding.requests import Request
 from apar.decoding.vocabulary import Vocabulary
 from apar.engine.engine import Engine
-from apar.events import Event, Finished, Forked
+from apar.events import Delta, Event, Finished, Forked
 from apar.scheduling.blocks import BlockPool
 from apar.scheduling.place import uniform
+from apar.structure.config import DEFAULT
 from apar.tokens import ControlTokens
-from apar.tree import ROOT
+from apar.tree import ROOT, ThreadPath
 from tests.engine.drafts.known import KnownAnswers, draft_with, spoken
 from tests.engine.tiny import FAMILIES, VOCABULARY, tiny_model
 from tests.oracle import ROUNDING, Oracle, _sample
@@ -283,10 +286,36 @@ def _count(group: Group, counts: Counter[str]) -> None:
         and not "".join(e.text for e in events if getattr(e, "text", None) and e.thread == event.thread).strip()
         for event in events
     )
+    counts["bare items"] += _bare_items(events)
     counts.update(f"not forked: {reason}" for reason in group.not_forked)
     for event in events:
         if isinstance(event, Finished):
             counts[f"ended by {event.reason}"] += 1
+
+
+def _bare_items(events: list[Event]) -> int:
+    """How many threads end with a lead that stands behind a fork of its list and has no detail."""
+    said: dict[ThreadPath, str] = {}
+    forked: dict[ThreadPath, str] = {}  # the line that the thread forked behind last
+    bare = 0
+    for event in events:
+        if isinstance(event, Delta):
+            said[event.thread] = said.get(event.thread, "") + event.text
+        elif isinstance(event, Forked):
+            forked[event.thread], said[event.thread] = said.get(event.thread, "").rsplit("\n", 1)[-1], ""
+        elif isinstance(event, Finished) and event.reason in ("eos", "length", "repeated") and event.thread in forked:
+            bare += _is_bare(said[event.thread].strip("\n"), read_marker(forked[event.thread]))
+    return bare
+
+
+def _is_bare(text: str, before: Marker | None) -> bool:
+    marker = read_marker(text)
+    if before is None or marker is None or "\n" in text or not follows(marker, before):
+        return False
+    line = Line(DEFAULT)
+    line.begin(marker)
+    line.text = text
+    return line.bare_lead() > 0
 
 
 def main() -> None:
