@@ -28,7 +28,7 @@ def test_the_engine_equals_the_slow_one_event_for_event_and_loses_no_block() -> 
     counts: Counter[str] = Counter()
     found = [compare(number, counts) for number in range(CASES)]
     assert [difference for difference in found if difference] == []
-    assert counts["blocks lost"] == counts["empty details"] == 0
+    assert counts["blocks lost"] == counts["empty details"] == counts["bare items"] == 0
     assert counts["forks"] > 0
 
 
