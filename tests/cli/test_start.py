@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from tests.cli.conftest import Run
+from apar.cli.answering import spinner
 
 pytest.importorskip("torch")
 
@@ -114,8 +115,8 @@ def test_decoding_imports_no_scikit_learn_and_no_scipy(tiny: Path) -> None:
     assert (code, heavy) == (0, ["torch", "transformers"]), told
 
 
-def test_one_line_says_that_a_model_loads(apar: Callable[..., Run], tiny: Path) -> None:
-    run = apar("generate", tiny, "Q", "--max-tokens", 3)
-    assert run.code == 0
-    assert [line for line in run.err.splitlines() if "loading" in line] == [f"apar: loading {tiny}"]
-    assert "loading" not in run.out
+def test_a_line_on_the_terminal_says_that_a_model_of_the_hub_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    for terminal, told in ((True, "apar: loading owner/name\n"), (False, "")):
+        with spinner("owner/name", Console(stderr=True, force_terminal=terminal)):
+            pass
+        assert capsys.readouterr().err == told

@@ -46,12 +46,13 @@ def load_llm(model: str, console: Console, **loading: Any) -> LLM:
 
 
 def spinner(model: str, console: Console) -> AbstractContextManager[object]:
-    """Something that turns on a terminal while a model loads; elsewhere, and for a model of the hub, whose download
-    has progress bars, one line.
+    """Something that turns on a terminal while a model loads, and for a model of the hub, whose download has progress
+    bars, one line. Elsewhere nothing: what is piped has answers and errors only.
     """
     if console.is_terminal and (model == "demo" or Path(model).exists()):
         return console.status(f"loading {model}")
-    console.print(f"apar: loading {printable(model)}", markup=False, highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        console.print(f"apar: loading {printable(model)}", markup=False, highlight=False, soft_wrap=True)
     return nullcontext()
 
 

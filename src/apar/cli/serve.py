@@ -88,6 +88,8 @@ def command(
     key = os.environ.get("VLLM_API_KEY") if url else None
     choice = BackendChoice(backend, url, remote_model, key, ranks, fork_way, config, vllm_words(), llama_words())
     choice = resolve_backend(model, choice, loading)
+    if "cpu_threads" in loading and choice.backend not in ("local", "llama-cpp"):
+        raise UserError("--cpu-threads is of --backend local; here another engine decodes, leave it out")
     _check(model, choice.backend, server, loading.get("adapter"))
     name = serving.served_model_name or _name_of(model)
     model, loading = to_load(model, loading, serving.fork != "off")

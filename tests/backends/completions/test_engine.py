@@ -102,7 +102,7 @@ def test_the_request_is_openais_with_the_text_of_the_path() -> None:
 def test_what_may_not_begin_a_detail_is_banned_by_the_id_that_the_server_says() -> None:
     server = TextServer()
     with server.running() as url:
-        asyncio.run(_generate(CompletionsBackend(None, url), ["Tips"], RULES))
+        asyncio.run(_generate(CompletionsBackend(None, url), list(PROMPTS), RULES))
     bans = [body["logit_bias"] for body in server.bodies if "logit_bias" in body]
     assert bans
     assert all(bias == -100.0 for ban in bans for bias in ban.values())

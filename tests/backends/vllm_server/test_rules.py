@@ -64,9 +64,8 @@ def test_random_answers_are_those_of_the_slow_engine(lists: Path, seed: int) -> 
 def test_a_token_that_may_not_begin_a_detail_is_banned_by_its_id(lists: Path) -> None:
     server = _server()
     with server.running() as url:
-        asyncio.run(
-            _generate(VllmServerBackend(lists, url), ["Tips"], [SamplingParams(max_tokens=150, fork_by="rules")])
-        )
+        params = SamplingParams(max_tokens=150, fork_by="rules")
+        asyncio.run(_generate(VllmServerBackend(lists, url), list(PROMPTS), [params] * len(PROMPTS)))
     bans = [body for body in server.bodies if body.get("logit_bias")]
     assert bans
     assert {body["max_tokens"] for body in bans} == {1}

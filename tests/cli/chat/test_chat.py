@@ -140,7 +140,7 @@ def test_a_chat_that_is_too_long_is_never_cut(apar: Apar, tiny: Path, piped: Typ
     piped(b"Why? " * 200 + b"\nWhy?\n")
     code, out, err = apar("chat", tiny, "--max-tokens", 5)
     assert code == 2
-    assert "apar: line 1: the prompt has" in err
+    assert "apar: line 1: the prompt is too long" in err
     assert "5 tokens in " in err
     assert out.startswith("\n")
 

@@ -51,7 +51,10 @@ def _fit(body: dict[str, Any]) -> None:
         body["max_tokens"] = body["max_completion_tokens"]
     if body.get("logprobs") in (None, False) and _is_integer(body.get("top_logprobs")):
         body["logprobs"] = True
-    threads = isinstance(body.get("apar"), dict) and body["apar"].get("stream") == "threads"
+    apar = body["apar"] if isinstance(body.get("apar"), dict) else {}
+    if _is_integer(apar.get("max_items")) and apar.get("fork") in (None, True, False, "model", "off", "auto"):
+        apar["fork"] = "rules"  # only they have lists
+    threads = apar.get("stream") == "threads"
     if (threads or isinstance(body.get("stream_options"), dict)) and body.get("stream") in (None, False):
         body["stream"] = True
 

@@ -58,6 +58,7 @@ def test_the_form_takes_what_the_api_takes() -> None:
         "max_tokens": str(MAX_TOKENS),
         "temperature": "2",
         "seed": str(2**53 - 1),  # the largest number that a browser has exactly
+        "max_items": str(MAX_THREADS),
         "max_threads": str(MAX_THREADS),
         "max_depth": str(MAX_DEPTH),
     }
