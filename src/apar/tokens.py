@@ -200,9 +200,11 @@ def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
         raise ModelError("the tokenizer has no chat template; set chat_template in tokenizer_config.json")
     check_messages(messages)
     try:
-        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        # Not copied by str(): that of llama.cpp knows where a user's text looks like a special token.
+        rendered: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
     except Exception as error:  # a template raises whatever its author chose
         raise RequestError(f"the model's chat template refuses these messages: {error}") from error
+    return rendered
 
 
 def check_messages(messages: Sequence[Message]) -> None:
