@@ -83,7 +83,7 @@ def tiny_model(seed: int, family: str = "llama", context: int = 128, **settings:
     }
     torch.manual_seed(seed)
     model = make_model(make_config(**{**shape, **own, **settings})).eval()
-    model.lm_head = nn.Linear(shape["hidden_size"], VOCABULARY).requires_grad_(False)
+    model.lm_head = nn.Linear(shape["hidden_size"], settings.get("vocab_size", VOCABULARY)).requires_grad_(False)
     nn.init.normal_(model.lm_head.weight, std=0.6)
     nn.init.zeros_(model.lm_head.bias)
     return model.requires_grad_(False).to(device.chosen)

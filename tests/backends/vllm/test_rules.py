@@ -33,7 +33,7 @@ ASKED = [(prompt, params) for prompt in PROMPTS for params in PARAMS]
 @torch.no_grad()
 def _writes_lists(folder: Path) -> Any:
     """Save a random model to which what comes next in lists is likelier."""
-    model = tiny_model(3, "llama", CONTEXT, head_dim=32)
+    model = tiny_model(3, "llama", CONTEXT, head_dim=32, vocab_size=len(PIECES))
     head, embedding = model.lm_head, model.get_input_embeddings().weight
     embedding *= 3.0
     unit = embedding / embedding.norm(dim=-1, keepdim=True)
