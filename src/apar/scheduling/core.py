@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ from apar.scheduling.verified import Verified
 from apar.tokens import ControlTokens, Encode
 
 
-class EngineCore:
+class EngineCore(ABC):
     """Decodes many answers at once, each in as many threads as it forks into.
 
     One `step` is one forward pass: schedule, run, take over. A group's logical step is complete, and its
@@ -139,27 +140,27 @@ class EngineCore:
             if held != group.holders:
                 raise RunError(f"{group.name} holds the blocks {dict(held)} and counts {dict(group.holders)}")
 
+    @abstractmethod
     def _run(self, work: Pass) -> list[Verified]:
         """Run a pass, and draw the tokens of the rows whose path ends in it."""
-        raise NotImplementedError
 
     def _next_pass(self) -> Pass:
         """The next pass of all groups."""
         return self.scheduler.plan(self.groups)
 
-    def _move(self, moves: Sequence[tuple[int, int]]) -> None:
+    def _move(self, moves: Sequence[tuple[int, int]]) -> None:  # noqa: B027 (most have nothing to do here)
         """Move the keys and values of slots (from, to), which only drafts need."""
 
-    def _learn(self, work: Pass, verified: Sequence[Verified], seconds: float) -> None:
+    def _learn(self, work: Pass, verified: Sequence[Verified], seconds: float) -> None:  # noqa: B027 (most have nothing to do here)
         """Told what a pass came to, and how long it took."""
 
-    def _before_alone(self) -> None:
+    def _before_alone(self) -> None:  # noqa: B027 (most have nothing to do here)
         """Told that the next pass is of one group alone, without drafts."""
 
-    def _clear(self, blocks: Sequence[int]) -> None:
+    def _clear(self, blocks: Sequence[int]) -> None:  # noqa: B027 (most have nothing to do here)
         """Make sure that what is in blocks, which is not numbers, spreads to nobody."""
 
-    def _update_early(self, group: Group) -> None:
+    def _update_early(self, group: Group) -> None:  # noqa: B027 (most have nothing to do here)
         """Only drafts bring forks that are ahead of their answer."""
 
     def _is_plain(self, work: Pass) -> bool:

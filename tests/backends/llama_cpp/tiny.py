@@ -47,13 +47,7 @@ def write_tiny(
     _write_shape(writer, context)
     for key, value in more.items():
         writer.add_uint32(f"{architecture}.{key.replace('__', '.')}", value)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    kinds = [gguf.TokenType.NORMAL] * (len(tokens) - special) + [gguf.TokenType.CONTROL] * special
-    writer.add_token_types(kinds)
-    writer.add_token_merges(["h e", "t h", "Ġ a"])
+    _write_vocabulary(writer, tokens, special, ["h e", "t h", "Ġ a"])
     writer.add_eos_token_id(tokens.index(END))
     writer.add_add_bos_token(False)
     if template is not None:
@@ -105,12 +99,7 @@ def _write_other(file: Path, architecture: str, fields: dict[str, int], more: di
     _write_shape(writer, CONTEXT)
     for key, value in fields.items():
         writer.add_uint32(f"{architecture}.{key}", value)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL])
-    writer.add_token_merges(["h e"])
+    _write_vocabulary(writer, tokens, 1, ["h e"])
     writer.add_eos_token_id(256)
     weights = _weights(len(tokens), 0, {})
     del weights["output.weight"]  # that of the embeddings serves
@@ -122,6 +111,16 @@ def _write_other(file: Path, architecture: str, fields: dict[str, int], more: di
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def _write_vocabulary(writer: gguf.GGUFWriter, tokens: list[str], special: int, merges: list[str]) -> None:
+    """Of the tokens the last `special` are control tokens."""
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.NORMAL] * (len(tokens) - special) + [gguf.TokenType.CONTROL] * special)
+    writer.add_token_merges(merges)
 
 
 def _write_shape(writer: Any, context: int) -> None:
